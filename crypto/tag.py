@@ -1,0 +1,30 @@
+"""Tags: what the index holds instead of tokens.
+
+    tag = BLAKE2b-96(key=index_key, token)
+
+Invariants:
+
+* The index key is drawn anew for each table and is never stored; neither are tags.
+* 96 bits: among 10**9 links under one key two tags collide with probability 2**-37, and a
+  hospital without the index key cannot search for a collision.
+
+Keyed BLAKE2b is RFC 7693; it is three times as fast as HMAC from Python at this size.
+"""
+
+from hashlib import blake2b
+from typing import NewType
+
+from crypto.secret import SecretBytes
+
+Tag = NewType("Tag", bytes)
+
+TAG_SIZE = 12
+
+
+class IndexKey(SecretBytes):
+    """What workers hash tokens with; lives in memory, as long as one table."""
+
+
+def make_tag(key: IndexKey, token: bytes) -> Tag:
+    """Return the tag of a token."""
+    return Tag(blake2b(token, digest_size=TAG_SIZE, key=key.expose()).digest())
