@@ -20,11 +20,22 @@ class EpochKey(SecretBytes):
     """E: wraps one root key, lives in one slot, dies at the next epoch change."""
 
 
+class BlobDigest(SecretBytes):
+    """SHA-512 of a blob. As secret as the blob: it can be kept while the blob is on its medium."""
+
+    SIZE = 64
+
+
 class _Ingredients(SecretBytes):
-    SIZE = Kek.SIZE + 64
+    SIZE = Kek.SIZE + BlobDigest.SIZE
 
 
-def fold(kek: Kek, blob: bytes | bytearray, vault: bytes, slot: bytes) -> EpochKey:
+def digest(blob: bytes | bytearray) -> BlobDigest:
+    """Return the digest of a blob; 1.2 ms for a mebibyte."""
+    return BlobDigest(sha512(blob).digest())
+
+
+def fold(kek: Kek, blob_digest: BlobDigest, vault: bytes, slot: bytes) -> EpochKey:
     """Return the epoch key of this blob in this slot."""
-    ingredients = _Ingredients(kek.expose() + sha512(blob).digest())
+    ingredients = _Ingredients(kek.expose() + blob_digest.expose())
     return derive(ingredients, EpochKey, "lacuna/epoch-key/v1", vault, slot)

@@ -1,0 +1,122 @@
+"""The anchor: what has been seen, kept where a rolled-back store cannot reach it.
+
+    copy   = content || HMAC-SHA-256(anchor key, encode("lacuna/anchor/v1", content))
+    anchor = two copies of one 4 KiB sector each, written in turn, beside the slot
+
+Invariants:
+
+* An anchor is rewritten, synced, before the commit group that it names is acknowledged. So a
+  store that is behind its anchor has lost something that was acknowledged.
+* The newest copy that verifies counts; a torn write costs the older copy nothing.
+* The anchor key lives in the map: a copy is written only by whoever could open the vault.
+
+It cannot tell a rollback of store, slot and anchor together from the past itself.
+"""
+
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+from typing import Final, Self
+
+from crypto.encoding import encode
+from crypto.secret import SecretBytes
+from keys.disk import Disk
+from keys.errors import SlotUnreachable
+from keys.page import VaultId, Version
+
+FILE_NAME: Final = "anchor"
+_SECTOR = 4096
+_CONTENT = Struct(">B16sQQ32sQ32s32sQQB")
+_FORMAT = 1
+_MAC_SIZE = 32
+
+
+class AnchorKey(SecretBytes):
+    """Authenticates anchors of one vault, for its whole life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What a vault has seen. `time` is in seconds since 1970; `closed` says it stopped cleanly."""
+
+    vault: VaultId
+    version: Version
+    root_hash: bytes
+    time: int
+    closed: bool
+    serial: int = 0
+    log_size: int = 0
+    log_root: bytes = bytes(32)
+    audit_head: bytes = bytes(32)
+
+    def encode(self, key: AnchorKey) -> bytes:
+        """Return one copy."""
+        content = _CONTENT.pack(
+            _FORMAT,
+            self.vault,
+            *self.version,
+            self.root_hash,
+            self.log_size,
+            self.log_root,
+            self.audit_head,
+            self.time,
+            self.serial,
+            self.closed,
+        )
+        return (content + _mac(key, content)).ljust(_SECTOR, b"\0")
+
+    @classmethod
+    def parse(cls, raw: bytes, key: AnchorKey) -> Self | None:
+        """Return the anchor of one copy, or None if it does not verify."""
+        content, mac = raw[: _CONTENT.size], raw[_CONTENT.size : _CONTENT.size + _MAC_SIZE]
+        if len(mac) < _MAC_SIZE or not hmac.compare_digest(mac, _mac(key, content)):
+            return None
+        known, vault, epoch, sequence, root_hash, *rest = _CONTENT.unpack(content)
+        if known != _FORMAT:
+            return None
+        log_size, log_root, audit_head, time, serial, closed = rest
+        version = Version(epoch, sequence)
+        return cls(
+            VaultId(vault),
+            version,
+            root_hash,
+            time,
+            bool(closed),
+            serial,
+            log_size,
+            log_root,
+            audit_head,
+        )
+
+
+class AnchorFile:
+    """The two copies beside one slot."""
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk = disk
+        self._path = folder / FILE_NAME
+
+    def create(self) -> None:
+        """Make an empty file of full size. Raises FileExistsError."""
+        self._disk.create(self._path, bytes(2 * _SECTOR))
+
+    def load(self, key: AnchorKey) -> Anchor | None:
+        """Return the newest copy that verifies, or None."""
+        try:
+            raw = self._disk.read(self._path, 0, 2 * _SECTOR)
+        except FileNotFoundError:
+            return None
+        copies = (Anchor.parse(raw[at : at + _SECTOR], key) for at in (0, _SECTOR))
+        return max((c for c in copies if c), key=lambda copy: copy.serial, default=None)
+
+    def store(self, anchor: Anchor, key: AnchorKey) -> None:
+        """Write over the older copy, in place, and sync. Raises SlotUnreachable."""
+        try:
+            self._disk.overwrite(self._path, (anchor.serial % 2) * _SECTOR, anchor.encode(key))
+        except FileNotFoundError:
+            raise SlotUnreachable(f"there is no anchor at {self._path}") from None
+
+
+def _mac(key: AnchorKey, content: bytes) -> bytes:
+    return hmac.digest(key.expose(), encode(b"lacuna/anchor/v1", content), "sha256")

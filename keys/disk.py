@@ -1,0 +1,67 @@
+"""All file I/O of this package, so that tests can record, drop and fail every single write.
+
+Invariants:
+
+* What returned from `create` or `overwrite` is on the medium, as far as the kernel can tell.
+* `overwrite` writes in place: it never creates, renames, truncates or extends, for the bytes that
+  were there before are what it is called to destroy.
+* An error of a write or a sync is raised and never retried: after a failed fsync the kernel may
+  have dropped the pages, so a second one could succeed and mean nothing (Rebello et al., "Can
+  applications recover from fsync failures?", USENIX ATC 2020). Callers stop.
+"""
+
+import os
+from pathlib import Path
+
+
+class Disk:
+    """The real thing; tests subclass it."""
+
+    def read(self, path: Path, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from the medium rather than from memory where that works."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # Advice, not a guarantee: tmpfs, for one, has no medium behind its pages.
+            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
+            parts = []
+            while size and (part := os.pread(descriptor, size, offset)):
+                parts.append(part)
+                offset, size = offset + len(part), size - len(part)
+            return b"".join(parts)
+        finally:
+            os.close(descriptor)
+
+    def create(self, path: Path, data: bytes) -> None:
+        """Make a file (0600) that did not exist, with its folder (0700) where that is missing."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _write(descriptor, data, 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.sync_folder(path.parent)
+
+    def overwrite(self, path: Path, offset: int, data: bytes) -> None:
+        """Write within an existing file, in place, and sync."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            _write(descriptor, data, offset)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sync_folder(self, path: Path) -> None:
+        """Make the names in a folder durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written

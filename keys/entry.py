@@ -1,0 +1,122 @@
+"""Entries: what a leaf page holds, and what a batch does to them.
+
+    entry = kind (1) || id (16) || version (4) || flags (4) || length (2) || body
+
+Invariants:
+
+* (kind, id) names one entry. An id is random and says nothing; those of *pinned* kinds begin with
+  two zero bytes, so that all of them lie in the first leaf and a start need not open the others.
+* `version` and `flags` may change without an epoch change, `body` may not: whatever must be
+  forgotten when it changes belongs into the body. Nothing secret goes into the other two.
+* A body is at most 4 KiB; larger content is a blob under a key that lives in an entry.
+
+Numbers are big-endian. The numbers of kinds are part of the format: never reuse one.
+"""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from struct import Struct
+from typing import NewType
+
+from keys.errors import EntryTooLarge
+
+EntryId = NewType("EntryId", bytes)
+
+ID_SIZE = 16
+MAX_BODY = 4096
+_HEAD = Struct(">B16sIIH")
+
+
+class Kind(IntEnum):
+    """What an entry is about."""
+
+    RECORD = 1
+    SLOT = 2
+    ANCHOR_KEY = 3
+    INTENT = 4
+    POLICY = 5
+    LOOKUP_KEY = 6
+    CLIENT = 7
+    OFFICER = 8
+
+
+_UNPINNED = frozenset({Kind.RECORD})
+
+
+def is_pinned(kind: Kind) -> bool:
+    """Say whether entries of this kind all lie in the first leaf: few of each, read at start."""
+    return kind not in _UNPINNED
+
+
+def new_entry_id(kind: Kind) -> EntryId:
+    """Draw a random id; 112 random bits for pinned kinds, 128 for the others."""
+    if is_pinned(kind):
+        return EntryId(bytes(2) + secrets.token_bytes(ID_SIZE - 2))
+    return EntryId(secrets.token_bytes(ID_SIZE))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry. Its body does not print: it holds keys and identifiers."""
+
+    kind: Kind
+    id: EntryId
+    body: bytes = field(repr=False)
+    version: int = 1
+    flags: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.body) > MAX_BODY:
+            raise EntryTooLarge(f"an entry holds at most {MAX_BODY} bytes, got {len(self.body)}")
+        if len(self.id) != ID_SIZE or (is_pinned(self.kind) and self.id[:2] != b"\0\0"):
+            raise ValueError(f"not an id of a {self.kind.name} entry")
+
+    def encode(self) -> bytes:
+        """Return the entry as a leaf holds it."""
+        head = _HEAD.pack(self.kind, self.id, self.version, self.flags, len(self.body))
+        return head + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Add this entry, or replace the one of its kind and id."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the entry of this kind and id."""
+
+    kind: Kind
+    id: EntryId
+
+
+Batch = tuple[Put | Remove, ...]
+
+
+def decode_all(data: bytes | bytearray | memoryview) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (id || kind, encoded entry) for entries that stand one behind the other.
+
+    The key sorts as a leaf does. The bytes come from `encode`, inside a seal: no bounds are
+    checked here that the AEAD has not already vouched for.
+    """
+    view, at, end = memoryview(data), 0, len(data)
+    while at < end:
+        kind, entry_id, _, _, length = _HEAD.unpack_from(view, at)
+        stop = at + _HEAD.size + length
+        yield entry_id + bytes((kind,)), bytes(view[at:stop])
+        at = stop
+
+
+def decode(encoded: bytes) -> Entry:
+    """Return the entry of one `encode`."""
+    kind, entry_id, version, flags, _ = _HEAD.unpack_from(encoded)
+    return Entry(Kind(kind), EntryId(entry_id), encoded[_HEAD.size :], version, flags)
+
+
+def body_of(encoded: bytes) -> bytes:
+    """Return the part of an encoded entry that must be forgotten when it changes."""
+    return encoded[_HEAD.size :]

@@ -1,0 +1,97 @@
+"""One SQLCipher file: how it is opened, and which schema it has.
+
+Invariants:
+
+* WAL and `synchronous=FULL`: what was committed is on the medium.
+* One connection, used by one thread at a time; the module's `threadsafety` is 1.
+* The file is never opened by the standard library's `sqlite3`, nor copied, by a process that has
+  it open: closing any descriptor of it drops SQLite's locks, and a second SQLite in the process
+  deletes the live WAL. Both lose commits.
+* The schema's number is `user_version`. Migrations are the numbered files beside this module; a
+  file from a newer version of lacuna is refused, unread.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import sqlcipher3
+
+from keys.slot.lock import DatabaseKey
+
+
+class StoreError(Exception):
+    """The file is not a vault's, is damaged, or the medium failed; the message says which."""
+
+
+class Database:
+    """An open SQLCipher file with the current schema."""
+
+    def __init__(self, path: Path, key: DatabaseKey) -> None:
+        self.path = path
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        try:
+            self._connection = _connect(path, key)
+            migrate(self._connection)
+        except sqlcipher3.DatabaseError as error:
+            raise StoreError(f"{path} does not open: {error}") from None
+
+    @property
+    def connection(self) -> sqlcipher3.Connection:
+        """For the statements of this package."""
+        return self._connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlcipher3.Connection]:
+        """Commit what is done inside, or roll all of it back."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def checkpoint(self) -> None:
+        """Move what readers allow from the WAL into the file; the rest is synced in the WAL."""
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def close(self) -> None:
+        """Close; the last connection also empties the WAL."""
+        self._connection.close()
+
+
+def _connect(path: Path, key: DatabaseKey) -> sqlcipher3.Connection:
+    connection = sqlcipher3.connect(str(path), isolation_level=None, check_same_thread=False)
+    # First of all: a wrong key must not write lines of its own to stderr.
+    connection.execute("PRAGMA cipher_log_level = NONE")
+    connection.execute(f"PRAGMA key = \"x'{key.expose().hex()}'\"")
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON").fetchall()
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def migrations() -> list[str]:
+    """Return the statements of each schema version, the first one first."""
+    folder = files("lookup.custodian.store") / "schema"
+    found = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    return [(folder / name).read_text() for name in found]
+
+
+def migrate(connection: sqlcipher3.Connection, steps: list[str] | None = None) -> None:
+    """Bring a file to the current schema, each step in a transaction of its own."""
+    steps = migrations() if steps is None else steps
+    (at,) = connection.execute("PRAGMA user_version").fetchone()
+    if at > len(steps):
+        raise StoreError(f"the store has schema {at}, this version of lacuna knows {len(steps)}")
+    for number, statements in enumerate(steps[at:], start=at + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{statements}\nPRAGMA user_version = {number};\nCOMMIT;"
+        )
