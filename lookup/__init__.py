@@ -1,0 +1,1 @@
+"""The service: both planes, the command line, and what they share."""
