@@ -74,7 +74,11 @@ def derive(parent: SecretBytes, into: type[T], label: str, *fields: bytes) -> T:
 
 
 def stretch(passphrase: bytes, salt: bytes, cost: Argon2Cost) -> Kek:
-    """Return the key of a passphrase. Takes `cost.memory_kib` of memory and up to seconds."""
+    """Return the key of a passphrase. Takes `cost.memory_kib` of memory and up to seconds.
+
+    Raises argon2.exceptions.HashingError where that memory cannot be had, or for a salt of fewer
+    than eight bytes.
+    """
     raw = hash_secret_raw(
         passphrase,
         salt,

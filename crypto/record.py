@@ -36,5 +36,8 @@ def seal_payload(dek: Dek, payload: bytes, vault: bytes, record_id: bytes, versi
 
 
 def unseal_payload(dek: Dek, sealed: bytes, vault: bytes, record_id: bytes, version: int) -> bytes:
-    """Return the payload, or raise InvalidCiphertext whatever was wrong."""
+    """Return the payload, or raise InvalidCiphertext whatever was wrong.
+
+    InvalidPadding would mean a blob that was sealed, but not by `seal_payload`.
+    """
     return bytes(unpad(unseal(dek, sealed, _place(vault, record_id, version))))
