@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from keys.anchor import AnchorFile
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove
 from keys.epoch import Destruction, change_epoch
 from keys.errors import Stopped
@@ -47,6 +48,11 @@ class Vault:
         self._state = state
         self._stopped = False
         self.started_with = started_with  # what a crash had left to destroy
+
+    @property
+    def stopped(self) -> bool:
+        """Say whether a failure has ended this vault."""
+        return self._stopped
 
     @property
     def id(self) -> VaultId:
@@ -108,10 +114,18 @@ class Vault:
         """Give every slot another passphrase's lock."""
         return self._change_epoch(Intent.make((), lock=lock))
 
-    def add_slot(self, slot: RootSlot, entry: Entry) -> Receipt:
-        """Register a slot and give it the next epoch's key. Its anchor goes with it."""
+    @property
+    def lagging(self) -> frozenset[SlotId]:
+        """The registered slots that hold no key of this epoch: they were out of reach."""
+        wrapped = self._state.tree.stored.wraps
+        registered = (SlotId(entry.id) for entry in self.scan(Kind.SLOT))
+        return frozenset(slot for slot in registered if slot not in wrapped)
+
+    def add_slot(self, slot: RootSlot, anchor: AnchorFile, entry: Entry) -> Receipt:
+        """Register a slot, with the anchor beside it, and give it the next epoch's key."""
         self._must_run()
         self._state.slots[slot.id] = slot
+        self._state.anchors.append(anchor)
         return self._change_epoch(Intent.make((Put(entry),)))
 
     def remove_slot(self, slot_id: SlotId) -> Receipt:
@@ -123,6 +137,10 @@ class Vault:
         """Use an idle moment to make the next epoch change fast."""
         for slot in self._state.slots.values():
             slot.prepare()
+
+    def stop(self) -> None:
+        """Refuse everything from now on, as after a failed write."""
+        self._stopped = True
 
     def close(self) -> None:
         """Say on the anchors that nothing was left unfinished. A stopped vault says nothing."""

@@ -1,0 +1,230 @@
+"""A site's configuration: one TOML file, read once, strictly.
+
+    demo = false                              # true: one medium is tolerated, and said everywhere
+
+    [vault]
+    store = "/var/lib/lacuna/store"           # folders; relative ones start at this file
+    mirror = "/mnt/mirror/lacuna"             # on another medium
+    slots = ["/mnt/slot/lacuna"]              # on another medium, in no backup
+    passphrase_file = "/run/credentials/lacuna.service/passphrase"
+
+    [serve]
+    lookup = "127.0.0.1:8440"
+    custodian = "127.0.0.1:8441"
+    workers = 2
+    run = "/run/lacuna"                       # UNIX sockets; their paths must stay below 108 bytes
+    index = "/dev/shm/lacuna"                 # tmpfs only
+    belt_minutes = 15                         # lookups without a custodian end after this
+    base_urls = ["http://127.0.0.1:8440"]     # what enrolment files tell clients
+
+    [[authority]]                             # see lookup/catalogue.py
+    [[category]]
+
+Invariants:
+
+* An unknown key, a wrong type or a value out of bounds is refused with its place and the rule.
+* No secret stands in it: the passphrase is a path, everything else secret lives in the vault.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lookup.catalogue import Catalogue, InvalidCatalogue, parse_catalogue
+
+MAX_CONFIG_SIZE: Final = 1 << 20
+MAX_SOCKET_PATH: Final = 107
+DEFAULT_PATH: Final = Path("/etc/lacuna/lacuna.toml")
+
+
+class InvalidConfig(ValueError):
+    """The configuration breaks a rule; the message names the place and what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a plane listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A site, as its file describes it. All paths are absolute."""
+
+    path: Path
+    demo: bool
+    store: Path
+    mirror: Path
+    slots: tuple[Path, ...]
+    passphrase_file: Path | None
+    lookup: Address
+    custodian: Address
+    workers: int
+    run: Path
+    index: Path
+    belt_seconds: int
+    base_urls: tuple[str, ...]
+    catalogue: Catalogue
+
+    @property
+    def worker_socket(self) -> Path:
+        """Where workers fetch what they need."""
+        return self.run / "worker.sock"
+
+    @property
+    def officer_socket(self) -> Path:
+        """Where the commands of this machine's officers arrive; no TCP port leads there."""
+        return self.run / "officer.sock"
+
+    @property
+    def store_file(self) -> Path:
+        """The store's SQLCipher file."""
+        return self.store / "vault.db"
+
+    @property
+    def mirror_file(self) -> Path:
+        """The mirror's SQLCipher file."""
+        return self.mirror / "mirror.db"
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration. Raises InvalidConfig, also for a file that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_CONFIG_SIZE + 1)
+    except OSError as error:
+        raise InvalidConfig(f"{path} cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_CONFIG_SIZE:
+        raise InvalidConfig(f"{path} is larger than {MAX_CONFIG_SIZE} bytes")
+    try:
+        tables = tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path} is not TOML: {error}") from None
+    try:
+        return parse_config(tables, path.absolute())
+    except (InvalidConfig, InvalidCatalogue) as error:
+        raise InvalidConfig(f"{path}: {error}") from None
+
+
+def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
+    """Return the configuration that these tables describe, paths taken from `path`'s folder."""
+    top = Table("", tables, {"demo", "vault", "serve", "authority", "category"})
+    catalogue = {key: tables[key] for key in ("authority", "category") if key in tables}
+    vault = Table("vault", top.table("vault"), {"store", "mirror", "slots", "passphrase_file"})
+    serve = Table(
+        "serve",
+        top.table("serve"),
+        {"lookup", "custodian", "workers", "run", "index", "belt_minutes", "base_urls"},
+    )
+    base = path.parent
+    lookup = _address(serve, "lookup", "127.0.0.1:8440")
+    passphrase = vault.text("passphrase_file", "")
+    config = Config(
+        path=path,
+        demo=top.flag("demo", default=False),
+        store=base / vault.text("store"),
+        mirror=base / vault.text("mirror"),
+        slots=tuple(base / slot for slot in vault.texts("slots", (), at_most=8)),
+        passphrase_file=base / passphrase if passphrase else None,
+        lookup=lookup,
+        custodian=_address(serve, "custodian", "127.0.0.1:8441"),
+        workers=serve.number("workers", 2, least=1, most=64),
+        run=base / serve.text("run", "run"),
+        index=Path(serve.text("index", "/dev/shm/lacuna")),  # noqa: S108  # tmpfs on purpose
+        belt_seconds=60 * serve.number("belt_minutes", 15, least=1, most=24 * 60),
+        base_urls=serve.texts("base_urls", (f"http://{lookup}",), at_most=8),
+        catalogue=parse_catalogue(catalogue),
+    )
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    if not config.slots:
+        raise InvalidConfig("vault.slots: name at least one slot folder")
+    folders = [config.store, config.mirror, *config.slots]
+    for at, folder in enumerate(folders):
+        for other in folders[at + 1 :]:
+            if folder == other or folder in other.parents or other in folder.parents:
+                raise InvalidConfig(
+                    "vault: store, mirror and slots must be folders apart, none inside another"
+                )
+    if len(str(config.officer_socket).encode()) > MAX_SOCKET_PATH:
+        raise InvalidConfig(f"serve.run: the path is too long for a socket: {config.run}")
+
+
+class Table:
+    """One TOML table, read strictly: each getter names the place of what it refuses."""
+
+    def __init__(self, name: str, content: Mapping[str, Any], known: set[str]) -> None:
+        self._name = name
+        self._content = content
+        unknown = sorted(content.keys() - known)
+        if unknown:
+            raise InvalidConfig(
+                f"{self._place(unknown[0])}: unknown key; known are {sorted(known)}"
+            )
+
+    def table(self, key: str) -> Mapping[str, Any]:
+        """Return a table inside; an empty one where there is none."""
+        found = self._content.get(key, {})
+        if not isinstance(found, dict):
+            raise InvalidConfig(f"{self._place(key)}: write it as a table [{key}]")
+        return found
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a text of 1 to 4,096 printable characters."""
+        found = self._content.get(key, default)
+        if found is None:
+            raise InvalidConfig(f"{self._place(key)}: missing")
+        if not isinstance(found, str) or len(found) > 4096 or not found.isprintable():
+            raise InvalidConfig(f"{self._place(key)}: write printable text in quotation marks")
+        return found
+
+    def texts(self, key: str, default: tuple[str, ...], at_most: int) -> tuple[str, ...]:
+        """Return a list of texts."""
+        found = self._content.get(key, list(default))
+        if not isinstance(found, list) or len(found) > at_most:
+            raise InvalidConfig(f"{self._place(key)}: write a list of at most {at_most} texts")
+        return tuple(Table(self._name, {key: each}, {key}).text(key) for each in found)
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """Return true or false."""
+        found = self._content.get(key, default)
+        if not isinstance(found, bool):
+            raise InvalidConfig(f"{self._place(key)}: write true or false, unquoted")
+        return found
+
+    def number(self, key: str, default: int, *, least: int, most: int) -> int:
+        """Return a whole number within bounds."""
+        found = self._content.get(key, default)
+        if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
+            raise InvalidConfig(f"{self._place(key)}: write a whole number from {least} to {most}")
+        return found
+
+    def _place(self, key: str) -> str:
+        return f"{self._name}.{key}" if self._name else key
+
+
+def _address(table: Table, key: str, default: str) -> Address:
+    text = table.text(key, default)
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise InvalidConfig(f"serve.{key}: {error}") from None
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that `host:port` spells; an IPv6 host stands in brackets."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise ValueError("write host:port, the port from 0 to 65535")
+    return Address(host, int(port))

@@ -1,0 +1,88 @@
+"""The app: routers, and one way to tell what went wrong.
+
+Invariants:
+
+* Every error is a problem (RFC 9457). None repeats what was sent: FastAPI's own answer to a
+  request that does not validate would hand an identifier back, and write it to a log.
+* No page of documentation: the default one loads scripts from a third party. The description of
+  the interface is served as data, at /openapi.json.
+"""
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from keys.errors import KeysError
+from lookup.custodian.api import authorities, imports, local, records
+from lookup.custodian.api.records import InvalidRecordRequest
+from lookup.custodian.api.requests import require_officer
+from lookup.custodian.custody import Custody
+from lookup.custodian.running import Running
+from lookup.custodian.writer import Writer
+from lookup.errors import (
+    PROBLEM_MEDIA_TYPE,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    ServiceError,
+    Unauthorized,
+    Unavailable,
+    problem_body,
+    problem_of,
+)
+from lookup.logs import log_defect
+
+
+def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
+    """Return the app of one custodian, for both of its listeners."""
+    app = FastAPI(title="Lacuna custodian", version="1", docs_url=None, redoc_url=None)
+    app.state.writer = writer
+    app.state.custody = custody
+    app.state.site = site
+    app.include_router(authorities.health)
+    guarded = [Depends(require_officer)]
+    for router in (imports.router, records.router, authorities.router, local.router):
+        app.include_router(router, dependencies=guarded)
+    app.add_exception_handler(ServiceError, _tell)
+    app.add_exception_handler(KeysError, _tell_keys)
+    app.add_exception_handler(RequestValidationError, _tell_invalid)
+    app.add_exception_handler(HTTPException, _tell_http)
+    app.add_exception_handler(Exception, _tell_defect)
+    return app
+
+
+def _problem(error: ServiceError) -> Response:
+    members = {"rule": error.rule} if isinstance(error, InvalidRecordRequest) else {}
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
+    status = problem_of(error).status
+    return Response(problem_body(error, **members), status, headers, PROBLEM_MEDIA_TYPE)
+
+
+async def _tell(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)  # noqa: S101  # registered for it alone
+    return _problem(error)
+
+
+async def _tell_keys(_: Request, error: Exception) -> Response:
+    log_defect("the vault", error)
+    return _problem(Unavailable("the vault could not do this; see the custodian's log"))
+
+
+async def _tell_invalid(_: Request, error: Exception) -> Response:
+    del error  # it holds what was sent
+    return _problem(InvalidRequest("a part of the path or query is not as described"))
+
+
+async def _tell_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
+    if error.status_code == 404:
+        return _problem(NotFound("there is no such path"))
+    if error.status_code == 405:
+        return _problem(MethodNotAllowed("this path does not know this method"))
+    return _problem(InvalidRequest("the request is not as described"))
+
+
+async def _tell_defect(_: Request, error: Exception) -> Response:
+    log_defect("the custodian's interface", error)
+    return _problem(InternalError())

@@ -1,0 +1,40 @@
+"""Authorities and health: what a caller needs to know before it sends anything."""
+
+from asyncio import wrap_future
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from lookup.custodian.api.requests import JSON, TheWriter
+from lookup.custodian.custody import Custody
+
+router = APIRouter(tags=["authorities"])
+health = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get("/v1/authorities")
+async def authorities(request: Request) -> Response:
+    """Return this site's authorities with their telephone numbers, and the categories."""
+    catalogue = request.app.state.custody.catalogue
+    content = {
+        "authorities": catalogue.authorities,
+        "categories": [c for c in catalogue.categories if c.name in catalogue.category_numbers],
+    }
+    return Response(msgspec.json.encode(content), media_type=JSON)
+
+
+@health.get("/live")
+async def live() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "pass"}
+
+
+@health.get("/ready")
+async def ready(writer: TheWriter) -> dict[str, str]:
+    """Say that the writer takes commands."""
+
+    def version(custody: Custody) -> int:
+        return custody.vault.version.epoch
+
+    await wrap_future(writer.call(version))
+    return {"status": "pass"}

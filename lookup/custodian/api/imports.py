@@ -1,0 +1,197 @@
+"""Import: many records as one stream of lines, each with a result of its own.
+
+    request   NDJSON, one record a line (POST /v1/records/import, application/x-ndjson)
+    response  NDJSON: {"line":1,"result":"added","record_id":"…","version":1}
+                      {"line":2,"result":"invalid","rule":"nhs-check-digit","detail":"…"}
+                      {"summary":{"lines":2,"added":1,…}}         last; missing: not all was done
+
+Invariants:
+
+* A line's result is sent when its batch is durable and every worker answers by it; a caller that
+  loses the connection sends again, and finds those lines unchanged.
+* One bad line costs nobody else anything.
+* A batch takes about a quarter of a second, so that a shred never waits longer than half a one.
+* The stream is read as it comes, and results leave as they come: a caller may read while it sends.
+  Up to 64 MiB of results wait for one that does not.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from starlette.types import Receive, Scope, Send
+
+from lookup.catalogue import Catalogue
+from lookup.custodian.adding import Stored, add_or_change
+from lookup.custodian.api.requests import require_media_type
+from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, parse_draft
+from lookup.custodian.writer import Writer
+
+NDJSON: Final = "application/x-ndjson"
+BATCH_SECONDS: Final = 0.25
+BATCH_BYTES: Final = 16 << 20
+FIRST_BATCH, LEAST_BATCH, MOST_BATCH = 500, 50, 5_000
+MAX_WAITING: Final = 64 << 20
+
+router = APIRouter(prefix="/v1/records", tags=["records"])
+
+
+@router.post("/import", openapi_extra={"requestBody": {"content": {NDJSON: {}}}})
+async def import_records(request: Request) -> Response:
+    """Store the records of a stream; answer each line."""
+    require_media_type(request, NDJSON)
+    state = request.app.state
+    return _ImportResponse(state.writer, state.custody.catalogue)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Lines that share a commit: drafts by line, and what is already known of other lines."""
+
+    drafts: list[tuple[int, Draft]] = field(default_factory=list)
+    refused: list[tuple[int, InvalidRecord]] = field(default_factory=list)
+    sources: set[bytes] = field(default_factory=set)
+    size: int = 0
+
+
+class _ImportResponse(Response):
+    """Reads the request while it writes the response; Starlette's own would do one after."""
+
+    def __init__(self, writer: Writer, catalogue: Catalogue) -> None:
+        super().__init__(media_type=NDJSON)
+        self._writer = writer
+        self._catalogue = catalogue
+        self._batch_size = FIRST_BATCH
+        self._counts: dict[str, int] = {"lines": 0}
+        self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._waiting = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the stream."""
+        del scope
+        headers = [(b"content-type", NDJSON.encode()), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        sending = asyncio.create_task(self._send(send))
+        try:
+            await self._import(_lines(receive))
+            self._tell({"summary": self._counts})
+        finally:
+            self._out.put_nowait(None)
+            await sending
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, send: Send) -> None:
+        while (part := await self._out.get()) is not None:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            self._waiting -= len(part)
+            self._note_room()
+
+    async def _import(self, lines: AsyncIterator[bytes | None]) -> None:
+        """Parse one batch while the one before it is stored."""
+        storing: asyncio.Task[None] | None = None
+        batch = _Batch()
+        async for line in lines:
+            self._counts["lines"] += 1
+            if line == b"":
+                continue
+            if not self._take(batch, self._counts["lines"], line):
+                storing = await self._store_next(storing, batch)
+                batch = _Batch()
+                self._take(batch, self._counts["lines"], line)
+            if len(batch.drafts) >= self._batch_size or batch.size >= BATCH_BYTES:
+                storing = await self._store_next(storing, batch)
+                batch = _Batch()
+        storing = await self._store_next(storing, batch)
+        await storing
+
+    def _take(self, batch: _Batch, number: int, line: bytes | None) -> bool:
+        """Add a line to a batch; say no if its source is already in there."""
+        try:
+            # A line that was too long to keep is refused by the same rule as one that was kept.
+            draft = parse_draft(bytes(MAX_RECORD + 1) if line is None else line, self._catalogue)
+        except InvalidRecord as error:
+            batch.refused.append((number, error))
+            return True
+        if draft.source in batch.sources:
+            return False
+        batch.sources.add(draft.source)
+        batch.drafts.append((number, draft))
+        batch.size += len(draft.payload)
+        return True
+
+    async def _store_next(
+        self, before: asyncio.Task[None] | None, batch: _Batch
+    ) -> asyncio.Task[None]:
+        if before is not None:
+            await before
+        await self._room.wait()
+        return asyncio.create_task(self._store(batch))
+
+    async def _store(self, batch: _Batch) -> None:
+        """Store a batch and tell its lines; adapt the size of the next one to the time it took."""
+        begun = time.monotonic()
+        drafts = [draft for _, draft in batch.drafts]
+        done: list[Stored] = []
+        if drafts:
+            done = await asyncio.wrap_future(self._writer.change(add_or_change(drafts)))
+            pace = BATCH_SECONDS / max(time.monotonic() - begun, 1e-3)
+            size = int(self._batch_size * min(max(pace, 0.5), 2.0))
+            self._batch_size = min(max(size, LEAST_BATCH), MOST_BATCH)
+        results = [
+            (number, {"line": number, "result": "invalid", "rule": e.rule, "detail": e.message})
+            for number, e in batch.refused
+        ]
+        for (number, _), stored in zip(batch.drafts, done, strict=True):
+            told = {
+                "line": number,
+                "result": stored.result,
+                "record_id": stored.record_id.hex(),
+                "version": stored.version,
+            }
+            results.append((number, told))
+        self._tell(*(told for _, told in sorted(results, key=lambda result: result[0])))
+
+    def _tell(self, *results: MutableMapping[str, Any]) -> None:
+        for result in results:
+            if "result" in result:
+                self._counts[result["result"]] = self._counts.get(result["result"], 0) + 1
+        part = b"".join(msgspec.json.encode(result) + b"\n" for result in results)
+        self._waiting += len(part)
+        self._note_room()
+        self._out.put_nowait(part)
+
+    def _note_room(self) -> None:
+        if self._waiting > MAX_WAITING:
+            self._room.clear()
+        else:
+            self._room.set()
+
+
+class _Disconnected(Exception):
+    """The caller went away; what was acknowledged stays."""
+
+
+async def _lines(receive: Receive) -> AsyncIterator[bytes | None]:
+    """Yield each line of the request without its end; None for one that is too long."""
+    rest = b""
+    overlong = False
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Disconnected
+        *whole, rest = (rest + message.get("body", b"")).split(b"\n")
+        for line in whole:
+            yield None if overlong or len(line) > MAX_RECORD else line.strip()
+            overlong = False
+        if len(rest) > MAX_RECORD:
+            overlong, rest = True, b""
+        if not message.get("more_body", False):
+            break
+    if overlong or rest.strip():
+        yield None if overlong else rest.strip()

@@ -1,0 +1,245 @@
+"""What only this machine's officers may call, over the UNIX socket: keys, clients, backups, shreds.
+
+Every path starts with /v1/local and does not exist over TCP.
+"""
+
+import asyncio
+from asyncio import wrap_future
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+
+from crypto.token import Kid
+from keys.entry import EntryId
+from keys.epoch import Destruction
+from keys.pages import SlotId
+from keys.slot import DESTRUCTION
+from keys.vault import Receipt
+from lookup.client.enrolment import format_enrolment
+from lookup.custodian import enrolling, slotting, status
+from lookup.custodian.api.requests import JSON, TheWriter, read_body, require_local
+from lookup.custodian.custody import Custody
+from lookup.custodian.shredding import MAX_RECORDS, Reason, shred
+from lookup.custodian.store.backup import Backup, BackupRefused, back_up
+from lookup.custodian.store.database import StoreError
+from lookup.errors import Conflict, InvalidRequest
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+router = APIRouter(prefix="/v1/local", tags=["local"], dependencies=[Depends(require_local)])
+
+_MAX_BODY: Final = 1 << 20
+HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+
+
+class ShredRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Which records, and why: a code, for words could name a person."""
+
+    record_ids: Annotated[list[HexId], msgspec.Meta(min_length=1, max_length=MAX_RECORDS)]
+    reason: str
+
+
+class ClientRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A new client's name, as people know it."""
+
+    name: str
+
+
+class PassphraseRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The passphrase to come; the one of now opened the site."""
+
+    passphrase: str
+
+
+class FolderRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A folder on the custodian's machine."""
+
+    folder: str
+
+
+@router.get("/status")
+async def get_status(request: Request, writer: TheWriter) -> Response:
+    """Return where the site stands."""
+    site = request.app.state.site
+    return _json(await wrap_future(writer.call(lambda custody: status.report(custody, site))))
+
+
+@router.post("/shred")
+async def shred_records(request: Request, writer: TheWriter) -> Response:
+    """Destroy the keys of records, all in one epoch change."""
+    wanted = await _read(request, ShredRequest)
+    try:
+        reason = Reason(wanted.reason)
+    except ValueError:
+        known = ", ".join(Reason)
+        raise InvalidRequest(f"the reason must be one of {known}") from None
+    record_ids = [EntryId(bytes.fromhex(each)) for each in wanted.record_ids]
+    done = await wrap_future(writer.change(shred(record_ids)))
+    return _json(
+        {
+            "record_ids": [each.hex() for each in done.record_ids],
+            "reason": reason,
+            **_destruction(done.destruction),
+            "demo": request.app.state.custody.policy.demo,
+        }
+    )
+
+
+@router.post("/purge")
+async def purge(writer: TheWriter) -> Response:
+    """Change the epoch without any other change."""
+    return await _changed(writer, lambda custody: custody.vault.purge())
+
+
+@router.get("/clients")
+async def list_clients(writer: TheWriter) -> Response:
+    """Return the enrolled clients."""
+
+    def run(custody: Custody) -> list[dict[str, Any]]:
+        cards = sorted(custody.policy.clients.values(), key=lambda card: card.name)
+        return [{"id": card.id, "name": card.name, "made": card.made} for card in cards]
+
+    return _json({"clients": await wrap_future(writer.call(run))})
+
+
+@router.post("/clients")
+async def add_client(request: Request, writer: TheWriter) -> Response:
+    """Enrol a client; the answer is its enrolment file, and the only copy of its secret."""
+    name = (await _read(request, ClientRequest)).name
+    site = request.app.state.site
+    enrolment = await wrap_future(
+        writer.call(enrolling.add_client(name, site.base_urls, site.clock()))
+    )
+    return Response(format_enrolment(enrolment), 201, media_type=JSON)
+
+
+@router.get("/lookup-keys")
+async def list_lookup_keys(writer: TheWriter) -> Response:
+    """Return the lookup keys and whether each is completely indexed."""
+    return _json({"lookup_keys": await wrap_future(writer.call(status.lookup_keys))})
+
+
+@router.post("/lookup-keys")
+async def rotate_lookup_key(request: Request, writer: TheWriter) -> Response:
+    """Add a lookup key beside the one of now."""
+    run = enrolling.rotate_lookup_key(request.app.state.site.clock())
+    return _json({"kid": await wrap_future(writer.call(run))}, 202)
+
+
+@router.post("/lookup-keys/{kid}/retire")
+async def retire_lookup_key(kid: str, writer: TheWriter) -> Response:
+    """Destroy a lookup key; lookups with it are refused from now on."""
+    await wrap_future(writer.call(enrolling.retire_lookup_key(Kid(kid))))
+    return _json({"kid": kid})
+
+
+@router.post("/passphrase")
+async def change_passphrase(request: Request, writer: TheWriter) -> Response:
+    """Lock every slot with another passphrase, and forget the old epoch's keys."""
+    wanted = await _read(request, PassphraseRequest)
+    run = slotting.change_passphrase(wanted.passphrase, request.app.state.site)
+    return await _changed(writer, run)
+
+
+@router.post("/slots")
+async def add_slot(request: Request, writer: TheWriter) -> Response:
+    """Make a slot in an empty folder and give it the next epoch's key."""
+    folder = _folder(await _read(request, FolderRequest))
+    return await _changed(writer, slotting.add_slot(folder, request.app.state.site))
+
+
+@router.post("/slots/{slot_id}/remove")
+async def remove_slot(slot_id: str, writer: TheWriter) -> Response:
+    """Let a slot leave; one that is out of reach is signed off as lost."""
+    try:
+        wanted = SlotId(bytes.fromhex(slot_id))
+    except ValueError:
+        raise InvalidRequest("a slot's id has 32 hexadecimal digits") from None
+    return await _changed(writer, slotting.remove_slot(wanted))
+
+
+@router.post("/backup")
+async def make_backup(request: Request) -> Response:
+    """Back the store up into a folder; the answer tells of progress, line by line."""
+    folder = _folder(await _read(request, FolderRequest))
+    site = request.app.state.site
+    lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def tell(done: int, total: int) -> None:
+        loop.call_soon_threadsafe(lines.put_nowait, {"done": done, "total": total})
+
+    def run() -> Backup:
+        return back_up(
+            site.config.store_file,
+            site.database_key,
+            folder=folder,
+            apart_from=(site.config.store, site.config.mirror, *site.config.slots),
+            clock=site.clock,
+            progress=tell,
+        )
+
+    return StreamingResponse(
+        _progress(asyncio.to_thread(run), lines), media_type="application/x-ndjson"
+    )
+
+
+async def _progress(work: Any, lines: asyncio.Queue[dict[str, Any]]) -> AsyncIterator[bytes]:  # noqa: ANN401  # a coroutine
+    task = asyncio.create_task(work)
+    while not task.done() or not lines.empty():
+        try:
+            yield msgspec.json.encode(await asyncio.wait_for(lines.get(), 0.1)) + b"\n"
+        except TimeoutError:
+            continue
+    try:
+        made = task.result()
+    except (BackupRefused, StoreError, OSError) as error:
+        yield msgspec.json.encode({"error": str(error)}) + b"\n"
+        return
+    summary = {"epoch": made.version.epoch, "sequence": made.version.sequence, "time": made.time}
+    yield msgspec.json.encode({"backup": summary}) + b"\n"
+
+
+async def _read(request: Request, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await read_body(request, _MAX_BODY), type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        known = ", ".join(shape.__struct_fields__)
+        raise InvalidRequest(f"the body must be a JSON object with exactly {known}") from None
+
+
+def _folder(wanted: FolderRequest) -> Path:
+    folder = Path(wanted.folder)
+    if not folder.is_absolute() or "\0" in wanted.folder:
+        raise InvalidRequest("the folder must be an absolute path")
+    return folder
+
+
+async def _changed(writer: TheWriter, run: Callable[[Custody], Receipt]) -> Response:
+    receipt = await wrap_future(writer.call(run))
+    if receipt.destruction is None:
+        raise Conflict("unreachable: this change is always an epoch change")
+    return _json(_destruction(receipt.destruction))
+
+
+def _destruction(done: Destruction) -> dict[str, Any]:
+    """Tell what was destroyed, and what the slots' classes promise of it."""
+    return {
+        "intent": done.intent.hex(),
+        "epoch": done.epoch,
+        "time": done.time,
+        "confirmed": [
+            {"slot": slot.hex(), "class": letter, "promise": DESTRUCTION[letter]}
+            for slot, letter in done.confirmed
+        ],
+        "lagging": [slot.hex() for slot in done.lagging],
+        "certain": not done.lagging,
+    }
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type=JSON)

@@ -1,0 +1,134 @@
+"""Records: add one, read one, change one."""
+
+import re
+from asyncio import wrap_future
+from datetime import date
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from crypto.aead import InvalidCiphertext
+from crypto.record import Dek, unseal_payload
+from keys.entry import EntryId
+from lookup.custodian.adding import ADDED, Stored, add, change
+from lookup.custodian.api.requests import JSON, RecordId, TheWriter, read_body
+from lookup.custodian.custody import Custody
+from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, RecordShape, parse_draft
+from lookup.custodian.record import Record
+from lookup.errors import InvalidRequest, PreconditionRequired, RecordNotFound
+
+router = APIRouter(prefix="/v1/records", tags=["records"])
+
+_ETAG: Final = re.compile(r'(?:W/)?"([1-9][0-9]{0,9})"')
+_SCHEMA: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {
+                    **msgspec.json.schema(RecordShape)["$defs"]["RecordShape"],
+                    "title": "Record",
+                }
+            }
+        },
+    }
+}
+
+
+class InvalidRecordRequest(InvalidRequest):
+    """A record that breaks a rule, told with the rule's code."""
+
+    def __init__(self, error: InvalidRecord) -> None:
+        super().__init__(error.message)
+        self.rule = error.rule
+
+
+@router.post("", status_code=201, openapi_extra=_SCHEMA)
+async def add_record(request: Request, writer: TheWriter) -> Response:
+    """Add a record; 200 and its id if the same was there already, 409 if another was."""
+    draft = await _draft(request)
+    stored = await wrap_future(writer.change(add(draft)))
+    return _stored(stored, 201 if stored.result == ADDED else 200)
+
+
+@router.get("/{record_id}")
+async def read_record(record_id: RecordId, writer: TheWriter) -> Response:
+    """Return a record with its payload; its version is the ETag."""
+    body = await wrap_future(writer.call(lambda custody: _read(custody, record_id)))
+    return Response(body[1], media_type=JSON, headers={"ETag": f'"{body[0]}"'})
+
+
+@router.put("/{record_id}", openapi_extra=_SCHEMA)
+async def change_record(request: Request, record_id: RecordId, writer: TheWriter) -> Response:
+    """Make the body the record's next version; If-Match names the version it replaces."""
+    expected = _expected(request)
+    draft = await _draft(request)
+    return _stored(await wrap_future(writer.change(change(record_id, draft, expected))), 200)
+
+
+async def _draft(request: Request) -> Draft:
+    raw = await read_body(request, MAX_RECORD)
+    try:
+        return parse_draft(raw, request.app.state.custody.catalogue)
+    except InvalidRecord as error:
+        raise InvalidRecordRequest(error) from None
+
+
+def _expected(request: Request) -> int:
+    given = request.headers.get("if-match")
+    if given is None:
+        raise PreconditionRequired("say which version this replaces: If-Match with its ETag")
+    found = _ETAG.fullmatch(given.strip())
+    if found is None:
+        raise InvalidRequest("If-Match must be one ETag as GET returned it")
+    return int(found[1])
+
+
+def _stored(stored: Stored, status: int) -> Response:
+    content = {
+        "result": stored.result,
+        "record_id": stored.record_id.hex(),
+        "version": stored.version,
+    }
+    return Response(
+        msgspec.json.encode(content),
+        status,
+        {"ETag": f'"{stored.version}"', "Location": f"/v1/records/{stored.record_id.hex()}"},
+        JSON,
+    )
+
+
+def _read(custody: Custody, record_id: EntryId) -> tuple[int, bytes]:
+    record = custody.record(record_id)
+    if record is None:
+        raise RecordNotFound("there is no such record")
+    body = record.body
+    content = {
+        "record_id": record.id.hex(),
+        "version": record.version,
+        "authority": body.authority,
+        "source_ref": body.source_ref,
+        "identifiers": [f"{link.scheme}:{link.value}" for link in body.links],
+        "category": body.category,
+        "since": _day(body.since),
+        "until": _day(body.until),
+        "answer_until": _day(body.answer_until),
+        "payload": msgspec.Raw(_payload(custody, record)),
+    }
+    return record.version, msgspec.json.encode(content)
+
+
+def _day(ordinal: int | None) -> date | None:
+    return None if ordinal is None else date.fromordinal(ordinal)
+
+
+def _payload(custody: Custody, record: Record) -> bytes:
+    blob = custody.store.blob(record.id, record.version)
+    if blob is None:
+        raise RecordNotFound("the record is known, its content was lost with a store")
+    try:
+        dek = Dek(record.body.dek)
+        return unseal_payload(dek, blob, custody.vault.id, record.id, record.version)
+    except InvalidCiphertext:
+        raise RecordNotFound("the record is known, its content is damaged") from None

@@ -1,0 +1,77 @@
+"""What every endpoint asks of a request: who calls, how large it is, what it holds.
+
+Invariants:
+
+* A body is read to a bound and never spooled to a file.
+* The officer's token is compared in constant time, and never said to be almost right.
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from keys.entry import EntryId
+from lookup.custodian.custody import Custody
+from lookup.custodian.writer import Writer
+from lookup.errors import InvalidRequest, NotFound, TooLarge, Unauthorized, UnsupportedMediaType
+
+JSON = "application/json"
+
+
+def is_local(request: Request) -> bool:
+    """Say whether a request came through the UNIX socket."""
+    server = request.scope.get("server")
+    return server is not None and server[1] is None
+
+
+def require_officer(request: Request) -> None:
+    """Let the officer's token pass, and whoever the file system let to the UNIX socket."""
+    if is_local(request):
+        return
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    custody: Custody = request.app.state.custody
+    if scheme.lower() != "bearer" or not custody.policy.is_officer(token):
+        raise Unauthorized("send the officer's token: Authorization: Bearer ...")
+
+
+def require_local(request: Request) -> None:
+    """Let only the UNIX socket pass; over TCP these paths do not exist."""
+    if not is_local(request):
+        raise NotFound("there is no such path")
+
+
+def the_writer(request: Request) -> Writer:
+    """Return the process's writer."""
+    writer: Writer = request.app.state.writer
+    return writer
+
+
+def record_id(record_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")]) -> EntryId:
+    """Parse the record id in a path: 32 hexadecimal digits."""
+    return EntryId(bytes.fromhex(record_id))
+
+
+async def read_body(request: Request, limit: int, media_type: str = JSON) -> bytes:
+    """Return the body, or raise TooLarge, UnsupportedMediaType or InvalidRequest."""
+    require_media_type(request, media_type)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise TooLarge(f"the body may have at most {limit} bytes")
+        parts.append(part)
+    if not size:
+        raise InvalidRequest("the body is empty")
+    return b"".join(parts)
+
+
+def require_media_type(request: Request, media_type: str) -> None:
+    """Raise UnsupportedMediaType for any other."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != media_type:
+        raise UnsupportedMediaType(f"send content-type {media_type}")
+
+
+TheWriter = Annotated[Writer, Depends(the_writer)]
+RecordId = Annotated[EntryId, Depends(record_id)]

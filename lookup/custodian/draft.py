@@ -1,0 +1,168 @@
+"""Drafts: a record as an authority sends it, checked against every rule before it is stored.
+
+Invariants:
+
+* `parse_draft` accepts one JSON object of known members and nothing else; a refusal names the rule
+  (a stable code) and never a value, for every value here may identify a child.
+* A draft is canonical: identifiers parsed, sorted and distinct; dates are dates; the window in
+  which it is answered is decided. The payload stays byte for byte as it came.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from lookup.catalogue import Catalogue
+from lookup.identifiers import Identifier, InvalidIdentifier, parse_identifier
+from lookup.index.layout import FIRST_DAY, LAST_DAY
+
+MAX_PAYLOAD: Final = 1 << 20
+MAX_RECORD: Final = MAX_PAYLOAD + (1 << 14)
+MAX_IDENTIFIERS: Final = 8
+ANSWERED_AFTER: Final = timedelta(days=365)
+_SOURCE_REF: Final = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+class InvalidRecord(ValueError):
+    """What was sent is no record. `rule` names what it breaks; no value is in here."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(rule, message)
+        self.rule = rule
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class RecordShape(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON of a record."""
+
+    authority: str
+    source_ref: str
+    identifiers: list[str]
+    category: str
+    since: str
+    until: str | None = None
+    answer_until: str | None = None
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A record that keeps all rules and is not stored yet."""
+
+    authority: str
+    source_ref: str = field(repr=False)
+    identifiers: tuple[Identifier, ...]
+    category: str
+    since: date
+    until: date | None
+    answer_until: date | None
+    payload: bytes = field(repr=False)
+
+    @property
+    def source(self) -> bytes:
+        """What makes a record the same record to its authority."""
+        return source_key(self.authority, self.source_ref)
+
+
+def source_key(authority: str, source_ref: str) -> bytes:
+    """Return 16 bytes that stand for (authority, source reference) in memory."""
+    return blake2b(f"{authority}\n{source_ref}".encode(), digest_size=16).digest()
+
+
+_decode = msgspec.json.Decoder(RecordShape).decode
+
+
+def parse_draft(raw: bytes, catalogue: Catalogue) -> Draft:
+    """Return the draft that a JSON object describes, or raise InvalidRecord."""
+    if len(raw) > MAX_RECORD:
+        raise InvalidRecord("record-size", f"a record has at most {MAX_RECORD} bytes")
+    try:
+        shape = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRecord("record-shape", _without_values(error)) from None
+    if len(shape.payload) > MAX_PAYLOAD:
+        raise InvalidRecord("payload-size", f"a payload has at most {MAX_PAYLOAD} bytes")
+    if shape.authority not in catalogue.authority_numbers:
+        raise InvalidRecord("authority-unknown", "the authority is not one of this site's")
+    if shape.category not in catalogue.category_numbers:
+        known = ", ".join(catalogue.category_numbers)
+        raise InvalidRecord("category-unknown", f"the category must be one of {known}")
+    if not _SOURCE_REF.fullmatch(shape.source_ref):
+        raise InvalidRecord(
+            "source-ref", "a source reference has 1 to 64 printable ascii characters"
+        )
+    since = _date("since", shape.since)
+    until = _date("until", shape.until) if shape.until is not None else None
+    return Draft(
+        authority=shape.authority,
+        source_ref=shape.source_ref,
+        identifiers=_identifiers(shape.identifiers, catalogue),
+        category=shape.category,
+        since=since,
+        until=until,
+        answer_until=_answer_until(shape.answer_until, since, until),
+        payload=bytes(shape.payload),
+    )
+
+
+def _identifiers(texts: list[str], catalogue: Catalogue) -> tuple[Identifier, ...]:
+    if not 1 <= len(texts) <= MAX_IDENTIFIERS:
+        raise InvalidRecord("identifiers-count", f"a record has 1 to {MAX_IDENTIFIERS} identifiers")
+    try:
+        found = tuple(sorted({parse_identifier(text) for text in texts}))
+    except InvalidIdentifier as error:
+        raise InvalidRecord(error.rule, error.message) from None
+    for identifier in found:
+        if identifier.scheme == "local":
+            authority, _, _ = identifier.value.partition(":")
+            if authority not in catalogue.authority_numbers:
+                raise InvalidRecord(
+                    "local-authority", "a local identifier names an authority of this site"
+                )
+    return found
+
+
+def _answer_until(text: str | None, since: date, until: date | None) -> date | None:
+    """Return the last day that the record is answered on; None: no last day."""
+    if until is not None and until < since:
+        raise InvalidRecord("dates-order", "until must not be before since")
+    if text is None:
+        return None if until is None else min(until + ANSWERED_AFTER, LAST_DAY)
+    last = _date("answer_until", text)
+    if last < (until or since):
+        raise InvalidRecord("dates-order", "answer_until must not be before until or since")
+    return last
+
+
+def _date(member: str, text: str) -> date:
+    try:
+        day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        day = None
+    if day is None or not FIRST_DAY <= day <= LAST_DAY:
+        raise InvalidRecord(
+            "date-format", f"{member} must be a day YYYY-MM-DD from {FIRST_DAY} to {LAST_DAY}"
+        )
+    return day
+
+
+def _without_values(error: Exception) -> str:
+    """Say where the JSON is wrong: msgspec names types, members of ours and places, no values.
+
+    A member that we do not know would be named by its own text, so that one is left out.
+    """
+    message = str(error)
+    if isinstance(error, msgspec.ValidationError) and "unknown field" not in message:
+        return f"not the shape of a record: {message[0].lower()}{message[1:]}"
+    if isinstance(error, msgspec.ValidationError):
+        known = ", ".join(RecordShape.__struct_fields__)
+        return f"a member is not known: known are {known}"
+    return "not one JSON object"

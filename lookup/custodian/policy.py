@@ -1,0 +1,161 @@
+"""What a site has decided, kept in the map: lookup keys, clients, canary, the officer's token.
+
+Invariants:
+
+* All of it lives in the forgetful map: a store that is rolled back cannot bring a revoked client
+  or a retired lookup key back.
+* Secrets that people or machines present are 256 random bits; their SHA-256 is kept.
+* At most two lookup keys are live at a time: the old one while hospitals change to the new.
+"""
+
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final, Self
+
+import msgspec
+
+from crypto.token import Kid, LookupKey, TokenMaker
+from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
+from keys.vault import Vault
+from lookup.custodian.publishing import Canary
+from lookup.identifiers import canary
+from lookup.index.layout import HANDLE_SIZE
+
+MAX_LIVE_KEYS: Final = 2
+MAX_CLIENTS: Final = 10_000
+
+
+class _LookupKeyBody(msgspec.Struct, array_like=True):
+    key: bytes
+    made: int
+
+
+class _ClientBody(msgspec.Struct, array_like=True):
+    name: str
+    fingerprint: str
+    made: int
+
+
+class _PolicyBody(msgspec.Struct, array_like=True):
+    canary: str
+    canary_handle: bytes
+    demo: bool
+
+
+class _OfficerBody(msgspec.Struct, array_like=True):
+    token_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKey:
+    """A lookup key in use. `made` is in seconds since 1970."""
+
+    entry_id: EntryId
+    key: LookupKey
+    maker: TokenMaker
+    made: int
+
+    @property
+    def kid(self) -> Kid:
+        """Its fingerprint."""
+        return self.maker.kid
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCard:
+    """Who may ask. `fingerprint` is the hex SHA-256 of its bearer secret."""
+
+    entry_id: EntryId
+    name: str
+    fingerprint: str
+    made: int
+
+    @property
+    def id(self) -> str:
+        """The client's random id, as the audit will name it."""
+        return self.entry_id[2:].hex()
+
+
+@dataclass(slots=True)
+class Policy:
+    """The decisions, read from the map at start and kept in step with it."""
+
+    canary: Canary
+    demo: bool
+    officer_token_hash: bytes
+    keys: dict[Kid, LiveKey] = field(default_factory=dict)
+    clients: dict[EntryId, ClientCard] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, vault: Vault) -> Self:
+        """Read a vault's policy."""
+        (entry,) = vault.scan(Kind.POLICY)
+        (officer,) = vault.scan(Kind.OFFICER)
+        body = msgspec.msgpack.decode(entry.body, type=_PolicyBody)
+        token_hash = msgspec.msgpack.decode(officer.body, type=_OfficerBody).token_hash
+        policy = cls(Canary(canary(body.canary), body.canary_handle), body.demo, token_hash)
+        for key_entry in vault.scan(Kind.LOOKUP_KEY):
+            policy.take_key(key_entry)
+        for client_entry in vault.scan(Kind.CLIENT):
+            policy.take_client(client_entry)
+        return policy
+
+    def makers(self) -> tuple[TokenMaker, ...]:
+        """Return what makes tokens under each live key, the oldest first."""
+        return tuple(key.maker for key in self.live_keys())
+
+    def live_keys(self) -> list[LiveKey]:
+        """Return the lookup keys in use, the oldest first."""
+        return sorted(self.keys.values(), key=lambda key: (key.made, key.kid))
+
+    def take_key(self, entry: Entry) -> LiveKey:
+        """Count a lookup key as live."""
+        body = msgspec.msgpack.decode(entry.body, type=_LookupKeyBody)
+        key = LookupKey(body.key)
+        live = LiveKey(entry.id, key, TokenMaker(key), body.made)
+        self.keys[live.kid] = live
+        return live
+
+    def take_client(self, entry: Entry) -> ClientCard:
+        """Count a client in."""
+        body = msgspec.msgpack.decode(entry.body, type=_ClientBody)
+        card = ClientCard(entry.id, body.name, body.fingerprint, body.made)
+        self.clients[entry.id] = card
+        return card
+
+    def is_officer(self, token: str) -> bool:
+        """Say whether this is the officer's token, in constant time."""
+        return hmac.compare_digest(sha256(token.encode()).digest(), self.officer_token_hash)
+
+
+def new_token() -> str:
+    """Draw a bearer secret: 256 random bits as 43 characters."""
+    return urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
+
+
+def first_entries(officer_token: str, *, demo: bool, now: int) -> Batch:
+    """Return what a new vault decides: a lookup key, a canary, the officer's token."""
+    policy = _PolicyBody(secrets.token_urlsafe(24), secrets.token_bytes(HANDLE_SIZE), demo)
+    officer = _OfficerBody(sha256(officer_token.encode()).digest())
+    return (
+        Put(_entry(Kind.POLICY, policy)),
+        Put(_entry(Kind.OFFICER, officer)),
+        Put(lookup_key_entry(LookupKey.generate(), now)),
+    )
+
+
+def lookup_key_entry(key: LookupKey, now: int) -> Entry:
+    """Return the entry of a lookup key."""
+    return _entry(Kind.LOOKUP_KEY, _LookupKeyBody(key.expose(), now))
+
+
+def client_entry(name: str, fingerprint: str, now: int) -> Entry:
+    """Return the entry of a client, known by the hex SHA-256 of its bearer secret."""
+    return _entry(Kind.CLIENT, _ClientBody(name, fingerprint, now))
+
+
+def _entry(kind: Kind, body: msgspec.Struct) -> Entry:
+    return Entry(kind, new_entry_id(kind), msgspec.msgpack.encode(body))

@@ -1,0 +1,196 @@
+"""The writer: the one thread that owns custody. Commands in, one commit per group.
+
+Invariants:
+
+* Commands run in the order of their arrival. Additions that wait together share a commit, as long
+  as they do not speak of the same record or source; each hears its own result.
+* A command that fails before anything is written fails alone. Any other failure stops the vault,
+  and with it this process: what is durable is then for the next start to find out.
+* Idle moments are used: the slots prepare, a table in the making goes on.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from keys.entry import Batch
+from keys.pages import NO_BLOBS, BlobChange
+from keys.vault import Receipt
+from lookup.custodian.custody import Custody, Edit
+
+T = TypeVar("T")
+
+GROUP_LIMIT: Final = 256  # commands in one commit
+_IDLE: Final = 0.05  # seconds without a command before an idle moment is used
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared(Generic[T]):
+    """A change that a command has worked out, and what it will answer once that is durable."""
+
+    answer: Callable[[Receipt | None], T]
+    batch: Batch = ()
+    blobs: BlobChange = NO_BLOBS
+    edits: tuple[Edit, ...] = ()
+    touches: frozenset[bytes] = frozenset()
+
+    @property
+    def empty(self) -> bool:
+        """Say whether there is nothing to write."""
+        return not (self.batch or self.blobs.put or self.blobs.delete)
+
+
+Prepare = Callable[[Custody], Prepared[T]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """`prepare` for what may share a commit, `run` for what needs custody to itself."""
+
+    future: Future[Any]
+    prepare: Prepare[Any] | None = None
+    run: Callable[[Custody], Any] | None = None
+
+
+class Writer:
+    """Runs commands against custody."""
+
+    def __init__(self, custody: Custody, on_failure: Callable[[BaseException], None]) -> None:
+        self._custody = custody
+        self._on_failure = on_failure
+        self._commands: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
+        self._held: _Command | None = None
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take commands."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what was submitted, close the vault, end the thread."""
+        self._commands.put(None)
+        self._thread.join()
+
+    def change(self, prepare: Prepare[T]) -> Future[T]:
+        """Submit a change; the future ends when it is durable and every worker has passed."""
+        future: Future[T] = Future()
+        self._commands.put(_Command(future, prepare=prepare))
+        return future
+
+    def call(self, run: Callable[[Custody], T]) -> Future[T]:
+        """Run something with custody to itself: reads, slots, keys."""
+        future: Future[T] = Future()
+        self._commands.put(_Command(future, run=run))
+        return future
+
+    def _work(self) -> None:
+        while True:
+            command = self._next()
+            if command is None:
+                break
+            if command.prepare is not None:
+                self._group(command)
+            elif command.run is not None and command.future.set_running_or_notify_cancel():
+                self._settle(command.future, command.run)
+            if self._custody.build is not None:
+                self._use_idle_moment()  # a table in the making must not starve under load
+        self._custody.vault.close()
+
+    def _next(self) -> _Command | None:
+        """Return the next command; use the idle moments before it comes."""
+        held, self._held = self._held, None
+        if held is not None:
+            return held
+        while True:
+            building = self._custody.build is not None
+            try:
+                return self._commands.get(timeout=0 if building else _IDLE)
+            except queue.Empty:
+                self._use_idle_moment()
+
+    def _use_idle_moment(self) -> None:
+        try:
+            self._custody.vault.prepare()
+            self._custody.step_build()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the process
+            self._on_failure(error)
+
+    def _group(self, first: _Command) -> None:
+        """Prepare commands until one does not fit, then commit what was prepared."""
+        ready: list[tuple[_Command, Prepared[Any]]] = []
+        touched: set[bytes] = set()
+        command: _Command | None = first
+        while command is not None:
+            if command.prepare is None:
+                self._held = command
+                break
+            prepared = self._prepare(command, command.prepare)
+            if prepared is not None:
+                if touched & prepared.touches:
+                    self._held = command
+                    break
+                touched |= prepared.touches
+                ready.append((command, prepared))
+            command = self._waiting() if len(ready) < GROUP_LIMIT else None
+        self._commit(ready)
+
+    def _waiting(self) -> _Command | None:
+        try:
+            command = self._commands.get_nowait()
+        except queue.Empty:
+            return None
+        if command is None:
+            self._commands.put(None)  # the end: after this group
+        return command
+
+    def _prepare(self, command: _Command, prepare: Prepare[Any]) -> Prepared[Any] | None:
+        if not command.future.running() and not command.future.set_running_or_notify_cancel():
+            return None  # the caller went away before its turn
+        try:
+            return prepare(self._custody)
+        except Exception as error:  # noqa: BLE001  # it is the caller's to hear
+            command.future.set_exception(error)
+            return None
+
+    def _commit(self, ready: list[tuple[_Command, Prepared[Any]]]) -> None:
+        changes = [prepared for _, prepared in ready if not prepared.empty]
+        receipt: Receipt | None = None
+        if changes:
+            try:
+                receipt = self._custody.commit(
+                    tuple(step for change in changes for step in change.batch),
+                    BlobChange(
+                        tuple(blob for change in changes for blob in change.blobs.put),
+                        tuple(blob for change in changes for blob in change.blobs.delete),
+                    ),
+                    tuple(edit for change in changes for edit in change.edits),
+                )
+            except BaseException as error:  # noqa: BLE001  # the callers hear
+                self._fail(ready, error)
+                return
+        for command, prepared in ready:
+            command.future.set_result(prepared.answer(receipt))
+
+    def _fail(self, ready: list[tuple[_Command, Prepared[Any]]], error: BaseException) -> None:
+        """Nothing written: let each command of the group find out alone. Otherwise: the end."""
+        if len(ready) > 1 and not self._custody.vault.stopped:
+            for command, prepared in ready:
+                self._commit([(command, prepared)])
+            return
+        for command, _ in ready:
+            command.future.set_exception(error)
+        if self._custody.vault.stopped:
+            self._on_failure(error)
+
+    def _settle(self, future: Future[Any], run: Callable[[Custody], Any]) -> None:
+        try:
+            result = run(self._custody)
+        except BaseException as error:  # noqa: BLE001  # the caller hears; a stopped vault ends it
+            future.set_exception(error)
+            if self._custody.vault.stopped:
+                self._on_failure(error)
+        else:
+            future.set_result(result)
