@@ -1,0 +1,1 @@
+"""The command line: `lacuna`. One file per noun; each imports what it needs when it runs."""

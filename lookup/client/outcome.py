@@ -1,0 +1,118 @@
+"""What asking can come to: known, no record, or could not check.
+
+Invariants:
+
+* Two outcomes are values and the third is an exception, so that nobody reads *could not check*
+  as *no record* by forgetting a branch.
+* No answer has a truth value: `if client.lookup(child):` raises instead of taking `NoRecord()`
+  for true or an error for false.
+* CouldNotCheck carries a reason out of a closed list and nothing else: no identifier, token,
+  request or answer can be reached from it, printed or pickled.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Final, Generic, NoReturn, TypeAlias, TypeVar
+
+from lookup.catalogue import Authority
+
+
+class _NotATruthValue:
+    """Refuses to be an `if`'s condition."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            "an answer is neither true nor false: use `match`, or isinstance(answer, Known)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRecord:
+    """One record, as far as it may be answered: what kind, since when, and whom to ring."""
+
+    category: str
+    since: date
+    until: date | None
+    authority: Authority
+
+
+@dataclass(frozen=True, slots=True)
+class BriefRecord:
+    """One record in the answer to a batch, which names the authority by its code alone.
+
+    Whoever needs to ring asks again for that one child.
+    """
+
+    category: str
+    since: date
+    until: date | None
+    authority_code: str
+
+
+R = TypeVar("R", KnownRecord, BriefRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class Known(_NotATruthValue, Generic[R]):
+    """The child is known; `more` says that there are more records than an answer holds."""
+
+    records: tuple[R, ...]
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoRecord(_NotATruthValue):
+    """The site is sure that it has nothing to answer. It does not mean that there is no concern."""
+
+
+Answer: TypeAlias = Known[KnownRecord] | NoRecord
+BriefAnswer: TypeAlias = Known[BriefRecord] | NoRecord
+
+
+class Reason(StrEnum):
+    """Why nothing could be said. Stable: software may branch on these."""
+
+    UNREACHABLE = "unreachable"
+    INSECURE = "insecure"
+    TIMED_OUT = "timed-out"
+    DISCONNECTED = "disconnected"
+    UNAVAILABLE = "unavailable"
+    SERVER_ERROR = "server-error"
+    NOT_A_SITE = "not-a-lookup-service"
+    MALFORMED_ANSWER = "malformed-answer"
+    CANARY_FAILED = "canary-failed"
+    UNKNOWN_KID = "unknown-kid"
+    UNAUTHORIZED = "unauthorized"
+    TOO_MANY_REQUESTS = "too-many-requests"
+    REQUEST_REFUSED = "request-refused"
+
+
+MEANINGS: Final[dict[Reason, str]] = {
+    Reason.UNREACHABLE: "no base URL of the enrolment can be reached",
+    Reason.INSECURE: "no secure connection is possible: check the CA file and the certificates",
+    Reason.TIMED_OUT: "no answer came in time",
+    Reason.DISCONNECTED: "the connection broke before a whole answer had come",
+    Reason.UNAVAILABLE: "the service says that it cannot answer now",
+    Reason.SERVER_ERROR: "the service failed",
+    Reason.NOT_A_SITE: "what answered at the base URL is not a lookup service",
+    Reason.MALFORMED_ANSWER: "what came back is not a well-formed answer to this request",
+    Reason.CANARY_FAILED: "the service does not know the canary, so its 'no record' proves nothing",
+    Reason.UNKNOWN_KID: "the service does not know this lookup key: a new enrolment is needed",
+    Reason.UNAUTHORIZED: "the service does not accept this client's secret",
+    Reason.TOO_MANY_REQUESTS: "this client has asked more than its quota allows",
+    Reason.REQUEST_REFUSED: "the service refused the request",
+}
+
+
+class CouldNotCheck(Exception):
+    """Nothing is known, not even that there is no record: go on as for an unknown child."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"could not check ({self.reason}): {MEANINGS[self.reason]}"

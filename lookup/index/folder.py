@@ -1,0 +1,116 @@
+"""The folder of the tables: private, and on tmpfs.
+
+Tags are never written to disk, so a table on any other file system is refused. Which one a folder
+is on is asked of the opened folder by its device number, in /proc/self/mountinfo: unlike a search
+for the longest matching path, that cannot be misled by links, escapes or a mount over a mount.
+
+Names are random: a file that was planted, or left by a dead custodian, is never opened as ours.
+"""
+
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Final
+
+from lookup.index.errors import FolderUnsafe, IndexSpace
+from lookup.index.layout import HEADER_SIZE, STATE_OFFSET
+
+SUFFIX: Final = ".table"
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+_NOT_LIVE: Final = bytes(8)
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT})
+
+
+def filesystem_of(device: int, mounts: str) -> str | None:
+    """Return the type of the file system with this device number; None if none is mounted."""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in mounts.splitlines():
+        mount, _, kind = line.partition(" - ")  # proc_pid_mountinfo(5)
+        if mount.split(" ", 3)[2] == wanted:
+            return kind.split(" ", 1)[0]
+    return None
+
+
+def open_folder(folder: Path) -> int:
+    """Open the folder of the tables, made if it is missing; return its descriptor.
+
+    Raises FolderUnsafe if it is a link, somebody else's, open to others, or not on tmpfs.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise FolderUnsafe(f"folder for the index cannot be opened: {error.strerror}") from None
+    try:
+        _require_private(os.fstat(descriptor))
+        _require_tmpfs(os.fstat(descriptor).st_dev)
+    except FolderUnsafe:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _require_private(status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        raise FolderUnsafe("folder for the index belongs to another user")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise FolderUnsafe("folder for the index must have mode 0700")
+
+
+def _require_tmpfs(device: int) -> None:
+    kind = filesystem_of(device, _MOUNTS.read_text(errors="replace"))
+    if kind != "tmpfs":
+        raise FolderUnsafe(f"folder for the index must be on tmpfs, not {kind or 'unknown'}")
+
+
+def create_file(folder: Path, size: int) -> tuple[Path, int]:
+    """Create a file of this length under a random name, mode 0600; return path and descriptor.
+
+    All its pages are allocated now: on a full tmpfs a later write would end the process (SIGBUS).
+    Raises FolderUnsafe as `open_folder`, IndexSpace if there is no room.
+    """
+    name = secrets.token_hex(16) + SUFFIX
+    within = open_folder(folder)
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=within)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            os.close(descriptor)
+            os.unlink(name, dir_fd=within)
+            if error.errno in _NO_ROOM:
+                raise IndexSpace(f"tmpfs has no room for a table of {size} bytes") from None
+            raise
+    finally:
+        os.close(within)
+    return folder / name, descriptor
+
+
+def supersede_others(folder: Path, keep: Path) -> int:
+    """Mark every table in the folder but one as superseded and remove it; return how many.
+
+    To be called once the kept table was handed over, before any change is acknowledged. Workers
+    that still map the others, also stopped ones, see the mark at their next look.
+    """
+    within = open_folder(folder)
+    try:
+        names = os.listdir(within)  # noqa: PTH208  # the folder that was checked, not its path
+        others = [name for name in names if name.endswith(SUFFIX) and name != keep.name]
+        for name in others:
+            _supersede(name, within)
+        return len(others)
+    finally:
+        os.close(within)
+
+
+def _supersede(name: str, within: int) -> None:
+    descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=within)
+    try:
+        if os.fstat(descriptor).st_size >= HEADER_SIZE:
+            # `live` is the first word there; on tmpfs mappings see a write at once.
+            os.pwrite(descriptor, _NOT_LIVE, STATE_OFFSET)
+    finally:
+        os.close(descriptor)
+    os.unlink(name, dir_fd=within)

@@ -1,0 +1,208 @@
+"""The worker's side of a table: one fixed window, and whether it may be believed.
+
+    state, window, state again; then the tag is searched for in the window
+
+Invariants:
+
+* Each probe copies one slice of 32 slots and searches all of it, whatever is found there.
+* A window is believed only if the state was the same before and after it was copied, and no
+  change was under way in it: the sequence is odd during a change, and `change` says which slots
+  it touches. So readers elsewhere go on while a change is under way, also for ever, when its
+  writer was killed in it.
+* After `ATTEMPTS` failures a probe raises IndexStale: could not check. It never waits.
+* A superseded table answers nothing. A miss in an incomplete one is no answer; a hit is.
+* A slot that does not match its checksum raises IndexStale.
+
+**Order of loads.** x86 swaps neither two loads nor two stores (Intel SDM 3A 9.2.2, AMD64 APM 2
+7.2). On other machines each probe has two fences, made of the one barrier that Python has: a held
+lock, released and taken again. A release orders what is before it, an acquisition what is after
+it, and the two are ordered by being atomic accesses to one word. That costs 0.3 us, therefore not
+on x86.
+
+**Between probe and answer.** `check` must be called just before the answer leaves. If anything
+in the table has changed since, it probes again (any change moves the sequence; asking whether it
+was in this window would cost as much) and raises IndexStale if the answer would now be another
+one. So an add that was acknowledged before `check` is never answered with *no record*.
+
+One reader belongs to one thread.
+"""
+
+import os
+import stat
+from _thread import allocate_lock
+from pathlib import Path
+from struct import Struct
+from typing import Final
+
+from crypto.tag import TAG_SIZE, Tag
+from lookup.errors import IndexNotReady, IndexStale, IndexSuperseded
+from lookup.index import layout
+from lookup.index.errors import InvalidTable
+from lookup.index.layout import HEADER_SIZE, SLOT_SIZE, WINDOW, WINDOW_SIZE, InvalidSlot, Link
+from lookup.index.mapping import map_table
+
+# An attempt takes half a microsecond, a change of the writer's less than ten.
+ATTEMPTS: Final = 100
+
+_ORDERED: Final = os.uname().machine in {"x86_64", "i686"}
+_STATE: Final = slice(layout.STATE_OFFSET, layout.STATE_OFFSET + layout.STATE.size)
+_TOP: Final = Struct(f">I{TAG_SIZE - 4}x")
+_DECOY: Final = layout.pack_slot(
+    Tag(bytes(TAG_SIZE)),
+    Link(bytes(layout.HANDLE_SIZE), layout.FIRST_DAY, None, layout.LAST_DAY, 0, 0, test=False),
+)
+
+
+class Probe:
+    """What one look at the table found."""
+
+    __slots__ = ("_slots", "_state", "_tag")
+
+    def __init__(self, tag: Tag, state: bytes, slots: bytes) -> None:
+        self._tag = tag
+        self._state = state
+        self._slots = slots
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links of the tag, in no telling order; empty: *no record*.
+
+        A miss unpacks a decoy: a link whose answer window has ended costs no more than no link.
+        Raises IndexStale if a slot does not match its checksum.
+        """
+        slots = self._slots or _DECOY
+        try:
+            links = [
+                layout.unpack_slot(slots[at : at + SLOT_SIZE])
+                for at in range(0, len(slots), SLOT_SIZE)
+            ]
+        except InvalidSlot as error:
+            raise IndexStale(str(error)) from None
+        return tuple(links) if self._slots else ()
+
+    def __repr__(self) -> str:
+        return "<Probe>"
+
+
+class TableReader:
+    """A table, mapped read-only."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the table. Raises InvalidTable, or OSError if there is no such file."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size < HEADER_SIZE:
+                raise InvalidTable("file is not a table of the index")
+            self._memory, self.locked = map_table(descriptor, status.st_size, writable=False)
+        finally:
+            os.close(descriptor)
+        try:
+            self.generation, self._homes = _parse_identity(self._memory[:HEADER_SIZE])
+            _require_size(status.st_size, self._homes)
+        except InvalidTable:
+            self.close()
+            raise
+        self._settled = b""  # the last state seen that was live, complete and without a change
+        self._fence = allocate_lock()
+        self._fence.acquire()
+
+    def probe(self, tag: Tag) -> Probe:
+        """Look a tag up.
+
+        Raises IndexSuperseded, IndexNotReady for a miss in an incomplete table, and IndexStale if
+        the window did not stand still.
+        """
+        memory = self._memory
+        home = _TOP.unpack(tag)[0] * self._homes >> 32  # layout.home_of, 80 ns faster
+        start = HEADER_SIZE + SLOT_SIZE * home
+        state = memory[_STATE]
+        window = memory[start : start + WINDOW_SIZE]
+        if state != self._settled or memory[_STATE] != state:
+            state, window = self._settle(home)
+        first = window.find(tag)
+        if first >= 0:
+            # A tag's slots lie side by side; the rest is searched from the far end.
+            last = window.rfind(tag)
+            if (first | last) % SLOT_SIZE == 0:
+                return Probe(tag, state, window[first : last + SLOT_SIZE])
+            if slots := _aligned(tag, window):
+                return Probe(tag, state, slots)
+        if state != self._settled:
+            _require_complete(state)
+        return Probe(tag, state, b"")
+
+    def check(self, probe: Probe) -> None:
+        """Return if the answer still stands; call it just before the answer leaves.
+
+        Raises as `probe`, and IndexStale if the answer is another one by now.
+        """
+        if self._memory[_STATE] == probe._state:  # noqa: SLF001  # only a reader reads a probe
+            return
+        if self.probe(probe._tag)._slots != probe._slots:  # noqa: SLF001  # as above
+            raise IndexStale("the answer has changed since it was looked up")
+
+    def require_ready(self) -> None:
+        """Return if a miss in this table is an answer; else raise as `probe` would."""
+        state = self._memory[_STATE]
+        _require_live(state)
+        _require_complete(state)
+
+    def close(self) -> None:
+        """Unmap the table. Probing it afterwards raises ValueError."""
+        self._memory.close()
+
+    def _settle(self, home: int) -> tuple[bytes, bytes]:
+        """Return a state and the window at that state."""
+        start = HEADER_SIZE + SLOT_SIZE * home
+        for _ in range(ATTEMPTS):
+            state = self._memory[_STATE]
+            self._order()
+            window = self._memory[start : start + WINDOW_SIZE]
+            self._order()
+            if self._memory[_STATE] == state and self._stands_still(state, home):
+                return state, window
+        raise IndexStale("the index is being changed at this place")
+
+    def _stands_still(self, state: bytes, home: int) -> bool:
+        _require_live(state)
+        _, complete, sequence, change = layout.STATE.unpack(state)
+        if sequence % 2:
+            first, last = change >> 32, change & 0xFFFF_FFFF
+            return bool(last < home or home + WINDOW <= first)
+        if _ORDERED and complete == layout.COMPLETE:
+            self._settled = state  # elsewhere every probe comes here, to the fences
+        return True
+
+    def _order(self) -> None:
+        if not _ORDERED:
+            self._fence.release()
+            self._fence.acquire()
+
+
+def _aligned(tag: Tag, window: bytes) -> bytes:
+    """Return the slots of a tag whose bytes occur elsewhere, too: by chance, one probe in 2**86."""
+    slots = [window[at : at + SLOT_SIZE] for at in range(0, WINDOW_SIZE, SLOT_SIZE)]
+    return b"".join(slot for slot in slots if slot.startswith(tag))
+
+
+def _parse_identity(header: bytes) -> tuple[int, int]:
+    magic, version, generation, homes, _ = layout.IDENTITY.unpack_from(header)
+    if magic != layout.MAGIC or version != layout.FORMAT:
+        raise InvalidTable("file is not a table of this format")
+    return generation, homes
+
+
+def _require_size(size: int, homes: int) -> None:
+    if size != layout.file_size(homes):
+        raise InvalidTable("table has another length than its header says")
+
+
+def _require_live(state: bytes) -> None:
+    if layout.STATE.unpack(state)[0] != layout.LIVE:
+        raise IndexSuperseded("a newer index has taken this one's place")
+
+
+def _require_complete(state: bytes) -> None:
+    if layout.STATE.unpack(state)[1] != layout.COMPLETE:
+        raise IndexNotReady("the index is not complete")

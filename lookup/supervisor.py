@@ -1,0 +1,214 @@
+"""The supervisor, `lacuna serve`: sockets, one custodian, N workers, and no secret.
+
+Invariants:
+
+* One site runs once: an exclusive lock in the run folder is held from start to stop.
+* A port that somebody else has is noticed (a plain bind comes first: with SO_REUSEPORT alone two
+  sites of one user would share it without a word, and answer each other's hospitals).
+* Each worker slot has a listening socket of its own, kept over the worker's restarts, so that no
+  connection that waits in it is reset.
+* Processes are started by exec, never forked from one that held a key, and they end with this one.
+* A process that ends is started again, after a pause that grows up to five seconds; one whose exit
+  says that another start could not help ends the site.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from lookup import exits
+from lookup.config import Address, Config
+
+logger = logging.getLogger("lookup.supervisor")
+
+_STEADY: Final = 30.0  # seconds after which a process has earned a quick restart
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 5.0
+_STOP_DEADLINE: Final = 15.0
+_BACKLOG: Final = 1024
+_PR_SET_PDEATHSIG: Final = 1
+_libc = ctypes.CDLL(None)
+
+
+class CannotServe(Exception):
+    """The site cannot be started; the message says what is in the way."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One process of the site, and how it is started again."""
+
+    name: str
+    command: Sequence[str]
+    descriptors: tuple[int, ...]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    pause: float = _FIRST_PAUSE
+    due: float = 0.0
+
+    def start(self) -> None:
+        """Start the process."""
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(  # noqa: S603  # our own modules, no shell
+            self.command,
+            pass_fds=self.descriptors,
+            stdin=None if self.name == "custodian" else subprocess.DEVNULL,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  # this process has one thread
+        )
+
+    def ended(self) -> int | None:
+        """Return the exit status of a process that has just ended; plan its next start."""
+        if self.process is None or (status := self.process.poll()) is None:
+            return None
+        self.process = None
+        steady = time.monotonic() - self.started > _STEADY
+        self.pause = _FIRST_PAUSE if steady else min(2 * self.pause, _LAST_PAUSE)
+        self.due = time.monotonic() + self.pause
+        return status
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """A site's processes."""
+
+    config: Config
+    children: list[Child] = field(default_factory=list)
+    stopping: bool = False
+    status: int = exits.OK
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; return the exit status."""
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, self._stop)
+        with hold(self.config.run), contextlib.ExitStack() as sockets:
+            self._plan(sockets)
+            for child in self.children:
+                child.start()
+            while not self.stopping:
+                self._look_after()
+                time.sleep(0.05)
+            self._end()
+        return self.status
+
+    def _plan(self, sockets: contextlib.ExitStack) -> None:
+        config = self.config
+        custodian = sockets.enter_context(listen(config.custodian))
+        self.children.append(
+            Child(
+                "custodian",
+                _python(
+                    "lookup.custodian.main", "--config", config.path, "--fd", custodian.fileno()
+                ),
+                (custodian.fileno(),),
+            )
+        )
+        for slot, listening in enumerate(listen_shared(config.lookup, config.workers)):
+            sockets.enter_context(listening)
+            number = listening.fileno()
+            command = _python(
+                "lookup.worker.main",
+                *("--fd", number, "--socket", config.worker_socket, "--slot", slot),
+            )
+            self.children.append(Child(f"worker {slot}", command, (number,)))
+
+    def _look_after(self) -> None:
+        for child in self.children:
+            status = child.ended()
+            if status is not None:
+                logger.warning("%s ended with status %d", child.name, status)
+                if child.name == "custodian" and status in exits.HOPELESS:
+                    logger.error("another start would end the same way: the site stops")
+                    self.status, self.stopping = status, True
+            if child.process is None and time.monotonic() >= child.due and not self.stopping:
+                child.start()
+
+    def _stop(self, _signal: int, _frame: object) -> None:
+        self.stopping = True
+
+    def _end(self) -> None:
+        """End the workers first: what they answer is still true then."""
+        workers = [child for child in self.children if child.name != "custodian"]
+        custodian = [child for child in self.children if child.name == "custodian"]
+        for group in (workers, custodian):
+            running = [child.process for child in group if child.process is not None]
+            for process in running:
+                process.terminate()
+            deadline = time.monotonic() + _STOP_DEADLINE
+            late = []
+            for process in running:
+                try:
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    late.append(process)
+            for process in late:
+                logger.error("process %d did not stop in time: killed", process.pid)
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def hold(run: Path) -> Iterator[None]:
+    """Hold the site's lock. Raises CannotServe."""
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if run.stat().st_mode & 0o077:
+        raise CannotServe(f"{run} is open to others: chmod 700 {run}")
+    descriptor = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise CannotServe(f"this site is already running (its lock is {run / 'lock'})") from None
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def listen(address: Address) -> socket.socket:
+    """Return a listening socket. Raises CannotServe, naming the address."""
+    listening = _bound(address, shared=False)
+    listening.listen(_BACKLOG)
+    return listening
+
+
+def listen_shared(address: Address, count: int) -> list[socket.socket]:
+    """Return one listening socket per worker, all on the same port. Raises CannotServe."""
+    with _bound(address, shared=False) as plain:
+        port = plain.getsockname()[1]
+    found = [_bound(Address(address.host, port), shared=True) for _ in range(count)]
+    for listening in found:
+        listening.listen(_BACKLOG)
+    return found
+
+
+def _bound(address: Address, *, shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((address.host, address.port))
+    except OSError as error:
+        made.close()
+        raise CannotServe(f"cannot listen on {address}: {error.strerror}") from None
+    made.set_inheritable(True)
+    return made
+
+
+def _python(module: str, *arguments: object) -> list[str]:
+    """Return the command of one of our modules; -P: a folder we stand in shadows nothing."""
+    return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
