@@ -1,0 +1,300 @@
+"""The hand-off: how a custodian tells workers what they need to answer lookups.
+
+    frame   = length u32 big-endian, MessagePack
+    worker  → custodian   Hello {slot, pid} with one descriptor: its pass page
+    custodian → worker    View {number, …}      whole, at first and after every change
+    worker  → custodian   Confirm {number}      that view and no other answers from now on
+
+A UNIX stream socket in a folder of mode 0700; each side checks who the other is (SO_PEERCRED).
+
+The pass page is a sealed memfd of which two words are used, `entered` and `left`: lookups are
+numbered as they begin; `left` is the number of the last one before which none is unanswered. So
+whoever reads e = entered, and later left ≥ e, knows that every answer begun before the first
+reading has been handed to the kernel, or thrown away with its connection.
+
+Invariants:
+
+* A View is complete: nothing of an earlier one is merged into it.
+* No frame is longer than 16 MiB, no message has members that its type does not know, and a worker
+  can make the custodian keep at most one descriptor.
+* A worker cannot shrink its pass page (which would kill the custodian with SIGBUS): the custodian
+  maps it only when it is sealed.
+* No repr shows a key or a client.
+
+Neither side of this module decides anything; the worker's is `lookup/worker/link.py`.
+"""
+
+import array
+import fcntl
+import mmap
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+MAX_FRAME: Final = 16 * 1024 * 1024
+_LENGTH: Final = struct.Struct(">I")
+_READ_SIZE: Final = 64 * 1024
+
+
+class HandoffError(Exception):
+    """The other side is gone, or does not keep to the protocol."""
+
+
+class HandoffClosed(HandoffError):
+    """The other side has closed the connection."""
+
+
+class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="hello"):
+    """A worker introduces itself; its pass page comes with the same bytes."""
+
+    slot: int
+    pid: int
+
+
+class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="confirm"):
+    """The view of this number is in force, and its table is mapped."""
+
+    number: int
+
+
+class Category(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A kind of record, numbered by its position; only answerable ones are told of."""
+
+    name: str
+    answerable: bool
+
+
+class Authority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who keeps a record and how to ring them, numbered by its position."""
+
+    code: str
+    name: str
+    office_hours: str
+    out_of_hours: str
+
+
+class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may ask."""
+
+    id: str
+    name: str
+
+    def __repr__(self) -> str:
+        return "<Client>"
+
+
+class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
+    """All that a worker knows.
+
+    `vault` names the vault at random; `table` is the path of the index, whose tags were made with
+    `index_key`; `kids` are the lookup keys that are live and completely indexed; `clients` are
+    found by the hex SHA-256 of their secret; without word from a custodian for `belt_seconds`
+    nothing is answered.
+    """
+
+    number: int
+    vault: bytes
+    table: str
+    index_key: bytes
+    kids: list[str]
+    clients: dict[str, Client]
+    authorities: list[Authority]
+    categories: list[Category]
+    belt_seconds: int
+
+    def __repr__(self) -> str:
+        return f"<View {self.number}>"
+
+
+Message = TypeVar("Message", bound=msgspec.Struct)
+
+
+def make_frame(message: Hello | Confirm | View) -> bytes:
+    """The message as it travels. Raises HandoffError if it is larger than a frame may be."""
+    payload = msgspec.msgpack.encode(message)
+    if len(payload) > MAX_FRAME:
+        raise HandoffError(f"a frame holds at most {MAX_FRAME} bytes")
+    return _LENGTH.pack(len(payload)) + payload
+
+
+class Frames:
+    """Cuts a stream of bytes into messages."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read."""
+        self._buffer += data
+
+    def take(self, kind: type[Message]) -> Message | None:
+        """The next message, or None while it is incomplete. Raises HandoffError."""
+        if len(self._buffer) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        if length > MAX_FRAME:
+            raise HandoffError(f"a frame holds at most {MAX_FRAME} bytes")
+        end = _LENGTH.size + length
+        if len(self._buffer) < end:
+            return None
+        payload = bytes(self._buffer[_LENGTH.size : end])
+        del self._buffer[:end]
+        try:
+            return msgspec.msgpack.decode(payload, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise HandoffError(f"not a {kind.__name__}") from None
+
+
+class Channel:
+    """One connected socket that speaks in frames; blocking, for one thread."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._frames = Frames()
+        self._descriptor: int | None = None
+
+    def send(self, message: Hello | Confirm | View, descriptor: int | None = None) -> None:
+        """Send a message, with at most one descriptor. Raises HandoffError, also on time-out."""
+        frame = make_frame(message)
+        sent = 0
+        try:
+            if descriptor is not None:
+                sent = socket.send_fds(self._socket, [frame], [descriptor])
+            self._socket.sendall(memoryview(frame)[sent:])
+        except OSError as error:
+            raise HandoffClosed(f"the hand-off was not sent: {error.strerror}") from None
+
+    def receive(self, kind: type[Message], seconds: float) -> Message | None:
+        """The next message; None if it has not come whole within the time.
+
+        What has come of it is kept for the next call. Raises HandoffError.
+        """
+        message = self._frames.take(kind)
+        self._socket.settimeout(seconds)
+        while message is None:
+            try:
+                self._read()
+            except TimeoutError:
+                return None
+            except OSError as error:
+                raise HandoffClosed(f"the hand-off was not received: {error.strerror}") from None
+            message = self._frames.take(kind)
+        return message
+
+    def _read(self) -> None:
+        ancillary_size = socket.CMSG_SPACE(array.array("i").itemsize)
+        data, ancillary, _, _ = self._socket.recvmsg(
+            _READ_SIZE, ancillary_size, socket.MSG_CMSG_CLOEXEC
+        )
+        for descriptor in _descriptors(ancillary):
+            if self._descriptor is None:
+                self._descriptor = descriptor
+            else:
+                os.close(descriptor)
+        if not data:
+            raise HandoffClosed("the other side has closed the hand-off")
+        self._frames.feed(data)
+
+    def take_descriptor(self) -> int:
+        """The descriptor that came; the caller closes it. Raises HandoffError if none did."""
+        if self._descriptor is None:
+            raise HandoffError("no pass page came with the hello")
+        descriptor, self._descriptor = self._descriptor, None
+        return descriptor
+
+    def close(self) -> None:
+        """Close the connection, and a descriptor that nobody took."""
+        self._socket.close()
+        if self._descriptor is not None:
+            os.close(self.take_descriptor())
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> Iterator[int]:
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors = array.array("i")
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+            yield from descriptors
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, as the kernel says."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def peer_of(connected: socket.socket) -> Peer:
+    """Who connected, or who listens, at the time of connecting."""
+    layout = struct.Struct("3i")
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, layout.size)
+    return Peer(*layout.unpack(credentials))
+
+
+def verify_peer(connected: socket.socket, uids: frozenset[int]) -> Peer:
+    """Return the peer, or raise HandoffError if it runs as none of these users."""
+    peer = peer_of(connected)
+    if peer.uid not in uids:
+        raise HandoffError(f"the other side runs as user {peer.uid}")
+    return peer
+
+
+PASS_PAGE_SIZE: Final = mmap.PAGESIZE
+_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+class PassPage:
+    """The worker's side of its pass page. Words are stored whole: readers see no half of one."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("lacuna-pass", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.descriptor, PASS_PAGE_SIZE)
+        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        self._words = memoryview(mmap.mmap(self.descriptor, PASS_PAGE_SIZE)).cast("Q")
+
+    def write_entered(self, number: int) -> None:
+        """Say that the lookup of this number begins."""
+        self._words[0] = number
+
+    def write_left(self, number: int) -> None:
+        """Say that no lookup up to this number is unanswered."""
+        self._words[1] = number
+
+
+class PassReader:
+    """The custodian's side of a worker's pass page."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Map it and close the descriptor. Raises HandoffError unless it is sealed and whole."""
+        try:
+            self._words = _map_sealed(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def entered(self) -> int:
+        """How many lookups have begun."""
+        return self._words[0]
+
+    def left(self) -> int:
+        """The number up to which all lookups have been answered or thrown away."""
+        return self._words[1]
+
+
+def _map_sealed(descriptor: int) -> "memoryview[int]":
+    try:
+        seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+        if seals & fcntl.F_SEAL_SHRINK and os.fstat(descriptor).st_size >= PASS_PAGE_SIZE:
+            page = mmap.mmap(descriptor, PASS_PAGE_SIZE, access=mmap.ACCESS_READ)
+            return memoryview(page).cast("Q")
+    except OSError:
+        pass
+    raise HandoffError("the pass page must be a memfd of one page, sealed against shrinking")

@@ -1,0 +1,254 @@
+"""The lookup protocol in bytes: strictly parsed requests, answers of one constant length.
+
+    POST /v1/lookup   {"kid", "token", "user": {"id", "role"}, "purpose"?, "encounter"?}
+                  200 {"outcome", "records": [record…], "more", "padding"}       2,048 bytes
+    POST /v1/lookups  {"kid", "tokens": […], "user": {"id", "role"}, "purpose"?, "encounter"?}
+                  200 [answer, answer, …] in the order of the tokens, 256 bytes each, so
+                      257 n + 1 bytes in all
+
+    record            {"category", "since", "until", "authority": {"code", "name", "office_hours",
+                      "out_of_hours"}}; in a batch the authority has its code alone: whoever needs
+                      to ring asks again for that one child
+
+Invariants:
+
+* `known` and `no-record` are made by one expression, and the length never depends on either.
+* At most 8 records, and only as many as fit; `more` says that there are others.
+* Padding is base64 of random bytes: it does not compress, so no proxy makes lengths differ.
+* An unknown member, a repeated one, a token in another spelling than the canonical one, or
+  anything out of bounds is refused; the message names the rule and repeats nothing of the input.
+* No repr of a request shows what is in it.
+
+Pure but for the padding's randomness. JSON is RFC 8259, base64url RFC 4648 section 5.
+"""
+
+import json
+import os
+import random
+import re
+from base64 import b64encode
+from binascii import Error as InvalidBase64
+from binascii import a2b_base64
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Final, Literal, TypeVar
+
+import msgspec
+
+from lookup.errors import InvalidRequest
+
+ANSWER_SIZE: Final = 2_048
+BATCH_ANSWER_SIZE: Final = 256
+MAX_RECORDS: Final = 8
+MAX_TOKENS: Final = 1_000
+MAX_LOOKUP_BODY: Final = 4 * 1_024
+MAX_BATCH_BODY: Final = 128 * 1_024
+
+Kid = Annotated[str, msgspec.Meta(min_length=16, max_length=16)]
+TokenText = Annotated[str, msgspec.Meta(min_length=43, max_length=43)]
+# What the audit can hold of a caller's own names for its staff and visits.
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Purpose = Literal["unscheduled-care", "scheduled-care"]
+
+
+class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who asks, in the caller's own terms."""
+
+    id: Name
+    role: Name
+
+    def __repr__(self) -> str:
+        return "<User>"
+
+    def __post_init__(self) -> None:
+        _refuse_unprintable(self.id, self.role)
+
+
+class Asking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every request says of itself, besides what it looks up."""
+
+    kid: Kid
+    user: User
+    purpose: Purpose = "unscheduled-care"
+    encounter: Name | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __post_init__(self) -> None:
+        if self.encounter is not None:
+            _refuse_unprintable(self.encounter)
+
+
+class Lookup(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One lookup, as it is sent."""
+
+    token: TokenText
+
+
+class Lookups(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Up to 1,000 lookups under one kid, as they are sent."""
+
+    tokens: Annotated[list[TokenText], msgspec.Meta(min_length=1, max_length=MAX_TOKENS)]
+
+
+def _refuse_unprintable(*texts: str) -> None:
+    if not all(text.isprintable() for text in texts):
+        raise ValueError("unprintable")
+
+
+Request = TypeVar("Request", Lookup, Lookups)
+
+_LOOKUP: Final = msgspec.json.Decoder(Lookup)
+_LOOKUPS: Final = msgspec.json.Decoder(Lookups)
+
+# msgspec's message repeats parts of the input, so only the place it names is used, and only where
+# that place is one of ours.
+_RULES: Final = {
+    "`$.kid`": "kid must be 16 characters",
+    "`$.token`": "token must be 43 characters of base64url",
+    "`$.tokens`": "tokens must be a list of 1 to 1000 tokens",
+    "`$.tokens[...]`": "each of tokens must be 43 characters of base64url",
+    "`$.user`": "user must have id and role and nothing else",
+    "`$.user.id`": "user.id must be 1 to 64 characters",
+    "`$.user.role`": "user.role must be 1 to 64 characters",
+    "`$.purpose`": "purpose must be unscheduled-care or scheduled-care",
+    "`$.encounter`": "encounter must be 1 to 64 characters",
+}
+
+
+_INDEX: Final = re.compile(r"\[\d+\]")
+
+
+def parse_lookup(body: bytes) -> Lookup:
+    """Return the request, or raise InvalidRequest naming the rule it breaks."""
+    return _parse(_LOOKUP, body, "token")
+
+
+def parse_lookups(body: bytes) -> Lookups:
+    """Return the request, or raise InvalidRequest naming the rule it breaks."""
+    return _parse(_LOOKUPS, body, "tokens")
+
+
+def _parse(decoder: "msgspec.json.Decoder[Request]", body: bytes, subject: str) -> Request:
+    try:
+        request = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(_rule_broken(str(error), subject)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidRequest("body must be JSON in UTF-8") from None
+    _refuse_repeated_members(body)
+    return request
+
+
+def _rule_broken(message: str, subject: str) -> str:
+    place = _INDEX.sub("[...]", message.rpartition(" - at ")[2])
+    members = f"body must be an object of kid, {subject}, user and optionally purpose and encounter"
+    return _RULES.get(place, members)
+
+
+_MEMBERS: Final = tuple(
+    f'"{name}"'.encode()
+    for name in ("kid", "token", "tokens", "user", "id", "role", "purpose", "encounter")
+)
+
+
+def _refuse_repeated_members(body: bytes) -> None:
+    """Two tokens in one object: which child was meant?  msgspec would take the last.
+
+    A member can repeat only if its quoted name does, or is spelled with an escape; so nearly every
+    body passes on counts alone, and the others (a user whose role is "kid") are read again.
+    """
+    if b"\\" in body or any(body.count(member) > 1 for member in _MEMBERS):
+        json.loads(body, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise InvalidRequest("members of an object must not repeat")
+
+
+_FROM_URL_ALPHABET: Final = bytes.maketrans(b"-_+/", b"+/!!")
+# 43 characters carry 258 bits: the last two must be zero, or one token had four spellings.
+_CANONICAL_LAST: Final = frozenset("AEIMQUYcgkosw048")
+
+
+def parse_token(text: str) -> bytes:
+    """Return the 32 bytes of a token, or raise InvalidRequest."""
+    try:
+        if text[-1] in _CANONICAL_LAST:
+            spelled = text.encode("ascii").translate(_FROM_URL_ALPHABET)
+            return a2b_base64(spelled + b"=", strict_mode=True)
+    except (InvalidBase64, UnicodeEncodeError):
+        pass
+    raise InvalidRequest(_RULES["`$.token`"])
+
+
+def make_authority(code: str, name: str, office_hours: str, out_of_hours: str) -> bytes:
+    """The authority as an answer shows it."""
+    return msgspec.json.encode(
+        {"code": code, "name": name, "office_hours": office_hours, "out_of_hours": out_of_hours}
+    )
+
+
+def make_short_authority(code: str) -> bytes:
+    """The authority as a batch's answers show it."""
+    return msgspec.json.encode({"code": code})
+
+
+def make_record(category: bytes, since: date, until: date | None, authority: bytes) -> bytes:
+    """One record; `category` and `authority` are JSON already."""
+    ends = b"null" if until is None else b'"%b"' % until.isoformat().encode()
+    return b'{"category":%b,"since":"%b","until":%b,"authority":%b}' % (
+        category,
+        since.isoformat().encode(),
+        ends,
+        authority,
+    )
+
+
+_FRAME = b'{"outcome":"%b","records":[%b],"more":%b,"padding":"%b"}'
+_OUTCOMES = (b"no-record", b"known")
+_BOOLEANS = (b"false", b"true")
+_LARGEST_FRAME = len(_FRAME % (_OUTCOMES[0], b"", _BOOLEANS[0], b""))
+
+# What one record may take, so that the first always fits.
+MAX_RECORD: Final = ANSWER_SIZE - _LARGEST_FRAME
+MAX_BATCH_RECORD: Final = BATCH_ANSWER_SIZE - _LARGEST_FRAME
+
+
+def make_answer(records: Sequence[bytes]) -> bytes:
+    """The answer to one lookup: 2,048 bytes whatever was found."""
+    return _make_answer(records, ANSWER_SIZE)
+
+
+def make_batch_answer(answers: Sequence[Sequence[bytes]]) -> bytes:
+    """The answers to a batch, 256 bytes each, in a JSON array without white space."""
+    return b"[%b]" % b",".join([_make_answer(records, BATCH_ANSWER_SIZE) for records in answers])
+
+
+def _make_answer(records: Sequence[bytes], size: int) -> bytes:
+    fitting = _fitting(records, size - _LARGEST_FRAME)
+    more = len(fitting) < len(records)
+    outcome = _OUTCOMES[len(records) > 0]
+    unpadded = _FRAME % (outcome, b",".join(fitting), _BOOLEANS[more], b"")
+    return unpadded[:-2] + _padding(size - len(unpadded)) + b'"}'
+
+
+def _fitting(records: Sequence[bytes], room: int) -> Sequence[bytes]:
+    """As many of the first records as are allowed and fit, with the commas between them."""
+    for count, record in enumerate(records[:MAX_RECORDS]):
+        room -= len(record) + (count > 0)
+        if room < 0:
+            return records[:count]
+    return records[:MAX_RECORDS]
+
+
+# Drawn once: padding is no secret, it only must not compress, and a compressor sees one response.
+# A random place in it, because a running one would count this worker's lookups for its clients.
+_NOISE: Final = b64encode(os.urandom(48 * 1_024))
+
+
+def _padding(size: int) -> bytes:
+    start = int(random.random() * (len(_NOISE) - size))  # noqa: S311  # no secret, see above
+    return _NOISE[start : start + size]

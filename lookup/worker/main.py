@@ -1,0 +1,88 @@
+"""A worker process: `python -m lookup.worker.main --fd N --socket PATH --slot K`.
+
+Started by the supervisor, which owns the listening socket and passes it as descriptor N. Holds no
+secret in its arguments or environment: all it knows comes over the hand-off socket. Its memory is
+not dumpable. SIGTERM and SIGINT end it with status 0, after the answers it owes.
+"""
+
+import argparse
+import asyncio
+import ctypes
+import os
+import resource
+import signal
+import socket
+from typing import Final, NoReturn
+
+import uvloop
+
+from lookup.handoff import Hello, PassPage
+from lookup.httpd import Limits, make_server
+from lookup.logs import configure_logging
+from lookup.worker.link import Link
+from lookup.worker.passage import Passage
+from lookup.worker.routes import LookupApp
+from lookup.worker.view import Standing
+
+COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
+
+# So that the kernel takes a whole batch's answer at once, and no slow reader delays a removal. The
+# kernel doubles it for its own book-keeping, and caps it at net.core.wmem_max (208 KiB).
+_SEND_BUFFER: Final = 512 * 1024
+
+_PR_SET_DUMPABLE: Final = 4
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until told to stop."""
+    options = _parse(arguments)
+    configure_logging(f"worker {options.slot}")
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, _stop)  # before and after uvicorn has its own
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if not options.testing_only_dumpable:
+        _forbid_dumps()
+    uvloop.run(_serve(options))
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="lacuna-worker", description="Answers lookups.")
+    parser.add_argument("--fd", type=int, required=True, help="the listening socket")
+    parser.add_argument("--socket", required=True, help="where the custodian hands over")
+    parser.add_argument("--slot", type=int, required=True, help="this worker's number")
+    parser.add_argument("--max-connections", type=int, default=Limits().max_connections)
+    parser.add_argument(
+        "--testing-only-dumpable",
+        action="store_true",
+        help="let this user read the memory of the process",
+    )
+    return parser.parse_args(arguments)
+
+
+def _stop(_signal: int, _frame: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _forbid_dumps() -> None:
+    """No core, and no other process of this user reads our memory (prctl(2))."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "this process cannot be made undumpable")
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    listening = socket.socket(fileno=options.fd)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    page, standing = PassPage(), Standing()
+    hello = Hello(slot=options.slot, pid=os.getpid())
+    link = Link(options.socket, hello, page.descriptor, standing, asyncio.get_running_loop())
+    limits = Limits(max_connections=options.max_connections, problem_members=COULD_NOT_CHECK)
+    server = make_server(LookupApp(standing, Passage(page)), limits=limits)
+    link.start()
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        link.stop()
+
+
+if __name__ == "__main__":
+    main()
