@@ -10,10 +10,17 @@ Invariants:
 Lengths are 32-bit big-endian. Pure.
 """
 
+from struct import Struct
+
+_length = Struct(">I").pack
+
 
 def encode(*fields: bytes) -> bytes:
     """Return one byte string that no other list of fields gives."""
-    return b"".join(part for field in fields for part in (len(field).to_bytes(4, "big"), field))
+    parts: list[bytes] = []
+    for field in fields:  # a loop, not a nested generator: this runs four times a record
+        parts += (_length(len(field)), field)
+    return b"".join(parts)
 
 
 def uint(number: int) -> bytes:

@@ -7,13 +7,15 @@ Invariants:
 
 * An anchor is rewritten, synced, before the commit group that it names is acknowledged. So a
   store that is behind its anchor has lost something that was acknowledged.
-* The newest copy that verifies counts; a torn write costs the older copy nothing.
+* The newest copy that verifies counts, and a write goes over the other one: what a torn write
+  costs is never the newest.
 * The anchor key lives in the map: a copy is written only by whoever could open the vault.
 
 It cannot tell a rollback of store, slot and anchor together from the past itself.
 """
 
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -96,10 +98,16 @@ class AnchorFile:
     def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk = disk
         self._path = folder / FILE_NAME
+        self._older = 0
 
     def create(self) -> None:
         """Make an empty file of full size. Raises FileExistsError."""
         self._disk.create(self._path, bytes(2 * _SECTOR))
+
+    def ensure(self) -> None:
+        """Make the file if it is lost. Only for a folder whose slot has just been opened."""
+        with suppress(FileExistsError):
+            self.create()
 
     def load(self, key: AnchorKey) -> Anchor | None:
         """Return the newest copy that verifies, or None."""
@@ -108,14 +116,20 @@ class AnchorFile:
         except FileNotFoundError:
             return None
         copies = (Anchor.parse(raw[at : at + _SECTOR], key) for at in (0, _SECTOR))
-        return max((c for c in copies if c), key=lambda copy: copy.serial, default=None)
+        found = [(copy.serial, place, copy) for place, copy in enumerate(copies) if copy]
+        if not found:
+            return None
+        _, newest, anchor = max(found)
+        self._older = 1 - newest
+        return anchor
 
     def store(self, anchor: Anchor, key: AnchorKey) -> None:
         """Write over the older copy, in place, and sync. Raises SlotUnreachable."""
         try:
-            self._disk.overwrite(self._path, (anchor.serial % 2) * _SECTOR, anchor.encode(key))
+            self._disk.overwrite(self._path, self._older * _SECTOR, anchor.encode(key))
         except FileNotFoundError:
             raise SlotUnreachable(f"there is no anchor at {self._path}") from None
+        self._older = 1 - self._older
 
 
 def _mac(key: AnchorKey, content: bytes) -> bytes:

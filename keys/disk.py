@@ -4,12 +4,13 @@ Invariants:
 
 * What returned from `create` or `overwrite` is on the medium, as far as the kernel can tell.
 * `overwrite` writes in place: it never creates, renames, truncates or extends, for the bytes that
-  were there before are what it is called to destroy.
+  were there before are what it is called to destroy. A file that became shorter is an error.
 * An error of a write or a sync is raised and never retried: after a failed fsync the kernel may
   have dropped the pages, so a second one could succeed and mean nothing (Rebello et al., "Can
   applications recover from fsync failures?", USENIX ATC 2020). Callers stop.
 """
 
+import errno
 import os
 from pathlib import Path
 
@@ -31,13 +32,17 @@ class Disk:
         finally:
             os.close(descriptor)
 
+    def size(self, path: Path) -> int:
+        """Return a file's length."""
+        return path.stat().st_size
+
     def create(self, path: Path, data: bytes) -> None:
         """Make a file (0600) that did not exist, with its folder (0700) where that is missing."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _write(descriptor, data, 0)
-            os.fsync(descriptor)
+            self._write(descriptor, data, 0)
+            self._sync(descriptor)
         finally:
             os.close(descriptor)
         self.sync_folder(path.parent)
@@ -46,8 +51,10 @@ class Disk:
         """Write within an existing file, in place, and sync."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            _write(descriptor, data, offset)
-            os.fdatasync(descriptor)
+            if os.fstat(descriptor).st_size < offset + len(data):
+                raise OSError(errno.EIO, "the file is shorter than it was made", str(path))
+            self._write(descriptor, data, offset)
+            self._sync_data(descriptor)
         finally:
             os.close(descriptor)
 
@@ -55,13 +62,18 @@ class Disk:
         """Make the names in a folder durable."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            self._sync(descriptor)
         finally:
             os.close(descriptor)
 
+    def _write(self, descriptor: int, data: bytes, offset: int) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(descriptor, view, offset)
+            view, offset = view[written:], offset + written
 
-def _write(descriptor: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
+    def _sync(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+
+    def _sync_data(self, descriptor: int) -> None:
+        os.fdatasync(descriptor)  # without the times: in place, nothing else changes

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
-from typing import NewType
+from typing import Final, NewType
 
 from keys.errors import EntryTooLarge
 
@@ -43,6 +43,13 @@ class Kind(IntEnum):
 
 
 _UNPINNED = frozenset({Kind.RECORD})
+
+# What only this package writes: a batch from outside that touched it could lose the whole vault.
+OWN: Final = frozenset({Kind.SLOT, Kind.ANCHOR_KEY, Kind.INTENT})
+
+# A flag of slot entries: this slot gets no more keys, and is unregistered once it has shown that
+# it holds none. Until then it counts as lost.
+LEAVING: Final = 1
 
 
 def is_pinned(kind: Kind) -> bool:
@@ -72,6 +79,8 @@ class Entry:
             raise EntryTooLarge(f"an entry holds at most {MAX_BODY} bytes, got {len(self.body)}")
         if len(self.id) != ID_SIZE or (is_pinned(self.kind) and self.id[:2] != b"\0\0"):
             raise ValueError(f"not an id of a {self.kind.name} entry")
+        if self.version >> 32 or self.flags >> 32:
+            raise ValueError("version and flags have 32 bits")
 
     def encode(self) -> bytes:
         """Return the entry as a leaf holds it."""

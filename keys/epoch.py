@@ -11,32 +11,33 @@ Invariants:
 
 * After (0) there is only forward. A start that finds an intent at epoch n destroys whatever was
   staged and goes on from (1) with new keys; a start that finds the store at n + 1 goes on from (3).
+* Nothing is committed under a root key that no slot has wrapped.
 * No key of the old epoch is destroyed before both store and mirror hold the new one.
 * What was written before (2), by anyone, opens afterwards only if the current tree references it.
 
 Every step may be repeated. Any error of I/O on the way ends the vault; the next start goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
-from keys.entry import Batch, Kind, Remove
-from keys.errors import SlotUnreachable
-from keys.intent import Intent
+from keys.entry import Batch, EntryId, Kind, Remove
+from keys.errors import NoSlotOpens, SlotUnreachable
+from keys.intent import Intent, intent_id_of
 from keys.page import RootKey
-from keys.pages import BlobChange, SlotId
+from keys.pages import NO_BLOBS, BlobChange, SlotId
 from keys.slot import RootSlot
 from keys.state import State
-
-BlobPuts = tuple[tuple[bytes, int, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Destruction:
     """What an epoch change can say of itself.
 
-    `confirmed` slots have shown that no earlier key is left, by id and class; `lagging` ones were
-    out of reach: until they confirm, whoever holds one of them and an old backup can read on.
+    `confirmed` slots have shown that no earlier key is left, by id and class. `lagging` ones were
+    out of reach: until they confirm, whoever holds one of them and an old backup can read on. Of
+    `lost` ones it was decided to wait no longer; the same is true of whoever finds one.
     """
 
     intent: bytes
@@ -44,6 +45,7 @@ class Destruction:
     time: int
     confirmed: tuple[tuple[SlotId, str], ...]
     lagging: tuple[SlotId, ...]
+    lost: tuple[SlotId, ...] = ()
 
 
 def change_epoch(
@@ -54,64 +56,75 @@ def change_epoch(
     `blobs.put` goes with the intent, for a new blob is a pure addition; `blobs.delete` is the
     intent's own.
     """
-    stored = state.plan(intent.entries())
-    state.commit(stored, BlobChange(put=blobs.put))
+    state.commit(state.plan(intent.entries()), BlobChange(put=blobs.put))
     withdraw()
     return finish(state, intent)
+
+
+def purge(state: State) -> Destruction:
+    """Change the epoch without any other change: forget what was written and never committed."""
+    return change_epoch(state, Intent.make(()), NO_BLOBS, lambda: None)
 
 
 def finish(state: State, intent: Intent, floor: int = 0) -> Destruction:
     """Go on from (1). Also what a start does with an intent that it finds.
 
     The commit's sequence lies above `floor`: after a restore, above all that was ever seen.
+    Raises NoSlotOpens, with nothing committed, when no slot at hand takes a key.
     """
     epoch = state.epoch + 1
-    staged = [slot for slot in _staying(state, intent) if _stage(slot, epoch, intent)]
+    _, leaving = state.registered()
+    departed = (leaving & state.confirmed) - state.tree.stored.wraps.keys()
+    staying = state.slots.keys() - leaving  # and the one that the intent registers
+    # A slot leaves when another has taken over, not before.
+    staged = _stage(state, staying, epoch, intent) or _stage(state, leaving, epoch, intent)
+    if not staged:
+        raise NoSlotOpens(f"no slot at hand takes a key, so nothing would open epoch {epoch}")
     root_key = RootKey.generate()
     wraps = {slot.id: slot.wrap(epoch, root_key) for slot in staged}
-    batch = intent.batch + _forget_intents(state)
-    change = state.mending(
-        lambda: state.tree.plan_epoch(state.store, batch, root_key, wraps, floor)
-    )
+    batch = intent.batch + _forget(state, intent) + tuple(map(_unregister, departed))
+    change = state.read(lambda pages: state.tree.plan_epoch(pages, batch, root_key, wraps, floor))
     state.commit(change, BlobChange(delete=intent.blobs))
-    return settle(state, intent)
+    for slot_id in departed:
+        del state.slots[slot_id], state.anchors[slot_id]
+    return settle(state, intent.id)
 
 
-def settle(state: State, intent: Intent) -> Destruction:
+def settle(state: State, intent_id: bytes) -> Destruction:
     """Go on from (3). Also what a start does when a slot still holds an earlier key."""
     state.confirm_mirror()
     state.write_anchors()
-    wrapped = state.tree.stored.wraps
-    confirmed = [slot for slot in state.slots.values() if _settle_slot(state, slot, intent)]
-    done = tuple((slot.id, slot.letter) for slot in confirmed)
-    known = {entry.id for entry in state.tree.scan(state.store, Kind.SLOT)}
-    missing = (known | set(wrapped)) - {slot.id for slot in confirmed}
-    for slot_id in intent.leaving:
-        state.slots.pop(slot_id, None)
-    lagging = tuple(sorted(SlotId(slot) for slot in missing))
-    return Destruction(intent.id, state.epoch, state.clock(), done, lagging)
+    staying, leaving = state.registered()
+    confirmed = [slot for slot in state.slots.values() if _confirms(state, slot, leaving)]
+    state.confirmed = frozenset(slot.id for slot in confirmed)
+    return Destruction(
+        intent=intent_id,
+        epoch=state.epoch,
+        time=state.clock(),
+        confirmed=tuple((slot.id, slot.letter) for slot in confirmed),
+        lagging=tuple(sorted(staying - state.confirmed)),
+        lost=tuple(sorted(leaving - state.confirmed)),
+    )
 
 
-def _staying(state: State, intent: Intent) -> list[RootSlot]:
-    return [slot for slot in state.slots.values() if slot.id not in intent.leaving]
+def _stage(state: State, which: Collection[SlotId], epoch: int, intent: Intent) -> list[RootSlot]:
+    """Stage a key in each; a slot that cannot be reached lags, and the vault goes on without it."""
+    staged = []
+    for slot in state.slots.values():
+        if slot.id in which:
+            with suppress(SlotUnreachable):
+                slot.stage(epoch, intent.id, keep=epoch - 1, lock=intent.lock)
+                staged.append(slot)
+    return staged
 
 
-def _stage(slot: RootSlot, epoch: int, intent: Intent) -> bool:
-    """Stage a key; a slot that cannot be reached lags, and the vault goes on without it."""
-    try:
-        slot.stage(epoch, intent.id, keep=epoch - 1, lock=intent.lock)
-    except SlotUnreachable:
-        return False
-    return True
-
-
-def _settle_slot(state: State, slot: RootSlot, intent: Intent) -> bool:
+def _confirms(state: State, slot: RootSlot, leaving: Collection[SlotId]) -> bool:
     """Have a slot destroy what it must; say whether it confirmed."""
     try:
-        if slot.id in intent.leaving:
-            slot.destroy_all()
-        elif slot.id in state.tree.stored.wraps:
+        if slot.id in state.tree.stored.wraps:
             slot.destroy_all_but(state.epoch)
+        elif slot.id in leaving:
+            slot.destroy_all()
         else:
             return False
     except SlotUnreachable:
@@ -119,6 +132,11 @@ def _settle_slot(state: State, slot: RootSlot, intent: Intent) -> bool:
     return True
 
 
-def _forget_intents(state: State) -> Batch:
-    found = state.mending(lambda: list(state.tree.scan(state.store, Kind.INTENT)))
-    return tuple(Remove(Kind.INTENT, entry.id) for entry in found)
+def _forget(state: State, intent: Intent) -> Batch:
+    """Return the removals of the intent's own parts; after a restore there may be none."""
+    parts = [entry for entry in state.scan(Kind.INTENT) if intent_id_of(entry) == intent.id]
+    return tuple(Remove(Kind.INTENT, entry.id) for entry in parts)
+
+
+def _unregister(slot_id: SlotId) -> Remove:
+    return Remove(Kind.SLOT, EntryId(slot_id))

@@ -7,15 +7,18 @@
     ├── PageDamaged         a page does not open, neither in the store nor in the mirror
     ├── MirrorBehind        the mirror does not hold what it has confirmed
     ├── RefusedToStart      a person has to decide; nothing was touched
+    │   ├── OtherVault      store, mirror and slots are not of one vault
+    │   ├── SlotUnknown     a slot at hand is not registered
     │   ├── RolledBack      the store, the mirror or a slot is older than what has been seen
-    │   ├── NoSlotOpens     no slot holds the key of the store's epoch
+    │   ├── NoSlotOpens     no slot holds the key of the store's epoch, or none can take the next
     │   └── AnchorLost      there is no anchor that could say whether anything is missing
     ├── SlotError
     │   ├── SlotUnreachable the medium is not there or does not answer
     │   ├── SlotDamaged     the slot's bytes are not a slot's
     │   ├── SlotUnwilling   the slot still holds a key it was told to destroy
+    │   ├── LastSlot        without this slot nothing at hand would open the vault
     │   └── WrongPassphrase
-    └── Stopped             an earlier failure ended this vault; only a new start continues
+    └── Stopped             this vault writes no more: it failed, was closed, or is a rehearsal
 
 No message holds a key, an identifier or the content of an entry.
 """
@@ -53,6 +56,14 @@ class RefusedToStart(KeysError):
     """Starting would be wrong; a person has to decide, and nothing was touched."""
 
 
+class OtherVault(RefusedToStart):
+    """A slot or a storage belongs to another vault."""
+
+
+class SlotUnknown(RefusedToStart):
+    """A slot at hand is not registered in the vault."""
+
+
 class RolledBack(RefusedToStart):
     """Something is older than what has been seen: an old copy was put back."""
 
@@ -81,9 +92,13 @@ class SlotUnwilling(SlotError):
     """The slot still holds a key that it was told to destroy."""
 
 
+class LastSlot(SlotError):
+    """No other slot at hand could open the vault."""
+
+
 class WrongPassphrase(SlotError):
     """The slot's lock does not open with this passphrase."""
 
 
 class Stopped(KeysError):
-    """An earlier failure ended this vault; only a new start can tell what is durable."""
+    """This vault writes no more; after a failure only a new start can tell what is durable."""

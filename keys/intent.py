@@ -1,12 +1,13 @@
 """Intents: what an epoch change has set out to do, so that a start can finish it.
 
-    content = list of puts, removals, blobs to delete, slots to leave out, a new lock
+    content = steps in their order, blobs to delete, a new lock
     entry   = intent id (16) || part (2) || parts (2) || up to 4,000 bytes of content
 
 Invariants:
 
-* An intent is durable before anything is destroyed, and leaves in the same commit that does what
-  it says. So a start that finds one goes forward: the outcome was decided when it was stored.
+* An intent is durable before any slot is touched, and leaves in the same commit that does what
+  it says. So a start that finds one goes forward: the outcome was decided when it was stored; and
+  a slot that was staged for an intent that no store knows says that the store was rolled back.
 * It is as secret as what it moves: it lives in the map and is forgotten with the epoch.
 """
 
@@ -18,7 +19,6 @@ import msgspec
 
 from crypto.derive import Argon2Cost, Kek
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, decode, new_entry_id
-from keys.pages import SlotId
 from keys.slot.lock import DatabaseKey, Lock
 
 _PART = 4000
@@ -26,10 +26,8 @@ _HEAD = 20
 
 
 class _Content(msgspec.Struct, array_like=True):
-    puts: list[bytes]
-    removals: list[tuple[int, bytes]]
+    steps: list[bytes | tuple[int, bytes]]  # an entry to put, or the name of one to remove
     blobs: list[tuple[bytes, int]]
-    leaving: list[bytes]
     lock: tuple[bytes, int, int, int, bytes] | None
 
 
@@ -40,7 +38,6 @@ class Intent:
     id: bytes
     batch: Batch
     blobs: tuple[tuple[EntryId, int], ...] = ()
-    leaving: frozenset[SlotId] = frozenset()
     lock: Lock | None = field(default=None, repr=False)
 
     @classmethod
@@ -48,20 +45,17 @@ class Intent:
         cls,
         batch: Batch,
         blobs: tuple[tuple[EntryId, int], ...] = (),
-        leaving: frozenset[SlotId] = frozenset(),
         lock: Lock | None = None,
     ) -> "Intent":
         """Return an intent with an id of its own."""
-        return cls(secrets.token_bytes(16), batch, blobs, leaving, lock)
+        return cls(secrets.token_bytes(16), batch, blobs, lock)
 
     def entries(self) -> Batch:
         """Return the puts that store this intent."""
         content = msgspec.msgpack.encode(
             _Content(
-                puts=[step.entry.encode() for step in self.batch if isinstance(step, Put)],
-                removals=[(s.kind, s.id) for s in self.batch if isinstance(s, Remove)],
+                steps=[_flatten_step(step) for step in self.batch],
                 blobs=list(self.blobs),
-                leaving=list(self.leaving),
                 lock=_flatten(self.lock) if self.lock else None,
             )
         )
@@ -75,6 +69,11 @@ class Intent:
         return self.id + number.to_bytes(2, "big") + len(parts).to_bytes(2, "big")
 
 
+def intent_id_of(entry: Entry) -> bytes:
+    """Return the id of the intent whose part this entry is."""
+    return entry.body[:16]
+
+
 def parse_intents(entries: Iterable[Entry], database_key: DatabaseKey) -> list[Intent]:
     """Return the intents whose parts these entries are.
 
@@ -83,7 +82,7 @@ def parse_intents(entries: Iterable[Entry], database_key: DatabaseKey) -> list[I
     parts: dict[bytes, dict[int, bytes]] = {}
     for entry in entries:
         number = int.from_bytes(entry.body[16:18], "big")
-        parts.setdefault(entry.body[:16], {})[number] = entry.body[_HEAD:]
+        parts.setdefault(intent_id_of(entry), {})[number] = entry.body[_HEAD:]
     return [
         _parse(intent_id, b"".join(found[number] for number in sorted(found)), database_key)
         for intent_id, found in parts.items()
@@ -92,14 +91,23 @@ def parse_intents(entries: Iterable[Entry], database_key: DatabaseKey) -> list[I
 
 def _parse(intent_id: bytes, raw: bytes, database_key: DatabaseKey) -> Intent:
     content = msgspec.msgpack.decode(raw, type=_Content)
-    removals = (Remove(Kind(kind), EntryId(entry_id)) for kind, entry_id in content.removals)
     return Intent(
         intent_id,
-        (*removals, *(Put(decode(encoded)) for encoded in content.puts)),
+        tuple(_unflatten_step(step) for step in content.steps),
         tuple((EntryId(blob), version) for blob, version in content.blobs),
-        frozenset(SlotId(slot) for slot in content.leaving),
         _unflatten(content.lock, database_key) if content.lock else None,
     )
+
+
+def _flatten_step(step: Put | Remove) -> bytes | tuple[int, bytes]:
+    return step.entry.encode() if isinstance(step, Put) else (step.kind, step.id)
+
+
+def _unflatten_step(flat: bytes | tuple[int, bytes]) -> Put | Remove:
+    if isinstance(flat, bytes):
+        return Put(decode(flat))
+    kind, entry_id = flat
+    return Remove(Kind(kind), EntryId(entry_id))
 
 
 def _flatten(lock: Lock) -> tuple[bytes, int, int, int, bytes]:

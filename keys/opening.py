@@ -1,40 +1,47 @@
-"""Making a vault, and opening one: what a start checks, refuses and finishes.
+"""Making a vault, and opening one: what a start checks and what it finishes.
 
 A start touches nothing until it knows that store, slots, anchors and mirror belong to one
-history. Then it goes forward, never back:
+history (`keys.refusing`). Then it goes forward, never back:
 
     store at n, an intent in it          destroy what was staged, do the epoch change again
     store at n + 1, a slot still at n    confirm the mirror, let the slot destroy the old key
     not closed cleanly                   an epoch change: aborted writes must not stay readable
-    a slot lags                          an epoch change, which gives it a new key
-
-It refuses (RefusedToStart) what only an old copy put back can explain:
-
-    a slot has a key of a later epoch, or a staged one without an intent in the store
-    the store is behind its anchor, or differs from it at the same sequence
-    the mirror is ahead of the store
+    a slot lags, or is to leave          an epoch change, which gives or denies it a new key
+    a page does not open                 put back the mirror's; for the root, an epoch change
+    the mirror is behind or new          mend the store, then copy it
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from secrets import token_bytes
+from typing import Final
 
 from crypto.aead import InvalidCiphertext
 from keys.anchor import Anchor, AnchorFile, AnchorKey
 from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
-from keys.epoch import Destruction, finish, settle
-from keys.errors import AnchorLost, NoSlotOpens, PageDamaged, RolledBack
+from keys.epoch import Destruction, finish, purge, settle
+from keys.errors import KeysError, NoSlotOpens, PageDamaged, VersionConflict
 from keys.intent import Intent, parse_intents
-from keys.page import RootKey, VaultId
-from keys.pages import NO_BLOBS, Pages, SlotId, StoredRoot
+from keys.mending import mended
+from keys.page import RootKey, VaultId, open_root
+from keys.pages import Pages, PageSource, SlotId, StoredRoot
+from keys.refusing import (
+    refuse_ahead,
+    refuse_behind_anchor,
+    refuse_other_vault,
+    refuse_staged,
+    refuse_unknown,
+    why_closed,
+)
 from keys.slot import RootSlot
 from keys.slot.lock import DatabaseKey
 from keys.state import State
 from keys.tree import Tree
 from keys.vault import Vault
 
-LABEL_SIZE = 200
+LABEL_SIZE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,31 @@ class Keeping:
     slots: Sequence[tuple[RootSlot, AnchorFile]]
     database_key: DatabaseKey
     clock: Callable[[], int]
+
+    def at_hand(self) -> list[RootSlot]:
+        """Return the slots."""
+        return [slot for slot, _ in self.slots]
+
+    def of(self, registered: frozenset[SlotId]) -> "Keeping":
+        """Leave aside slots that the vault does not know of; raise SlotUnknown if they hold keys.
+
+        Empty ones were let go, or made and not yet registered: they concern nobody.
+        """
+        refuse_unknown(self.at_hand(), registered)
+        return replace(self, slots=[pair for pair in self.slots if pair[0].id in registered])
+
+    def state(self, tree: Tree, anchor_key: AnchorKey, seen: Anchor | None) -> State:
+        """Return the state of a vault that is kept here; `seen` is the newest anchor."""
+        return State(
+            tree,
+            self.store,
+            self.mirror,
+            {slot.id: slot for slot, _ in self.slots},
+            {slot.id: anchor for slot, anchor in self.slots},
+            anchor_key,
+            self.clock,
+            seen.serial if seen else 0,
+        )
 
 
 def new_vault_id() -> VaultId:
@@ -61,172 +93,171 @@ def slot_entry(slot: RootSlot, label: str) -> Entry:
 def create_vault(
     vault: VaultId, depth: int, keeping: Keeping, labels: Sequence[str], first: Batch
 ) -> Vault:
-    """Make a vault at epoch 1 that holds `first`, in empty storages and fresh slots."""
+    """Make a vault at epoch 1 that holds `first`, in empty storages and fresh slots.
+
+    Raises VersionConflict when a storage is not empty, with nothing touched.
+    """
+    if keeping.store.root() or keeping.mirror.root():
+        raise VersionConflict("expected empty storages, one holds a vault")
     anchor_key, root_key = AnchorKey.generate(), RootKey.generate()
-    slots = {slot.id: slot for slot, _ in keeping.slots}
-    for slot in slots.values():
+    slots = keeping.at_hand()
+    if not slots:
+        raise NoSlotOpens("a vault needs a slot")
+    for slot in slots:
         slot.stage(1, bytes(16), keep=0, lock=None)
-    wraps = {slot.id: slot.wrap(1, root_key) for slot in slots.values()}
-    registered = (slot_entry(s, label) for s, label in zip(slots.values(), labels, strict=True))
+    wraps = {slot.id: slot.wrap(1, root_key) for slot in slots}
+    registered = (slot_entry(slot, label) for slot, label in zip(slots, labels, strict=True))
     key_entry = Entry(Kind.ANCHOR_KEY, new_entry_id(Kind.ANCHOR_KEY), anchor_key.expose())
     batch = (*(Put(entry) for entry in (*registered, key_entry)), *first)
-    tree = Tree.plant(vault, depth, root_key)
-    change = tree.plan_epoch(keeping.store, batch, root_key, wraps)
-    anchors = [anchor for _, anchor in keeping.slots]
-    state = State(tree, keeping.store, keeping.mirror, slots, anchors, anchor_key, keeping.clock)
-    state.commit(change, NO_BLOBS)
-    state.confirm_mirror()
-    state.write_anchors()
+    state = keeping.state(Tree.plant(vault, depth, root_key), anchor_key, None)
+    state.commit(state.tree.plan_epoch(keeping.store, batch, root_key, wraps))
+    settle(state, bytes(16))
     return Vault(state, ())
 
 
 def open_vault(keeping: Keeping) -> Vault:
     """Open a vault, finish what was left unfinished, refuse what must not be finished.
 
-    Raises NoSlotOpens, RolledBack, AnchorLost, PageDamaged or MirrorBehind.
+    Raises RefusedToStart, WrongPassphrase or PageDamaged, with nothing touched.
     """
-    stored = keeping.store.root()
+    stored, mirrored = keeping.store.root(), keeping.mirror.root()
     if stored is None:
         raise NoSlotOpens("the store holds no vault")
-    root_key = unwrap(keeping, stored)
-    tree = _open_tree(keeping, stored, root_key)
-    stored = tree.stored
-    state = make_state(keeping, tree)
-    intents = intents_of(state, keeping.database_key)
-    _refuse_staged_ahead(keeping, stored, intents)
-    anchor = _refuse_behind_anchor(keeping, state)
-    _refuse_mirror_ahead(keeping, stored)
-    if keeping.mirror.root() != stored:
-        keeping.mirror.replace(stored, keeping.store.pages())
-    state.serial = anchor.serial
-    return Vault(state, _go_forward(state, intents, anchor))
+    slots = keeping.at_hand()
+    refuse_other_vault(stored.vault, slots, mirrored)
+    refuse_ahead(stored.version, slots, mirrored)
+    root, root_key = _open_root(keeping, stored, mirrored)
+    found, patches = mended(
+        lambda pages: look(pages, root, root_key), keeping.store, keeping.mirror
+    )
+    intents = parse_intents(found.intent_parts, keeping.database_key)
+    refuse_staged(root, slots, intents)
+    keeping = keeping.of(found.registered(intents))
+    anchor = refuse_behind_anchor(root, newest_anchor(keeping, found.anchor_key))
+    for number, sealed in patches.items():
+        keeping.store.repair(number, sealed)
+    for _, file in keeping.slots:
+        file.ensure()
+    state = keeping.state(found.tree, found.anchor_key, anchor)
+    _catch_up(state, mirrored)
+    clean = root == stored and anchor.closed and anchor.version == root.version
+    sound = all(_opens(slot, root) for slot in state.slots.values())
+    return Vault(state, _go_forward(state, intents, renew=not (clean and sound)))
 
 
 def unwrap(keeping: Keeping, stored: StoredRoot) -> RootKey:
-    """Return the root key from whichever slot holds it."""
-    epoch = stored.version.epoch
-    for slot, _ in keeping.slots:
+    """Return the root key from whichever slot holds it.
+
+    Raises NoSlotOpens, RolledBack or WrongPassphrase.
+    """
+    epoch, slots = stored.version.epoch, keeping.at_hand()
+    for slot in slots:
         wrapped = stored.wraps.get(slot.id)
         if wrapped is not None and slot.opens(epoch):
-            try:
+            with suppress(InvalidCiphertext):  # another slot may do
                 return slot.unwrap(epoch, wrapped)
-            except InvalidCiphertext:
-                continue  # another slot may do; if none does, the error below says what to do
-    newest = max((key.epoch for slot, _ in keeping.slots for key in slot.held()), default=0)
-    if newest > epoch:
-        raise RolledBack(f"the store is at epoch {epoch}, a slot has gone on to {newest}")
-    raise NoSlotOpens(f"no slot at hand opens epoch {epoch}; the newest here holds {newest}")
+    raise why_closed(stored, slots)
 
 
-def _open_tree(keeping: Keeping, stored: StoredRoot, root_key: RootKey) -> Tree:
-    """Open root and interior pages; take damaged ones from the mirror."""
-    repaired: set[int] = set()
-    while True:
+def _opens(slot: RootSlot, stored: StoredRoot) -> bool:
+    """Say whether a slot opens the root: not if it lags, or if its blob or its wrap is damaged."""
+    epoch, wrapped = stored.version.epoch, stored.wraps.get(slot.id)
+    if wrapped is None or not slot.opens(epoch):
+        return False
+    try:
+        slot.unwrap(epoch, wrapped)
+    except InvalidCiphertext:
+        return False
+    return True
+
+
+def _open_root(
+    keeping: Keeping, stored: StoredRoot, mirrored: StoredRoot | None
+) -> tuple[StoredRoot, RootKey]:
+    """Return a root that opens, and its key: the store's, or what the mirror has of the same."""
+    candidates = [stored]
+    if mirrored and mirrored.version.epoch == stored.version.epoch:
+        candidates.append(replace(stored, wraps=mirrored.wraps))
+        if mirrored.version == stored.version:
+            candidates.append(mirrored)
+    failures: list[KeysError] = []
+    for candidate in candidates:
         try:
-            return Tree.open(keeping.store, stored, root_key)
-        except PageDamaged as damage:
-            sealed = keeping.mirror.page(damage.number)
-            if sealed is None or damage.number in repaired:
-                raise
-            repaired.add(damage.number)
-            keeping.store.repair(damage.number, sealed)
+            root_key = unwrap(keeping, candidate)
+            open_root(root_key, candidate.sealed, candidate.vault, candidate.version)
         except InvalidCiphertext:
-            # The root itself is not what its slot's wrap opened. The mirror may hold it whole.
-            mirrored = keeping.mirror.root()
-            if mirrored is None or mirrored.version != stored.version or mirrored == stored:
-                raise PageDamaged(0) from None
-            keeping.store.replace(mirrored, keeping.mirror.pages())
-            stored = mirrored
+            failures.append(PageDamaged(0))
+        except KeysError as failure:
+            failures.append(failure)
+        else:
+            return candidate, root_key
+    raise failures[0]
 
 
-def make_state(keeping: Keeping, tree: Tree) -> State:
-    """Return an opened vault's state. Raises RolledBack for slots that the vault does not know."""
-    slots = {slot.id: slot for slot, _ in keeping.slots}
-    anchors = [anchor for _, anchor in keeping.slots]
-    state = State(
-        tree, keeping.store, keeping.mirror, slots, anchors, AnchorKey(bytes(32)), keeping.clock
-    )
-    state.anchor_key = state.mending(lambda: anchor_key_of(tree, keeping.store))
-    registered = {SlotId(entry.id) for entry in tree.scan(keeping.store, Kind.SLOT)}
-    strangers = [slot_id for slot_id in slots if slot_id not in registered]
-    if strangers:
-        raise RolledBack("a configured slot is not registered in this vault")
-    return state
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a start has to know of a vault before it may touch anything."""
+
+    tree: Tree
+    anchor_key: AnchorKey
+    slots: list[Entry]
+    intent_parts: list[Entry]
+
+    def registered(self, intents: Sequence[Intent]) -> frozenset[SlotId]:
+        """Name the registered slots, and those that an intent is about to register."""
+        put = (step.entry for intent in intents for step in intent.batch if isinstance(step, Put))
+        return frozenset(SlotId(e.id) for e in (*self.slots, *put) if e.kind is Kind.SLOT)
 
 
-def intents_of(state: State, database_key: DatabaseKey) -> list[Intent]:
-    """Return what an epoch change had set out to do when it was cut off."""
-    entries = list(state.tree.scan(state.store, Kind.INTENT))
-    return parse_intents(entries, database_key)
+def look(pages: PageSource, stored: StoredRoot, root_key: RootKey) -> Found:
+    """Open a tree and read what a start needs. Raises InvalidCiphertext or PageDamaged."""
+    tree = Tree.open(pages, stored, root_key)
+    (anchor_key,) = tree.scan_leaf(pages, Kind.ANCHOR_KEY, 0)
+    slots, parts = (list(tree.scan_leaf(pages, k, 0)) for k in (Kind.SLOT, Kind.INTENT))
+    return Found(tree, AnchorKey(anchor_key.body), slots, parts)
 
 
-def _refuse_staged_ahead(keeping: Keeping, stored: StoredRoot, intents: Sequence[Intent]) -> None:
-    epoch = stored.version.epoch
-    known = {intent.id for intent in intents}
-    for slot, _ in keeping.slots:
-        for key in slot.held():
-            if key.epoch > epoch + 1:
-                raise RolledBack(f"the store is at epoch {epoch}, a slot at {key.epoch}")
-            if key.epoch == epoch + 1 and key.intent not in known:
-                raise RolledBack("a slot was staged for an epoch change that the store forgot")
+def newest_anchor(keeping: Keeping, key: AnchorKey) -> Anchor | None:
+    """Return the newest of the anchors at hand that verify, or None."""
+    found = [anchor for _, file in keeping.slots if (anchor := file.load(key))]
+    return max(found, key=lambda anchor: (anchor.version.sequence, anchor.serial), default=None)
 
 
-def _refuse_behind_anchor(keeping: Keeping, state: State) -> Anchor:
-    found = [anchor.load(state.anchor_key) for _, anchor in keeping.slots]
-    anchors = [anchor for anchor in found if anchor and anchor.vault == state.tree.vault]
-    if not anchors:
-        raise AnchorLost("no anchor verifies, so nothing can say whether the store is the newest")
-    newest = max(anchors, key=lambda anchor: (anchor.version.sequence, anchor.serial))
-    at = state.tree.version
-    if at.sequence < newest.version.sequence:
-        raise RolledBack(
-            f"the store is at sequence {at.sequence}, its anchor at {newest.version.sequence}"
-        )
-    same = at == newest.version and newest.root_hash == sha256(state.tree.stored.sealed).digest()
-    if at.sequence == newest.version.sequence and not same:
-        raise RolledBack("store and anchor stand at the same sequence with different content")
-    return newest
+def _catch_up(state: State, mirrored: StoredRoot | None) -> None:
+    """Make the mirror hold the store's tree, where it is behind, damaged or new.
 
-
-def _refuse_mirror_ahead(keeping: Keeping, stored: StoredRoot) -> None:
-    mirrored = keeping.mirror.root()
-    if mirrored is None:
+    First mend the store: the mirror may hold the only whole bytes of a page that did not change.
+    """
+    if mirrored == state.tree.stored:
         return
-    if mirrored.vault != stored.vault:
-        raise RolledBack("the mirror belongs to another vault")
-    if mirrored.version.sequence > stored.version.sequence:
-        raise RolledBack(
-            f"the store is at sequence {stored.version.sequence},"
-            f" its mirror at {mirrored.version.sequence}"
-        )
+    for index in range(state.tree.leaves if mirrored else 0):
+        with suppress(PageDamaged):  # in both; it stays as it is
+            state.read(partial(state.tree.leaf, index=index))
+    state.mirror.replace(state.tree.stored, state.store.pages())
 
 
-def _go_forward(state: State, intents: Sequence[Intent], anchor: Anchor) -> tuple[Destruction, ...]:
+def _go_forward(state: State, intents: Sequence[Intent], *, renew: bool) -> tuple[Destruction, ...]:
     """Finish what a crash left; return what was destroyed by doing so."""
     done = [finish(state, intent) for intent in intents]
     if not intents:
-        if _undestroyed(state):
-            done = [settle(state, Intent.make(()))]
-        elif not (anchor.closed and anchor.version == state.tree.version):
-            done = [finish(state, Intent.make(()))]
-    if any(slot_id not in state.tree.stored.wraps for slot_id in state.slots):
-        done.append(finish(state, Intent.make(())))
+        cut_off = _cut_off(state)
+        if cut_off:
+            done.append(settle(state, cut_off))
+        if renew:
+            done.append(purge(state))
+    _, leaving = state.registered()
+    if leaving & state.slots.keys():
+        done.append(purge(state))  # it has confirmed by now, so this unregisters it
     if not done:
+        state.confirmed = frozenset(state.slots)
         state.write_anchors()
     return tuple(done)
 
 
-def _undestroyed(state: State) -> bool:
-    """Say whether an epoch change was cut off between its commit and its last destruction."""
-    return any(
-        key.epoch != state.epoch
-        for slot_id in state.tree.stored.wraps
-        if slot_id in state.slots
-        for key in state.slots[slot_id].held()
-    )
-
-
-def anchor_key_of(tree: Tree, pages: Pages) -> AnchorKey:
-    """Return the key that authenticates this vault's anchors."""
-    (key,) = tree.scan(pages, Kind.ANCHOR_KEY)
-    return AnchorKey(key.body)
+def _cut_off(state: State) -> bytes | None:
+    """Name the intent of an epoch change that ended between its commit and a destruction."""
+    for slot_id in state.slots.keys() & state.tree.stored.wraps.keys():
+        held = {key.epoch: key.intent for key in state.slots[slot_id].held()}
+        if len(held) > 1:
+            return held[state.epoch]
+    return None

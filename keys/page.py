@@ -20,7 +20,7 @@ keeps that far below the 2**32 that random nonces allow (NIST SP 800-38D, sectio
 from collections.abc import Iterable
 from typing import NamedTuple, NewType
 
-from crypto.aead import AssociatedData, Sealed, associate, seal, unseal, unseal_wipeable, wipe
+from crypto.aead import AssociatedData, Sealed, associate, seal, unseal_wipeable, wipe
 from crypto.encoding import uint
 from crypto.padding import pad, power_of_two, unpad
 from crypto.secret import SecretBytes
@@ -134,7 +134,11 @@ def seal_interior(key: PageKey, children: Children, vault: VaultId, position: Po
 
 def open_interior(key: PageKey, sealed: bytes, vault: VaultId, position: Position) -> Children:
     """Return the child keys of an interior page, or raise InvalidCiphertext."""
-    return Children(bytearray(_content(unseal(key, sealed, _place(vault, position)))))
+    plaintext = unseal_wipeable(key, sealed, _place(vault, position))
+    try:
+        return Children(bytearray(_content(plaintext)))
+    finally:
+        wipe(plaintext)
 
 
 def seal_root(
@@ -149,11 +153,15 @@ def open_root(
     key: RootKey, sealed: bytes, vault: VaultId, version: Version
 ) -> tuple[int, Children]:
     """Return the tree's depth and the root's child keys, or raise InvalidCiphertext."""
-    content = _content(unseal(key, sealed, _root_place(vault, version)))
-    return content[0], Children(bytearray(content[1:]))
+    plaintext = unseal_wipeable(key, sealed, _root_place(vault, version))
+    try:
+        content = _content(plaintext)
+        return content[0], Children(bytearray(content[1:]))
+    finally:
+        wipe(plaintext)
 
 
-def _content(plaintext: bytes | memoryview) -> memoryview:
-    if plaintext[:1] != FORMAT:
+def _content(plaintext: bytearray | memoryview) -> memoryview:
+    if bytes(plaintext[:1]) != FORMAT:
         raise ValueError(f"page format {plaintext[0]} is not known to this version of lacuna")
     return memoryview(plaintext)[1:]

@@ -33,6 +33,11 @@ class Opened:
     root: Children
     interiors: Mapping[int, Children]
 
+    def all(self) -> Iterator[Children]:
+        """Yield root and interior pages."""
+        yield self.root
+        yield from self.interiors.values()
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -60,15 +65,19 @@ class BlobChange:
 NO_BLOBS = BlobChange()
 
 
-class Pages(Protocol):
+class PageSource(Protocol):
+    """Where single pages are read from."""
+
+    def page(self, number: int) -> Sealed | None:
+        """Return a page's bytes, or None."""
+        ...
+
+
+class Pages(PageSource, Protocol):
     """Storage of one map's pages. One writer at a time; reads see the last commit."""
 
     def root(self) -> StoredRoot | None:
         """Return the root, or None in a storage that never held one."""
-        ...
-
-    def page(self, number: int) -> Sealed | None:
-        """Return a page's bytes, or None."""
         ...
 
     def pages(self) -> Iterator[tuple[int, Sealed]]:
@@ -91,5 +100,8 @@ class Pages(Protocol):
         ...
 
     def replace(self, root: StoredRoot, pages: Iterable[tuple[int, Sealed]]) -> None:
-        """Make this storage hold exactly this tree, in one transaction, whatever it held."""
+        """Make this storage hold exactly this tree, in one transaction, whatever it held.
+
+        `pages` comes from another storage: this one's are gone before the first is read.
+        """
         ...

@@ -4,31 +4,35 @@ Invariants:
 
 * Only pages of the slots' own epoch open; nothing here can bring back what an earlier epoch held.
 * Of several sources the newest counts. What the anchors have seen beyond it is counted as lost,
-  and a loss is accepted by a person, never by default.
+  and a loss is accepted by a person, never by default; nor is it when no anchor can count it.
 * It ends with an epoch change above every sequence ever seen, so that the sources, which now hold
-  a past, open no more.
+  a past, open no more. A rehearsal ends before that: it writes to no slot and no anchor.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keys.epoch import finish
-from keys.errors import NoSlotOpens, RolledBack
-from keys.intent import Intent
-from keys.opening import Keeping, anchor_key_of, intents_of, make_state, unwrap
+from keys.errors import AnchorLost, NoSlotOpens, RolledBack, WrongPassphrase
+from keys.intent import Intent, parse_intents
+from keys.opening import Keeping, look, newest_anchor, unwrap
 from keys.page import RootKey
 from keys.pages import Pages, StoredRoot
-from keys.tree import Tree
 from keys.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A vault brought back; `lost_commits` were acknowledged once and are in no source."""
+    """A vault brought back; `lost_commits` were acknowledged once and are in no source.
+
+    Without an anchor that verifies nothing could be counted, and `counted` says so. The vault of
+    a rehearsal can be read and closed, nothing else.
+    """
 
     vault: Vault
     source: int
     lost_commits: int
+    counted: bool
 
 
 def restore_vault(
@@ -36,31 +40,44 @@ def restore_vault(
 ) -> Restored:
     """Fill store and mirror from the newest source that the slots at hand open.
 
-    `source` in the answer is its place in `sources`. Ends with an epoch change, so that what the
-    sources also hold does not open again. Raises NoSlotOpens when no source is of the slots'
-    epoch (it was made before the last epoch change), RolledBack when commits would be lost and
-    `accept_loss` does not say that this was decided.
+    `source` in the answer is its place in `sources`; the store or the mirror that is to be filled
+    may be one of them. Raises NoSlotOpens when no source is of the slots' epoch (it was made
+    before the last epoch change), WrongPassphrase when that is only for the passphrase,
+    RolledBack or AnchorLost when commits would be lost, or might be, and `accept_loss` does not
+    say that this was decided. Nothing is touched by then.
     """
     place, stored, root_key = _newest(keeping, sources)
-    tree = Tree.open(sources[place], stored, root_key)
-    anchors = [anchor.load(anchor_key_of(tree, sources[place])) for _, anchor in keeping.slots]
-    seen = max((a.version.sequence for a in anchors if a), default=0)
+    source = sources[place]
+    found = look(source, stored, root_key)
+    intents = parse_intents(found.intent_parts, keeping.database_key)
+    keeping = keeping.of(found.registered(intents))
+    anchor = newest_anchor(keeping, found.anchor_key)
+    seen = anchor.version.sequence if anchor else 0
     lost = max(0, seen - stored.version.sequence)
-    if lost and not accept_loss:
-        raise RolledBack(f"{lost} acknowledged commits are in no source; accept their loss, or not")
-    keeping.store.replace(stored, sources[place].pages())
-    keeping.mirror.replace(stored, sources[place].pages())
-    state = make_state(keeping, Tree.open(keeping.store, stored, root_key))
-    state.serial = max((a.serial for a in anchors if a), default=0)
+    if not accept_loss:
+        _refuse_loss(lost, counted=anchor is not None)
+    if source is not keeping.store:
+        keeping.store.replace(stored, source.pages())
+    keeping.mirror.replace(stored, keeping.store.pages())
+    state = keeping.state(found.tree, found.anchor_key, anchor)
     if rehearse:
-        return Restored(Vault(state, ()), place, lost)
-    intents = intents_of(state, keeping.database_key) or [Intent.make(())]
-    done = tuple(finish(state, intent, floor=seen) for intent in intents)
-    return Restored(Vault(state, done), place, lost)
+        return Restored(Vault(state, (), rehearsal=True), place, lost, anchor is not None)
+    for _, file in keeping.slots:
+        file.ensure()
+    done = tuple(finish(state, intent, floor=seen) for intent in intents or [Intent.make(())])
+    return Restored(Vault(state, done), place, lost, anchor is not None)
+
+
+def _refuse_loss(lost: int, *, counted: bool) -> None:
+    if lost:
+        raise RolledBack(f"{lost} acknowledged commits are in no source; accept their loss, or not")
+    if not counted:
+        raise AnchorLost("no anchor verifies, so nothing can say what is lost; accept that, or not")
 
 
 def _newest(keeping: Keeping, sources: Sequence[Pages]) -> tuple[int, StoredRoot, RootKey]:
     found = []
+    wrong: WrongPassphrase | None = None
     for place, source in enumerate(sources):
         stored = source.root()
         if stored is None:
@@ -69,7 +86,11 @@ def _newest(keeping: Keeping, sources: Sequence[Pages]) -> tuple[int, StoredRoot
             found.append((stored.version, -place, stored, unwrap(keeping, stored)))
         except (NoSlotOpens, RolledBack):
             continue
+        except WrongPassphrase as error:
+            wrong = error
     if not found:
-        raise NoSlotOpens("no source is of the slots' epoch: each was made before the last change")
+        raise wrong or NoSlotOpens(
+            "no source is of the slots' epoch: each was made before the last change"
+        )
     _, place, stored, root_key = max(found, key=lambda candidate: candidate[:2])
     return -place, stored, root_key

@@ -6,13 +6,15 @@ store, and memory never stands where storage does not.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
 from keys.anchor import Anchor, AnchorFile, AnchorKey
-from keys.entry import Batch
-from keys.errors import AnchorLost, MirrorBehind, PageDamaged, SlotUnreachable
-from keys.pages import NO_BLOBS, BlobChange, Change, Pages, SlotId
+from keys.entry import LEAVING, Batch, Entry, Kind
+from keys.errors import AnchorLost, MirrorBehind, PageDamaged, SlotUnreachable, VersionConflict
+from keys.mending import mended
+from keys.pages import NO_BLOBS, BlobChange, Change, Pages, PageSource, SlotId
 from keys.slot import RootSlot
 from keys.tree import Tree
 
@@ -21,25 +23,65 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class State:
-    """One opened vault. `slots` holds the registered slots that are at hand."""
+    """One opened vault.
+
+    `slots` and `anchors` hold the registered ones that are at hand; `confirmed` names the slots
+    that have shown that they hold this epoch's key and no other; `stopped` ends it all.
+    """
 
     tree: Tree
     store: Pages
     mirror: Pages
     slots: dict[SlotId, RootSlot]
-    anchors: list[AnchorFile]
+    anchors: dict[SlotId, AnchorFile]
     anchor_key: AnchorKey
     clock: Callable[[], int]
     serial: int = 0
+    confirmed: frozenset[SlotId] = frozenset()
+    stopped: bool = False
 
     @property
     def epoch(self) -> int:
         """The epoch of the last commit."""
         return self.tree.version.epoch
 
+    def read(self, read: Callable[[PageSource], T]) -> T:
+        """Read; a page that does not open is put back from the mirror.
+
+        Raises PageDamaged, or VersionConflict when pages do not open because another custodian
+        wrote them.
+        """
+        try:
+            found, patches = mended(read, self.store, self.mirror)
+        except PageDamaged:
+            if self.store.root() != self.tree.stored:
+                raise VersionConflict("the store is not where this vault left it") from None
+            raise
+        for number, sealed in patches.items():
+            self.guarded(partial(self.store.repair, number, sealed))
+        return found
+
+    def guarded(self, write: Callable[[], T]) -> T:
+        """Write; whatever fails, what is durable is unknown from then on."""
+        try:
+            return write()
+        except BaseException:
+            self.stopped = True
+            raise
+
+    def scan(self, kind: Kind) -> list[Entry]:
+        """Return the entries of a pinned kind."""
+        return self.read(lambda pages: list(self.tree.scan_leaf(pages, kind, 0)))
+
+    def registered(self) -> tuple[frozenset[SlotId], frozenset[SlotId]]:
+        """Name the slots that stay, and those that are to leave."""
+        entries = self.scan(Kind.SLOT)
+        leaving = frozenset(SlotId(entry.id) for entry in entries if entry.flags & LEAVING)
+        return frozenset(SlotId(entry.id) for entry in entries) - leaving, leaving
+
     def plan(self, batch: Batch) -> Change:
-        """Plan a batch; a page that does not open is first repaired from the mirror."""
-        return self.mending(lambda: self.tree.plan(self.store, batch))
+        """Plan a batch in this epoch."""
+        return self.read(lambda pages: self.tree.plan(pages, batch))
 
     def commit(self, change: Change, blobs: BlobChange = NO_BLOBS) -> None:
         """Make a change durable in store and mirror, and stand on it."""
@@ -65,7 +107,7 @@ class State:
             closed=closed,
             serial=self.serial,
         )
-        if not [file for file in self.anchors if self._write_anchor(file, anchor)]:
+        if not [file for file in self.anchors.values() if self._write_anchor(file, anchor)]:
             raise AnchorLost("no anchor can be written: the media of all slots are gone")
 
     def _write_anchor(self, file: AnchorFile, anchor: Anchor) -> bool:
@@ -74,21 +116,3 @@ class State:
         except SlotUnreachable:
             return False
         return True
-
-    def mending(self, read: Callable[[], T]) -> T:
-        """Read; where a page does not open, put back the mirror's and read again.
-
-        Raises PageDamaged when the mirror's does not open either.
-        """
-        mended: set[int] = set()
-        while True:
-            try:
-                return read()
-            except PageDamaged as damage:
-                sealed = self.mirror.page(damage.number)
-                if damage.number in mended or sealed is None:
-                    raise
-                if not self.tree.opens(damage.number, sealed):
-                    raise
-                mended.add(damage.number)
-                self.store.repair(damage.number, sealed)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Self
 
 from crypto.aead import InvalidCiphertext, Sealed
-from keys.entry import Batch, Entry, EntryId, Kind, Put, body_of, decode, is_pinned
+from keys.entry import Batch, Entry, EntryId, Kind, Put, body_of, decode
 from keys.errors import EntryMissing, PageDamaged
 from keys.page import (
     FANOUT,
@@ -33,7 +33,7 @@ from keys.page import (
     seal_leaf,
     seal_root,
 )
-from keys.pages import Change, Opened, Pages, SlotId, StoredRoot
+from keys.pages import Change, Opened, PageSource, SlotId, StoredRoot
 
 Leaf = dict[bytes, bytes]
 
@@ -49,11 +49,13 @@ class Tree:
     @classmethod
     def plant(cls, vault: VaultId, depth: int, root_key: RootKey) -> Self:
         """Return the tree of a vault that holds nothing and was never committed."""
+        if depth not in {1, 2}:
+            raise ValueError("a tree has one or two levels below its root")
         nothing = StoredRoot(vault, Version(0, 0), Sealed(b""), {})
         return cls(nothing, Opened(root_key, Children(), {}), depth)
 
     @classmethod
-    def open(cls, pages: Pages, stored: StoredRoot, root_key: RootKey) -> Self:
+    def open(cls, pages: PageSource, stored: StoredRoot, root_key: RootKey) -> Self:
         """Open root and interior pages. Raises InvalidCiphertext or PageDamaged."""
         depth, root = open_root(root_key, stored.sealed, stored.vault, stored.version)
         interiors: dict[int, Children] = {}
@@ -79,19 +81,17 @@ class Tree:
         """What the slots wrap."""
         return self._opened.root_key
 
-    def get(self, pages: Pages, kind: Kind, entry_id: EntryId) -> Entry | None:
+    def get(self, pages: PageSource, kind: Kind, entry_id: EntryId) -> Entry | None:
         """Return one entry, or None. Raises PageDamaged."""
         leaf = self.leaf(pages, self.leaf_of(entry_id))
         encoded = leaf.get(entry_id + bytes((kind,)))
         return None if encoded is None else decode(encoded)
 
-    def scan(self, pages: Pages, kind: Kind) -> Iterator[Entry]:
-        """Yield all entries of a kind, by id. Raises PageDamaged, when it comes to that page."""
-        for index in (0,) if is_pinned(kind) else range(self.leaves):
-            yield from self.scan_leaf(pages, kind, index)
+    def scan_leaf(self, pages: PageSource, kind: Kind, index: int) -> Iterator[Entry]:
+        """Yield the entries of a kind that lie in one leaf: the first for pinned kinds.
 
-    def scan_leaf(self, pages: Pages, kind: Kind, index: int) -> Iterator[Entry]:
-        """Yield the entries of a kind that lie in one leaf. Raises PageDamaged."""
+        Raises PageDamaged.
+        """
         for key, encoded in self.leaf(pages, index).items():
             if key[-1] == kind:
                 yield decode(encoded)
@@ -105,7 +105,7 @@ class Tree:
         """Return the index of the leaf that an entry lies in, or would lie in."""
         return int.from_bytes(entry_id[: self.depth], "big")
 
-    def leaf(self, pages: Pages, index: int) -> Leaf:
+    def leaf(self, pages: PageSource, index: int) -> Leaf:
         """Return a leaf's encoded entries, in order. Raises PageDamaged."""
         key = self._leaf_key(index)
         if key is None:
@@ -119,20 +119,7 @@ class Tree:
         except InvalidCiphertext:
             raise PageDamaged(position.number) from None
 
-    def opens(self, number: int, sealed: Sealed) -> bool:
-        """Say whether these bytes are the current version of a leaf or interior page."""
-        level = 1 if number <= FANOUT else 2
-        position = Position(level, number - (1 if level == 1 else 1 + FANOUT))
-        try:
-            if level == self.depth:
-                key = self._leaf_key(position.ordinal)
-                return key is not None and bool(open_leaf(key, sealed, self.vault, position))
-            key = self._opened.root.get(position.ordinal)
-            return key is not None and bool(open_interior(key, sealed, self.vault, position))
-        except InvalidCiphertext:
-            return False
-
-    def plan(self, pages: Pages, batch: Batch) -> Change:
+    def plan(self, pages: PageSource, batch: Batch) -> Change:
         """Return the commit that carries a batch in this epoch.
 
         Raises PageDamaged, or EntryMissing when the batch removes what is not there.
@@ -142,7 +129,7 @@ class Tree:
 
     def plan_epoch(
         self,
-        pages: Pages,
+        pages: PageSource,
         batch: Batch,
         root_key: RootKey,
         wraps: Mapping[SlotId, Sealed],
@@ -156,13 +143,17 @@ class Tree:
         return self._plan(pages, batch, version, root_key, wraps)
 
     def adopt(self, change: Change) -> None:
-        """Stand where a committed change leads."""
+        """Stand where a committed change leads; overwrite the interior keys it replaced."""
+        before, self._opened = self._opened, change.opened
         self.stored = change.root
-        self._opened = change.opened
+        kept = {id(children) for children in self._opened.all()}
+        for children in before.all():
+            if id(children) not in kept:
+                children.wipe()
 
     def wipe(self) -> None:
         """Overwrite the interior keys. Immutable key objects are beyond reach."""
-        for children in (self._opened.root, *self._opened.interiors.values()):
+        for children in self._opened.all():
             children.wipe()
 
     def _leaf_key(self, index: int) -> PageKey | None:
@@ -173,7 +164,7 @@ class Tree:
 
     def _plan(
         self,
-        pages: Pages,
+        pages: PageSource,
         batch: Batch,
         version: Version,
         root_key: RootKey,
@@ -192,7 +183,7 @@ class Tree:
             opened=Opened(root_key, root, interiors),
         )
 
-    def _apply(self, pages: Pages, batch: Batch) -> tuple[dict[int, Leaf], bool]:
+    def _apply(self, pages: PageSource, batch: Batch) -> tuple[dict[int, Leaf], bool]:
         """Return the leaves that a batch changes, as it leaves them, and whether it removes."""
         leaves: dict[int, Leaf] = {}
         removes = False
@@ -261,7 +252,7 @@ class Tree:
         return key
 
 
-def _open_interior(pages: Pages, vault: VaultId, index: int, key: PageKey) -> Children:
+def _open_interior(pages: PageSource, vault: VaultId, index: int, key: PageKey) -> Children:
     position = Position(1, index)
     sealed = pages.page(position.number)
     if sealed is None:

@@ -7,21 +7,23 @@ Invariants:
 
 * A failure after the first write stops the vault for good (`Stopped`): what is durable is then
   unknown, and the next start finds out.
+* What a batch cannot do is found out before anything is written. An intent, once stored, is
+  carried out at every start until it is done; one that cannot be would end the vault's life.
 * One thread at a time. The service has one writer thread, and reads go through it too: a page and
   the key that opens it must come from the same commit.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from keys.anchor import AnchorFile
-from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove
+from keys.entry import LEAVING, OWN, Batch, Entry, EntryId, Kind, Put, is_pinned
 from keys.epoch import Destruction, change_epoch
-from keys.errors import Stopped
+from keys.errors import EntryMissing, LastSlot, OtherVault, Stopped
 from keys.intent import Intent
 from keys.page import VaultId, Version
-from keys.pages import NO_BLOBS, BlobChange, Change, SlotId
+from keys.pages import NO_BLOBS, BlobChange, Change, PageSource, SlotId
 from keys.slot import RootSlot
 from keys.slot.lock import Lock
 from keys.state import State
@@ -44,15 +46,17 @@ def _nothing_to_withdraw() -> None:
 class Vault:
     """An opened vault; `keys.opening` opens one."""
 
-    def __init__(self, state: State, started_with: tuple[Destruction, ...]) -> None:
+    def __init__(
+        self, state: State, started_with: tuple[Destruction, ...], *, rehearsal: bool = False
+    ) -> None:
         self._state = state
-        self._stopped = False
+        self._rehearsal = rehearsal
         self.started_with = started_with  # what a crash had left to destroy
 
     @property
     def stopped(self) -> bool:
-        """Say whether a failure has ended this vault."""
-        return self._stopped
+        """Say whether a failure, or `close`, has ended this vault."""
+        return self._state.stopped
 
     @property
     def id(self) -> VaultId:
@@ -75,17 +79,17 @@ class Vault:
 
     def get(self, kind: Kind, entry_id: EntryId) -> Entry | None:
         """Return an entry, or None. Raises PageDamaged when store and mirror both are."""
-        state = self._state
-        return self._read(lambda: state.tree.get(state.store, kind, entry_id))
+        return self._read(lambda pages: self._state.tree.get(pages, kind, entry_id))
 
     def scan(self, kind: Kind) -> Iterator[Entry]:
         """Yield the entries of a pinned kind. Raises PageDamaged when store and mirror both are."""
+        if not is_pinned(kind):
+            raise ValueError(f"{kind.name} entries lie in all leaves: use scan_leaf")
         return iter(self.scan_leaf(kind, 0))
 
     def scan_leaf(self, kind: Kind, index: int) -> list[Entry]:
         """Return the entries of a kind in one leaf. Raises PageDamaged as `get` does."""
-        state = self._state
-        return self._read(lambda: list(state.tree.scan_leaf(state.store, kind, index)))
+        return self._read(lambda pages: list(self._state.tree.scan_leaf(pages, kind, index)))
 
     def commit(
         self,
@@ -99,12 +103,13 @@ class Vault:
         returns when no answer can leave any more that the removal forbids. Raises EntryMissing,
         EntryTooLarge or PageDamaged before anything is written; any later error stops the vault.
         """
-        self._must_run()
-        change = self._state.plan(batch)
+        for step in batch:
+            if (step.entry if isinstance(step, Put) else step).kind in OWN:
+                raise ValueError("a batch from outside holds none of the vault's own entries")
+        change = self._plan(batch)
         if change.removes or blobs.delete:
             return self._change_epoch(Intent.make(batch, blobs.delete), blobs, withdraw)
-        with_anchor = self._guarded(lambda: self._commit(change, blobs))
-        return Receipt(with_anchor, None)
+        return self._commit(change, blobs)
 
     def purge(self) -> Receipt:
         """Change the epoch without any other change: forget aborted writes."""
@@ -116,22 +121,48 @@ class Vault:
 
     @property
     def lagging(self) -> frozenset[SlotId]:
-        """The registered slots that hold no key of this epoch: they were out of reach."""
-        wrapped = self._state.tree.stored.wraps
-        registered = (SlotId(entry.id) for entry in self.scan(Kind.SLOT))
-        return frozenset(slot for slot in registered if slot not in wrapped)
+        """The registered slots that have not shown that this epoch's key is all they hold."""
+        self._must_run()
+        staying, _ = self._state.registered()
+        return staying - self._state.confirmed
+
+    @property
+    def lost(self) -> frozenset[SlotId]:
+        """The slots that left without having shown that they hold nothing."""
+        self._must_run()
+        _, leaving = self._state.registered()
+        return leaving - self._state.confirmed
 
     def add_slot(self, slot: RootSlot, anchor: AnchorFile, entry: Entry) -> Receipt:
         """Register a slot, with the anchor beside it, and give it the next epoch's key."""
-        self._must_run()
+        if slot.vault != self.id or EntryId(slot.id) != entry.id:
+            raise OtherVault("this slot was not made for this vault")
+        batch = (Put(entry),)
+        self._plan(batch)
         self._state.slots[slot.id] = slot
-        self._state.anchors.append(anchor)
-        return self._change_epoch(Intent.make((Put(entry),)))
+        self._state.anchors[slot.id] = anchor
+        return self._change_epoch(Intent.make(batch))
 
     def remove_slot(self, slot_id: SlotId) -> Receipt:
-        """Unregister a slot; it destroys every key if it is at hand, and is lost if it is not."""
-        batch = (Remove(Kind.SLOT, EntryId(slot_id)),)
-        return self._change_epoch(Intent.make(batch, leaving=frozenset({slot_id})))
+        """Let a slot leave: it destroys every key if it is at hand, and counts as lost if not.
+
+        A lost slot stays named in every later destruction, because what it opens with an old
+        backup stays true, until it is at hand at a start and confirms after all. Raises
+        EntryMissing, or LastSlot when no other slot at hand opens the vault.
+        """
+        entry = self.get(Kind.SLOT, EntryId(slot_id))
+        if entry is None:
+            raise EntryMissing("no slot of this id is registered")
+        _, leaving = self._state.registered()
+        others = [s for s in self._state.slots.values() if s.id not in leaving | {slot_id}]
+        if not any(slot.opens(self.version.epoch) for slot in others):
+            raise LastSlot("no other slot at hand opens the vault")
+        change = self._plan((Put(replace(entry, flags=entry.flags | LEAVING)),))
+        self._commit(change, NO_BLOBS)
+        receipt = self.purge()
+        if slot_id not in self._state.confirmed:
+            return receipt
+        return replace(receipt, version=self.purge().version)
 
     def prepare(self) -> None:
         """Use an idle moment to make the next epoch change fast."""
@@ -140,19 +171,27 @@ class Vault:
 
     def stop(self) -> None:
         """Refuse everything from now on, as after a failed write."""
-        self._stopped = True
+        self._state.stopped = True
 
     def close(self) -> None:
         """Say on the anchors that nothing was left unfinished. A stopped vault says nothing."""
-        if not self._stopped:
-            self._guarded(lambda: self._state.write_anchors(closed=True))
-            self._stopped = True
-        self._state.tree.wipe()
+        try:
+            if not (self._state.stopped or self._rehearsal):
+                self._state.write_anchors(closed=True)
+        finally:
+            self._state.stopped = True
+            self._state.tree.wipe()
 
-    def _commit(self, change: Change, blobs: BlobChange) -> Version:
-        self._state.commit(change, blobs)
-        self._state.write_anchors()
-        return self.version
+    def _plan(self, batch: Batch) -> Change:
+        return self._read(lambda pages: self._state.tree.plan(pages, batch))
+
+    def _commit(self, change: Change, blobs: BlobChange) -> Receipt:
+        def write() -> None:
+            self._state.commit(change, blobs)
+            self._state.write_anchors()
+
+        self._guarded(write)
+        return Receipt(self.version, None)
 
     def _change_epoch(
         self,
@@ -160,22 +199,19 @@ class Vault:
         blobs: BlobChange = NO_BLOBS,
         withdraw: Callable[[], None] = _nothing_to_withdraw,
     ) -> Receipt:
-        self._must_run()
-        state = self._state
-        destruction = self._guarded(lambda: change_epoch(state, intent, blobs, withdraw))
+        destruction = self._guarded(lambda: change_epoch(self._state, intent, blobs, withdraw))
         return Receipt(self.version, destruction)
 
-    def _read(self, read: Callable[[], T]) -> T:
+    def _read(self, read: Callable[[PageSource], T]) -> T:
         self._must_run()
-        return self._state.mending(read)
+        return self._state.read(read)
 
     def _guarded(self, write: Callable[[], T]) -> T:
-        try:
-            return write()
-        except BaseException:
-            self._stopped = True
-            raise
+        self._must_run()
+        if self._rehearsal:
+            raise Stopped("a rehearsal writes nothing")
+        return self._state.guarded(write)
 
     def _must_run(self) -> None:
-        if self._stopped:
-            raise Stopped("an earlier failure stopped this vault; start it again to go on")
+        if self._state.stopped:
+            raise Stopped("this vault was closed, or an earlier failure stopped it; start it again")

@@ -7,8 +7,10 @@ wraps anything.
 Invariants that every slot keeps:
 
 * `stage` makes a key that has never wrapped anything, and destroys every key but the one it is
-  told to keep.
-* `destroy_all_but` returns only when enumerating the slot shows nothing else.
+  told to keep. It returns only when the medium shows the new key as it will be needed: from then
+  on the vault depends on it.
+* `destroy_all_but` destroys nothing until it has seen the key that stays, and returns only when
+  enumerating the slot shows nothing else.
 * Keys never leave: callers hand in what is to be wrapped.
 
 A slot's class says what it promises (DESTRUCTION below); it is printed on every report. One class
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from crypto.aead import Sealed
-from keys.page import RootKey
+from keys.page import RootKey, VaultId
 from keys.pages import SlotId
 from keys.slot.lock import Lock
 
@@ -48,6 +50,11 @@ class RootSlot(Protocol):
         ...
 
     @property
+    def vault(self) -> VaultId:
+        """The vault that it was made for."""
+        ...
+
+    @property
     def letter(self) -> str:
         """The class, a key of DESTRUCTION."""
         ...
@@ -59,8 +66,9 @@ class RootSlot(Protocol):
     def stage(self, epoch: int, intent: bytes, keep: int, lock: Lock | None) -> None:
         """Make a fresh key, durable and labelled; destroy every key but that of epoch `keep`.
 
-        A new `lock` closes over this key and all later ones; slots that no passphrase opens leave
-        it aside. Raises SlotUnreachable.
+        A new `lock` closes over this key and all later ones, also when the slot is out of reach
+        just now; slots that no passphrase opens leave it aside. Raises SlotUnreachable, or
+        SlotDamaged when the key of `keep` was there and is not any more.
         """
         ...
 
@@ -79,7 +87,8 @@ class RootSlot(Protocol):
     def destroy_all_but(self, epoch: int) -> None:
         """Destroy every key but that of `epoch`; confirm it by enumerating.
 
-        Raises SlotUnreachable, or SlotUnwilling if something else is still there.
+        Raises SlotUnreachable, SlotDamaged if the key of `epoch` is not there, or SlotUnwilling if
+        something else still is.
         """
         ...
 

@@ -50,7 +50,7 @@ class RecordShape(msgspec.Struct, forbid_unknown_fields=True):
     since: str
     until: str | None = None
     answer_until: str | None = None
-    payload: msgspec.Raw = msgspec.Raw(b"null")
+    payload: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """Where a site stands, in facts that name nobody."""
 
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from keys.entry import Kind
@@ -10,7 +13,6 @@ from lookup.custodian.running import Running
 
 def report(custody: Custody, site: Running) -> dict[str, Any]:
     """Return the status that `lacuna status` prints."""
-    mirrored = site.mirror.root()
     version = custody.vault.version
     return {
         "demo": custody.policy.demo,
@@ -18,18 +20,16 @@ def report(custody: Custody, site: Running) -> dict[str, Any]:
         "epoch": version.epoch,
         "sequence": version.sequence,
         "started": site.started,
+        "processes": {"supervisor": os.getppid(), "custodian": os.getpid()},
+        "workers": _workers(custody, site),
         "records": len(custody.sources),
         "clients": len(custody.policy.clients),
-        "mirror": {
-            "sequence": mirrored.version.sequence if mirrored else None,
-            "behind": version.sequence - mirrored.version.sequence if mirrored else None,
-        },
-        "slots": _slots(custody),
+        "mirror": _mirror(custody, site),
+        "slots": slots(custody),
         "absent_slots": [str(folder) for folder in site.absent_slots],
         "lookup_keys": lookup_keys(custody),
         "table": _table(custody),
         "damaged_pages": custody.damaged,
-        "workers": [{"slot": slot, "current": now} for slot, now in custody.door.workers()],
         "finished_at_start": len(site.finished_at_start),
     }
 
@@ -43,17 +43,55 @@ def lookup_keys(custody: Custody) -> list[dict[str, Any]]:
     ]
 
 
-def _slots(custody: Custody) -> list[dict[str, Any]]:
-    lagging = custody.vault.lagging
+def slots(custody: Custody) -> list[dict[str, Any]]:
+    """Return each slot's id, class and label, and what it has shown.
+
+    *lagging*: it has not shown that it holds this epoch's key alone; *lost*: the same, and it was
+    decided to wait no longer.
+    """
+    lagging, lost = custody.vault.lagging, custody.vault.lost
     return [
         {
             "id": entry.id.hex(),
             "class": entry.body[:1].decode(),
             "label": entry.body[1:].decode(errors="replace"),
             "lagging": SlotId(entry.id) in lagging,
+            "lost": SlotId(entry.id) in lost,
         }
         for entry in custody.vault.scan(Kind.SLOT)
     ]
+
+
+def _workers(custody: Custody, site: Running) -> list[dict[str, Any]]:
+    """Return every worker that there should be, and whether it has the current view."""
+    seen = {slot: (pid, current) for slot, pid, current in custody.door.workers()}
+    return [
+        {"slot": slot, "pid": pid, "connected": pid is not None, "current": current}
+        for slot in range(site.config.workers)
+        for pid, current in [seen.get(slot, (None, False))]
+    ]
+
+
+def _mirror(custody: Custody, site: Running) -> dict[str, Any]:
+    """Return how far the mirror is behind, and how long ago it was last written."""
+    root = site.mirror.root()
+    if root is None:
+        return {"sequence": None, "behind": None, "age_seconds": None}
+    written = _written(site.config.mirror_file)
+    return {
+        "sequence": root.version.sequence,
+        "behind": custody.vault.version.sequence - root.version.sequence,
+        "age_seconds": None if written is None else max(0, site.clock() - written),
+    }
+
+
+def _written(database: Path) -> int | None:
+    """Return when a database file was last written: its WAL is, before it is itself."""
+    times = []
+    for path in (database, database.with_name(f"{database.name}-wal")):
+        with suppress(OSError):
+            times.append(int(path.stat().st_mtime))
+    return max(times, default=None)
 
 
 def _table(custody: Custody) -> dict[str, Any]:

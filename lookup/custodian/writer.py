@@ -7,10 +7,13 @@ Invariants:
 * A command that fails before anything is written fails alone. Any other failure stops the vault,
   and with it this process: what is durable is then for the next start to find out.
 * Idle moments are used: the slots prepare, a table in the making goes on.
+* Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
+  stays far from its limit) and a new table is begun (a new index key; what has expired leaves).
 """
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ from lookup.custodian.custody import Custody, Edit
 T = TypeVar("T")
 
 GROUP_LIMIT: Final = 256  # commands in one commit
+DAY: Final = 24 * 3600.0  # seconds between the daily chores
 _IDLE: Final = 0.05  # seconds without a command before an idle moment is used
 
 
@@ -63,6 +67,7 @@ class Writer:
         self._on_failure = on_failure
         self._commands: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
         self._held: _Command | None = None
+        self._chores_due = _boot_clock() + DAY
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -95,8 +100,8 @@ class Writer:
                 self._group(command)
             elif command.run is not None and command.future.set_running_or_notify_cancel():
                 self._settle(command.future, command.run)
-            if self._custody.build is not None:
-                self._use_idle_moment()  # a table in the making must not starve under load
+            if self._custody.build is not None or _boot_clock() >= self._chores_due:
+                self._use_idle_moment()  # neither may starve under load
         self._custody.vault.close()
 
     def _next(self) -> _Command | None:
@@ -113,6 +118,10 @@ class Writer:
 
     def _use_idle_moment(self) -> None:
         try:
+            if _boot_clock() >= self._chores_due:
+                self._chores_due = _boot_clock() + DAY
+                self._custody.vault.purge()
+                self._custody.begin_build()
             self._custody.vault.prepare()
             self._custody.step_build()
         except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the process
@@ -194,3 +203,8 @@ class Writer:
                 self._on_failure(error)
         else:
             future.set_result(result)
+
+
+def _boot_clock() -> float:
+    """Seconds that count while the machine sleeps, too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -4,6 +4,7 @@
     ├── InvalidTable    not a table, of another format, or of the wrong length
     ├── FolderUnsafe    the folder is not private, or not in memory
     ├── IndexSpace      the memory file system has no room for the table
+    ├── ReaderUnknown   a superseded table has a reader that cannot be ended
     ├── TableFull       the table holds as many links as it was made for: grow it
     │   └── WindowFull  a window has no room for one more slot: grow it
     ├── TooManyLinks    one tag has as many links as may be answered for
@@ -28,6 +29,10 @@ class FolderUnsafe(TableError):
 
 class IndexSpace(TableError):
     """The memory file system cannot hold a table of this size."""
+
+
+class ReaderUnknown(TableError):
+    """Somebody may answer from a superseded table, and this process cannot name it."""
 
 
 class TableFull(TableError):

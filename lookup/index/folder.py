@@ -10,17 +10,23 @@ Names are random: a file that was planted, or left by a dead custodian, is never
 import errno
 import os
 import secrets
+import signal
 import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from lookup.index.errors import FolderUnsafe, IndexSpace
+from lookup.index.errors import FolderUnsafe, IndexSpace, ReaderUnknown
 from lookup.index.layout import HEADER_SIZE, STATE_OFFSET
+from lookup.index.mapping import find_reader
 
 SUFFIX: Final = ".table"
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _NOT_LIVE: Final = bytes(8)
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT})
+_PAUSE: Final = 0.005
 
 
 def filesystem_of(device: int, mounts: str) -> str | None:
@@ -88,29 +94,62 @@ def create_file(folder: Path, size: int) -> tuple[Path, int]:
     return folder / name, descriptor
 
 
-def supersede_others(folder: Path, keep: Path) -> int:
+def supersede_others(folder: Path, keep: Path, *, change_over: float = 0, leave: float = 2) -> int:
     """Mark every table in the folder but one as superseded and remove it; return how many.
 
-    To be called once the kept table was handed over, before any change is acknowledged. Workers
-    that still map the others, also stopped ones, see the mark at their next look.
+    To be called once the kept table can be handed over, before any change is acknowledged. The
+    readers of the others get `change_over` seconds to take the kept one instead. When this returns
+    none is left: whoever still reads a marked table after `leave` seconds is killed, for it may
+    have been stopped between its last look at the table and its answer. Raises ReaderUnknown.
     """
-    within = open_folder(folder)
-    try:
+    with ExitStack() as opened:
+        within = open_folder(folder)
+        opened.callback(os.close, within)
         names = os.listdir(within)  # noqa: PTH208  # the folder that was checked, not its path
         others = [name for name in names if name.endswith(SUFFIX) and name != keep.name]
+        tables = [opened.enter_context(_open_table(name, within)) for name in others]
+        _await_free(tables, change_over)
+        for table in tables:
+            # `live` is the first word there; on tmpfs mappings see a write at once.
+            if os.fstat(table).st_size >= HEADER_SIZE:
+                os.pwrite(table, _NOT_LIVE, STATE_OFFSET)
+        while not _await_free(tables, leave):
+            for table in tables:
+                _kill_reader(table)
         for name in others:
-            _supersede(name, within)
+            os.unlink(name, dir_fd=within)
         return len(others)
-    finally:
-        os.close(within)
 
 
-def _supersede(name: str, within: int) -> None:
+@contextmanager
+def _open_table(name: str, within: int) -> Iterator[int]:
     descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=within)
     try:
-        if os.fstat(descriptor).st_size >= HEADER_SIZE:
-            # `live` is the first word there; on tmpfs mappings see a write at once.
-            os.pwrite(descriptor, _NOT_LIVE, STATE_OFFSET)
+        yield descriptor
     finally:
         os.close(descriptor)
-    os.unlink(name, dir_fd=within)
+
+
+def _await_free(tables: Sequence[int], seconds: float) -> bool:
+    """Say whether nobody reads any of these tables, at last after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while any(find_reader(table) is not None for table in tables):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True
+
+
+def _kill_reader(table: int) -> None:
+    pid = find_reader(table)
+    if pid is None:
+        return
+    if pid == 0:
+        raise ReaderUnknown("a process of another pid namespace reads a superseded table")
+    with suppress(ProcessLookupError):
+        process = os.pidfd_open(pid)
+        try:
+            if find_reader(table) == pid:  # so it is this process, not one that got its number
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+        finally:
+            os.close(process)

@@ -39,7 +39,7 @@ from lookup.errors import IndexNotReady, IndexStale, IndexSuperseded
 from lookup.index import layout
 from lookup.index.errors import InvalidTable
 from lookup.index.layout import HEADER_SIZE, SLOT_SIZE, WINDOW, WINDOW_SIZE, InvalidSlot, Link
-from lookup.index.mapping import map_table
+from lookup.index.mapping import announce_reader, map_table
 
 # An attempt takes half a microsecond, a change of the writer's less than ten.
 ATTEMPTS: Final = 100
@@ -90,18 +90,16 @@ class TableReader:
     def __init__(self, path: Path) -> None:
         """Map the table. Raises InvalidTable, or OSError if there is no such file."""
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        self._descriptor: int | None = descriptor
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size < HEADER_SIZE:
-                raise InvalidTable("file is not a table of the index")
+            _require_file(status)
+            announce_reader(descriptor)  # before anything is read: folder.py looks for readers
             self._memory, self.locked = map_table(descriptor, status.st_size, writable=False)
-        finally:
-            os.close(descriptor)
-        try:
             self.generation, self._homes = _parse_identity(self._memory[:HEADER_SIZE])
             _require_size(status.st_size, self._homes)
-        except InvalidTable:
-            self.close()
+        except (InvalidTable, OSError):
+            os.close(descriptor)
             raise
         self._settled = b""  # the last state seen that was live, complete and without a change
         self._fence = allocate_lock()
@@ -149,8 +147,11 @@ class TableReader:
         _require_complete(state)
 
     def close(self) -> None:
-        """Unmap the table. Probing it afterwards raises ValueError."""
+        """Unmap the table, and be its reader no more. Probing it afterwards raises ValueError."""
         self._memory.close()
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _settle(self, home: int) -> tuple[bytes, bytes]:
         """Return a state and the window at that state."""
@@ -184,6 +185,11 @@ def _aligned(tag: Tag, window: bytes) -> bytes:
     """Return the slots of a tag whose bytes occur elsewhere, too: by chance, one probe in 2**86."""
     slots = [window[at : at + SLOT_SIZE] for at in range(0, WINDOW_SIZE, SLOT_SIZE)]
     return b"".join(slot for slot in slots if slot.startswith(tag))
+
+
+def _require_file(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_size < HEADER_SIZE:
+        raise InvalidTable("file is not a table of the index")
 
 
 def _parse_identity(header: bytes) -> tuple[int, int]:

@@ -57,12 +57,23 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
     """
     if current is not None and current.vault != view.vault:
         raise InvalidView("another vault than before answers at this socket")
+    categories = tuple(
+        msgspec.json.encode(each.name) if each.answerable else None for each in view.categories
+    )
+    authorities = tuple(
+        wire.make_authority(each.code, each.name, each.office_hours, each.out_of_hours)
+        for each in view.authorities
+    )
+    short_authorities = tuple(wire.make_short_authority(each.code) for each in view.authorities)
+    _require_fitting(categories, authorities, wire.MAX_RECORD)
+    _require_fitting(categories, short_authorities, wire.MAX_BATCH_RECORD)
     try:
         index_key = IndexKey(view.index_key)
+        # Last of all: a view that is refused must not leave this process a reader of its table.
         table = _open_table(view.table, current)
     except (ValueError, OSError, InvalidTable) as error:
         raise InvalidView(f"the table cannot be used: {type(error).__name__}") from None
-    opened = OpenView(
+    return OpenView(
         number=view.number,
         vault=view.vault,
         path=view.table,
@@ -70,18 +81,11 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
         index_key=index_key,
         kids=frozenset(view.kids),
         clients=view.clients,
-        categories=tuple(
-            msgspec.json.encode(each.name) if each.answerable else None for each in view.categories
-        ),
-        authorities=tuple(
-            wire.make_authority(each.code, each.name, each.office_hours, each.out_of_hours)
-            for each in view.authorities
-        ),
-        short_authorities=tuple(wire.make_short_authority(each.code) for each in view.authorities),
+        categories=categories,
+        authorities=authorities,
+        short_authorities=short_authorities,
         belt_seconds=view.belt_seconds,
     )
-    _require_fitting(opened)
-    return opened
 
 
 def _open_table(path: str, current: OpenView | None) -> TableReader:
@@ -90,17 +94,15 @@ def _open_table(path: str, current: OpenView | None) -> TableReader:
     return TableReader(Path(path))
 
 
-def _require_fitting(view: OpenView) -> None:
-    if not (view.categories and view.authorities):
+def _require_fitting(
+    categories: tuple[bytes | None, ...], authorities: tuple[bytes, ...], room: int
+) -> None:
+    if not (categories and authorities):
         raise InvalidView("there must be a category and an authority")
-    category = max((each for each in view.categories if each is not None), key=len, default=b"")
-    for authorities, room in (
-        (view.authorities, wire.MAX_RECORD),
-        (view.short_authorities, wire.MAX_BATCH_RECORD),
-    ):
-        longest = max(authorities, key=len, default=b"")
-        if len(wire.make_record(category, date.max, date.max, longest)) > room:
-            raise InvalidView("a record with the longest names does not fit into an answer")
+    category = max((each for each in categories if each is not None), key=len, default=b"")
+    longest = max(authorities, key=len)
+    if len(wire.make_record(category, date.max, date.max, longest)) > room:
+        raise InvalidView("a record with the longest names does not fit into an answer")
 
 
 class Standing:

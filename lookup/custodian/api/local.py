@@ -237,7 +237,8 @@ def _destruction(done: Destruction) -> dict[str, Any]:
             for slot, letter in done.confirmed
         ],
         "lagging": [slot.hex() for slot in done.lagging],
-        "certain": not done.lagging,
+        "lost": [slot.hex() for slot in done.lost],
+        "certain": not (done.lagging or done.lost),
     }
 
 

@@ -16,7 +16,6 @@ from keys.page import VaultId, Version
 from keys.pages import BlobChange, Change, SlotId, StoredRoot
 from lookup.custodian.store.database import Database
 
-
 # What SQLite gives back; the schema is STRICT, so each column has the type it was made with.
 Row = tuple[Any, ...]
 
@@ -105,7 +104,7 @@ class Store(Mirror):
     def _write_blobs(self, connection: sqlcipher3.Connection, blobs: BlobChange) -> None:
         # "OR REPLACE": an intent that is carried out again may find its blobs already there.
         connection.executemany(
-            "INSERT OR REPLACE INTO blob (id, version, sealed) VALUES (?, ?, ?)", blobs.put
+            "INSERT OR REPLACE INTO blob (id, version, sealed) VALUES (?, ?, ?)", sorted(blobs.put)
         )
         connection.executemany("DELETE FROM blob WHERE id = ? AND version = ?", blobs.delete)
 
@@ -144,7 +143,9 @@ def _write_wraps(connection: sqlcipher3.Connection, root: StoredRoot) -> None:
 
 
 def _write_pages(connection: sqlcipher3.Connection, change: Change) -> None:
-    written = [(number, sealed) for number, sealed in change.pages.items() if sealed is not None]
-    gone = [(number,) for number, sealed in change.pages.items() if sealed is None]
+    # Sorted, as the blobs are: neighbours share a page of the file while it is at hand.
+    pages = sorted(change.pages.items())
+    written = [(number, sealed) for number, sealed in pages if sealed is not None]
+    gone = [(number,) for number, sealed in pages if sealed is None]
     connection.executemany("INSERT OR REPLACE INTO page (number, sealed) VALUES (?, ?)", written)
     connection.executemany("DELETE FROM page WHERE number = ?", gone)

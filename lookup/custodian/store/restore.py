@@ -1,0 +1,309 @@
+"""Restoring: a new store from whatever is left of the old one, and a rehearsal of it.
+
+    pages   of the newest source that the slots at hand open and that opens to its last leaf
+    blobs   of any age, from every source; what no key opens any more is left behind
+
+A source is the mirror, a backup, or a damaged store.
+
+Invariants:
+
+* A source with a page that does not open is passed over before anything is changed: a restore
+  ends with an epoch change, after which no other source opens.
+* The new store takes its name when it is whole. A restore that was cut off is repeated with the
+  same arguments: the mirror is filled before the epoch changes, and is always one of the sources.
+* A rehearsal does the same in a scratch folder and leaves the epoch as it is. It writes to no
+  slot, anchor, mirror or source.
+
+It cannot put one tree together from two sources that are damaged in different places.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import sqlcipher3
+
+from crypto.aead import InvalidCiphertext, Sealed
+from keys.anchor import AnchorFile
+from keys.entry import EntryId
+from keys.errors import NoSlotOpens, PageDamaged, RolledBack
+from keys.opening import Keeping, unwrap
+from keys.page import Version
+from keys.restoring import Restored, restore_vault
+from keys.slot import RootSlot
+from keys.slot.lock import DatabaseKey
+from keys.tree import Tree
+from keys.vault import Vault
+from lookup.custodian.store.backup import Progress, silent
+from lookup.custodian.store.database import Database, StoreError, connect, migrate
+from lookup.custodian.store.pages import Mirror, Store
+
+_CHUNK: Final = 500
+
+BlobName = tuple[EntryId, int]
+Wanted = Callable[[Vault], Iterable[BlobName]]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is at hand besides the sources: the slots with their anchors, and what a lock gave."""
+
+    slots: Sequence[tuple[RootSlot, AnchorFile]]
+    database_key: DatabaseKey
+    clock: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """What came back, and what did not.
+
+    `restored` keys found their blob, `key_without_blob` did not; `blob_without_key` were left
+    behind, because what they held has been forgotten. `source` gave the pages; `passed_over`
+    could not, for the reason given. `lost_commits` were acknowledged once and are in no source.
+    """
+
+    restored: int
+    key_without_blob: int
+    blob_without_key: int
+    source: Path
+    lost_commits: int
+    epoch: int
+    passed_over: tuple[tuple[Path, str], ...]
+
+
+def restore(  # noqa: PLR0913  # where from, where to, with what: all but three by name
+    sources: Sequence[Path],
+    held: Held,
+    wanted: Wanted,
+    *,
+    store: Path,
+    mirror: Path,
+    accept_loss: bool,
+    progress: Progress = silent,
+) -> RestoreReport:
+    """Make a new store, fill the mirror, change the epoch, and leave the vault closed.
+
+    `sources`, `store` and `mirror` are files. `wanted` names the blobs that an opened vault has
+    keys for. Raises NoSlotOpens when no source is of the slots' epoch, PageDamaged or StoreError
+    when those that are do not open to the last leaf, RolledBack when commits would be lost and
+    `accept_loss` does not say that this was decided, StoreError when there is a store already or
+    a medium fails.
+    """
+    if store.exists():
+        raise StoreError(f"there is a store at {store}; a restore makes a new one")
+    unfinished = store.with_name(f"{store.name}.unfinished")
+    _remove(unfinished)
+    given = [path for path in sources if path.resolve() != mirror.resolve()]
+    if mirror.exists():
+        given.insert(0, mirror)
+    with ExitStack() as stack:
+        work = _Work(unfinished, mirror, given, held, stack)
+        restored, report = work.run(wanted, progress, accept_loss=accept_loss, rehearse=False)
+        restored.vault.close()
+        work.empty_wal()
+    _take_name(unfinished, store)
+    return report
+
+
+def rehearse(
+    sources: Sequence[Path],
+    held: Held,
+    wanted: Wanted,
+    *,
+    scratch: Path,
+    progress: Progress = silent,
+) -> RestoreReport:
+    """Return what `restore` would report if every loss were accepted. Raises what it raises.
+
+    What an interrupted epoch change still has to remove counts as restored here: a restore
+    finishes that change, a rehearsal does not.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="rehearsal-", dir=scratch)))
+        work = _Work(folder / "vault.db", folder / "mirror.db", sources, held, stack)
+        _, report = work.run(wanted, progress, accept_loss=True, rehearse=True)
+    return report
+
+
+class _Reading(Database):
+    """A source. Its journal is rolled back or its schema brought up to date where it must be."""
+
+    def __init__(self, path: Path, key: DatabaseKey) -> None:
+        self.path = path
+        try:
+            self._connection = connect(path, key, "rw")
+            migrate(self._connection)
+            self._connection.execute("PRAGMA query_only = ON")
+        except sqlcipher3.DatabaseError as error:
+            raise StoreError(f"{path} does not open: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A source that was examined: `trouble` says why its pages cannot be used."""
+
+    path: Path
+    database: Database | None
+    version: Version
+    trouble: Exception | None
+
+
+class _Work:
+    """One restore: a new store, a mirror, and the sources, open."""
+
+    def __init__(
+        self, new: Path, mirror: Path, given: Sequence[Path], held: Held, stack: ExitStack
+    ) -> None:
+        self._new = Database(new, held.database_key)
+        stack.callback(self._new.close)
+        mirrored = Mirror(Database(mirror, held.database_key))
+        stack.callback(mirrored.close)
+        self._keeping = Keeping(
+            Store(self._new), mirrored, held.slots, held.database_key, held.clock
+        )
+        self._sources = [self._examine(path, stack) for path in given]
+
+    def run(
+        self, wanted: Wanted, progress: Progress, *, accept_loss: bool, rehearse: bool
+    ) -> tuple[Restored, RestoreReport]:
+        """Bring back the tree, then the blobs: an interrupted change may yet name other blobs."""
+        whole = [source for source in self._sources if source.trouble is None]
+        stores = [Store(source.database) for source in whole if source.database]
+        damaged = [s.trouble for s in self._sources if isinstance(s.trouble, _DAMAGE)]
+        if damaged and not stores:
+            raise damaged[0]
+        restored = restore_vault(self._keeping, stores, accept_loss=accept_loss, rehearse=rehearse)
+        source = whole[restored.source]
+        found, missing, dropped = self._bring_blobs(source, wanted(restored.vault), progress)
+        return restored, RestoreReport(
+            restored=found,
+            key_without_blob=missing,
+            blob_without_key=dropped,
+            source=source.path,
+            lost_commits=restored.lost_commits,
+            epoch=restored.vault.version.epoch,
+            passed_over=tuple((s.path, str(s.trouble)) for s in self._sources if s.trouble),
+        )
+
+    def empty_wal(self) -> None:
+        """Move everything into the file itself, which is to be renamed."""
+        busy, _, _ = self._new.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreError(f"{self._new.path} is in use by someone else")
+
+    def _examine(self, path: Path, stack: ExitStack) -> _Source:
+        try:
+            database = _Reading(path, self._keeping.database_key)
+        except StoreError as error:
+            return _Source(path, None, Version(0, 0), error)
+        stack.callback(database.close)
+        try:
+            version = _open_wholly(Store(database), self._keeping)
+        except sqlcipher3.DatabaseError as error:
+            trouble = StoreError(f"{path} is damaged: {error}")
+            return _Source(path, database, Version(0, 0), trouble)
+        except (PageDamaged, NoSlotOpens, RolledBack) as error:
+            return _Source(path, database, Version(0, 0), error)
+        return _Source(path, database, version, None)
+
+    def _bring_blobs(
+        self, first: _Source, names: Iterable[BlobName], progress: Progress
+    ) -> tuple[int, int, int]:
+        """Copy the wanted blobs, from the tree's own source first, then from newer to older."""
+        connection = self._new.connection
+        for table in ("wanted", "unwanted"):
+            connection.execute(
+                f"CREATE TEMP TABLE {table} (id BLOB, version INTEGER, PRIMARY KEY (id, version))"
+                " WITHOUT ROWID"
+            )
+        connection.executemany("INSERT OR IGNORE INTO wanted (id, version) VALUES (?, ?)", names)
+        (total,) = connection.execute("SELECT count(*) FROM wanted").fetchone()
+        found = 0
+        order = sorted(self._sources, key=lambda s: (s is first, s.version), reverse=True)
+        for database in (source.database for source in order if source.database):
+            for missing in self._missing():
+                with self._new.transaction():
+                    found += connection.executemany(
+                        "INSERT INTO blob (id, version, sealed) VALUES (?, ?, ?)",
+                        _read_blobs(database, missing),
+                    ).rowcount
+                progress(found, total)
+            self._note_unwanted(Store(database))
+        (dropped,) = connection.execute("SELECT count(*) FROM unwanted").fetchone()
+        return found, total - found, dropped
+
+    def _missing(self) -> Iterator[list[BlobName]]:
+        """Yield the names of wanted blobs that no source has given yet, in chunks."""
+        last: BlobName = (EntryId(b""), 0)
+        while names := self._new.connection.execute(
+            "SELECT w.id, w.version FROM wanted AS w WHERE (w.id, w.version) > (?, ?)"
+            " AND NOT EXISTS (SELECT 1 FROM blob AS b WHERE b.id = w.id AND b.version = w.version)"
+            " ORDER BY w.id, w.version LIMIT ?",
+            (*last, _CHUNK),
+        ).fetchall():
+            yield names
+            last = names[-1]
+
+    def _note_unwanted(self, store: Store) -> None:
+        with suppress(sqlcipher3.DatabaseError):  # a damaged source: the count is what it yields
+            self._new.connection.executemany(
+                "INSERT OR IGNORE INTO unwanted (id, version) SELECT ?1, ?2 WHERE NOT EXISTS"
+                " (SELECT 1 FROM wanted WHERE id = ?1 AND version = ?2)",
+                store.blob_names(),
+            )
+
+
+_DAMAGE = (PageDamaged, StoreError)
+
+
+def _open_wholly(store: Store, keeping: Keeping) -> Version:
+    """Open a source's tree to its last leaf. Raises what says why that is not possible."""
+    stored = store.root()
+    if stored is None:
+        raise NoSlotOpens("it holds no vault")
+    try:
+        tree = Tree.open(store, stored, unwrap(keeping, stored))
+    except InvalidCiphertext:
+        raise PageDamaged(0) from None
+    for index in range(tree.leaves):
+        tree.leaf(store, index)
+    tree.wipe()
+    return stored.version
+
+
+def _read_blobs(database: Database, names: list[BlobName]) -> Iterator[tuple[EntryId, int, Sealed]]:
+    """Yield those of the blobs that a source has and can read."""
+    left = set(names)
+    try:
+        for row in database.connection.execute(
+            "SELECT id, version, sealed FROM blob"
+            " WHERE (id, version) >= (?, ?) AND (id, version) <= (?, ?)",
+            (*names[0], *names[-1]),
+        ):
+            if row[:2] in left:
+                left.remove(row[:2])
+                yield row
+    except sqlcipher3.DatabaseError:
+        for name in sorted(left):
+            with suppress(sqlcipher3.DatabaseError):
+                sealed = Store(database).blob(*name)
+                if sealed is not None:
+                    yield (*name, sealed)
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _take_name(unfinished: Path, store: Path) -> None:
+    unfinished.rename(store)
+    descriptor = os.open(store.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
