@@ -2,9 +2,9 @@
 
     pad(data, size) = len32(data) || data || zeros, up to size(4 + len(data))
 
-Two rules for the size are used: `padme` for blobs (Nikitin et al., "Reducing Metadata Leakage
-from Encrypted Files and Communication with PURBs", PETS 2019, section 4: at most 12 % overhead,
-O(log log) bits of leakage) and `power_of_two` for pages, where occupancy is to be hidden.
+`padme` is the rule for blobs (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and
+Communication with PURBs", PETS 2019, section 4: at most 12 % overhead, O(log log) bits of
+leakage). Whoever has another reason has another rule.
 
 Invariant: `unpad(pad(data, rule)) == data`; whatever is not a length, that many bytes and zeros
 is refused, so nothing can hide in the padding. It lies inside the authenticated plaintext, so the
@@ -28,11 +28,6 @@ def padme(size: int) -> int:
     mantissa_bits = exponent.bit_length()
     mask = (1 << (exponent - mantissa_bits)) - 1
     return (size + mask) & ~mask
-
-
-def power_of_two(smallest: int) -> Callable[[int], int]:
-    """Return the rule "the next power of two, at least `smallest`"."""
-    return lambda size: max(smallest, 1 << (size - 1).bit_length())
 
 
 def pad(data: bytes, rule: Callable[[int], int]) -> bytes:

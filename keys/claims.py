@@ -8,10 +8,11 @@ One REFUSE and the class may not be claimed. A WARN is for a person to weigh. Wh
 from inside, such as the flash translation of an SSD, is in THREAT-MODEL.md.
 """
 
+import os
 import re
 import resource
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -254,6 +255,19 @@ def collect(slot: Path, store: Path, mirror: Path, *, root: Path = Path("/")) ->
         folder, file = slot.stat(), (slot / FILE_NAME).stat()
     except OSError as error:
         raise SlotUnreachable(f"the slot in {slot} is out of reach: {error.strerror}") from None
+    facts = foresee(slot, store, mirror, root=root)
+    return replace(
+        facts,
+        user=store.stat().st_uid,
+        folder_mode=folder.st_mode & 0o7777,
+        folder_owner=folder.st_uid,
+        file_mode=file.st_mode & 0o7777,
+        file_owner=file.st_uid,
+    )
+
+
+def foresee(slot: Path, store: Path, mirror: Path, *, root: Path = Path("/")) -> Facts:
+    """Return what `collect` would see if this user made the folders that are missing, as we do."""
     memlock, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     return Facts(
         slot=_volume(root, slot),
@@ -264,11 +278,11 @@ def collect(slot: Path, store: Path, mirror: Path, *, root: Path = Path("/")) ->
         hibernation=_can_hibernate(root),
         core_dumps=_dumps_cores(root, resource.getrlimit(resource.RLIMIT_CORE)[1]),
         memlock=None if memlock == resource.RLIM_INFINITY else memlock,
-        user=store.stat().st_uid,
-        folder_mode=folder.st_mode & 0o7777,
-        folder_owner=folder.st_uid,
-        file_mode=file.st_mode & 0o7777,
-        file_owner=file.st_uid,
+        user=os.geteuid(),
+        folder_mode=slot.stat().st_mode & 0o7777 if slot.exists() else 0o700,
+        folder_owner=slot.stat().st_uid if slot.exists() else os.geteuid(),
+        file_mode=0o600,
+        file_owner=os.geteuid(),
     )
 
 

@@ -126,6 +126,15 @@ def decode(encoded: bytes) -> Entry:
     return Entry(Kind(kind), EntryId(entry_id), encoded[_HEAD.size :], version, flags)
 
 
+def decode_parts(encoded: bytes) -> tuple[EntryId, int, int, bytes]:
+    """Return id, version, flags and body of one `encode`.
+
+    Quicker than `decode`, for whoever walks over every record.
+    """
+    _, entry_id, version, flags, _ = _HEAD.unpack_from(encoded)
+    return EntryId(entry_id), version, flags, encoded[_HEAD.size :]
+
+
 def body_of(encoded: bytes) -> bytes:
     """Return the part of an encoded entry that must be forgotten when it changes."""
     return encoded[_HEAD.size :]

@@ -1,6 +1,6 @@
 """Pages: leaves hold entries, interior pages hold their children's keys.
 
-    leaf     = seal(page key, pad(format || entries by id, power of two))
+    leaf     = seal(page key, pad(format || entries by id, leaf_size))
     interior = seal(page key, format || 256 child keys)          a zero key: no such child
     root     = seal(root key, format || depth || 256 child keys)
 
@@ -10,8 +10,10 @@ Invariants:
   under the current key, and its seal is all the integrity that the tree needs.
 * The associated data binds vault, level and position (root: vault, epoch, sequence), so a page
   moved elsewhere does not open.
-* A leaf is padded to a power of two, at least 1 KiB. A leaf without entries, or an interior page
-  without children, is no page at all: as if it had never been there.
+* A sealed leaf has 31/32 of a power of two, at least of 1 KiB: few sizes say little, and four,
+  two or one of them fill a page of the database (a whole power of two would leave half of every
+  other page empty). A leaf without entries, or an interior page without children, is no page at
+  all: as if it had never been there.
 
 The root key seals as many versions of the root page as an epoch has commits; the nightly purge
 keeps that far below the 2**32 that random nonces allow (NIST SP 800-38D, section 8.3).
@@ -20,9 +22,9 @@ keeps that far below the 2**32 that random nonces allow (NIST SP 800-38D, sectio
 from collections.abc import Iterable
 from typing import NamedTuple, NewType
 
-from crypto.aead import AssociatedData, Sealed, associate, seal, unseal_wipeable, wipe
+from crypto.aead import OVERHEAD, AssociatedData, Sealed, associate, seal, unseal_wipeable, wipe
 from crypto.encoding import uint
-from crypto.padding import pad, power_of_two, unpad
+from crypto.padding import pad, unpad
 from crypto.secret import SecretBytes
 from keys.entry import decode_all
 
@@ -30,7 +32,7 @@ VaultId = NewType("VaultId", bytes)
 
 FANOUT = 256
 FORMAT = b"\x01"
-_leaf_size = power_of_two(1024)
+SMALLEST_LEAF = 1024
 _ABSENT = bytes(32)
 
 
@@ -96,6 +98,14 @@ class Children:
         wipe(self._keys)
 
 
+def leaf_size(size: int) -> int:
+    """Return the size before sealing of a leaf that holds `size` bytes."""
+    step = SMALLEST_LEAF
+    while (room := step - step // 32 - OVERHEAD) < size:
+        step *= 2
+    return room
+
+
 def _place(vault: VaultId, position: Position) -> AssociatedData:
     return associate("lacuna/page/v1", vault, uint(position.level), uint(position.ordinal))
 
@@ -108,7 +118,7 @@ def seal_leaf(
     key: PageKey, encoded_entries: Iterable[bytes], vault: VaultId, position: Position
 ) -> Sealed:
     """Return the page of these entries, which stand in the order of their ids."""
-    plaintext = pad(FORMAT + b"".join(encoded_entries), _leaf_size)
+    plaintext = pad(FORMAT + b"".join(encoded_entries), leaf_size)
     return seal(key, plaintext, _place(vault, position))
 
 

@@ -26,6 +26,8 @@ Invariants:
 * No secret stands in it: the passphrase is a path, everything else secret lives in the vault.
 """
 
+import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,10 +35,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from lookup.catalogue import Catalogue, InvalidCatalogue, parse_catalogue
+from lookup.client.enrolment import MAX_BASE_URLS, InvalidEnrolment, check_base_url
 
 MAX_CONFIG_SIZE: Final = 1 << 20
 MAX_SOCKET_PATH: Final = 107
+MAX_SLOTS: Final = 8
 DEFAULT_PATH: Final = Path("/etc/lacuna/lacuna.toml")
+# A name, or an address of version 4; one of version 6 stands in brackets.
+_HOST: Final = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*|\[[0-9A-Fa-f:.]{2,45}\]"
+)
 
 
 class InvalidConfig(ValueError):
@@ -105,7 +113,10 @@ def load_config(path: Path) -> Config:
         raise InvalidConfig(f"{path} is larger than {MAX_CONFIG_SIZE} bytes")
     try:
         tables = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise InvalidConfig(f"{path} is not UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a number of 5,000 digits is a plain ValueError.
         raise InvalidConfig(f"{path} is not TOML: {error}") from None
     try:
         return parse_config(tables, path.absolute())
@@ -123,41 +134,60 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         top.table("serve"),
         {"lookup", "custodian", "workers", "run", "index", "belt_minutes", "base_urls"},
     )
-    base = path.parent
     lookup = _address(serve, "lookup", "127.0.0.1:8440")
-    passphrase = vault.text("passphrase_file", "")
     config = Config(
         path=path,
         demo=top.flag("demo", default=False),
-        store=base / vault.text("store"),
-        mirror=base / vault.text("mirror"),
-        slots=tuple(base / slot for slot in vault.texts("slots", (), at_most=8)),
-        passphrase_file=base / passphrase if passphrase else None,
+        store=vault.path("store", path),
+        mirror=vault.path("mirror", path),
+        slots=tuple(_absolute(slot, path) for slot in vault.texts("slots", (), MAX_SLOTS)),
+        passphrase_file=vault.path("passphrase_file", path) if "passphrase_file" in vault else None,
         lookup=lookup,
         custodian=_address(serve, "custodian", "127.0.0.1:8441"),
         workers=serve.number("workers", 2, least=1, most=64),
-        run=base / serve.text("run", "run"),
-        index=Path(serve.text("index", "/dev/shm/lacuna")),  # noqa: S108  # tmpfs on purpose
+        run=serve.path("run", path, "run"),
+        index=serve.path("index", path, "/dev/shm/lacuna"),  # noqa: S108  # tmpfs on purpose
         belt_seconds=60 * serve.number("belt_minutes", 15, least=1, most=24 * 60),
-        base_urls=serve.texts("base_urls", (f"http://{lookup}",), at_most=8),
+        base_urls=serve.texts("base_urls", (f"http://{lookup}",), MAX_BASE_URLS),
         catalogue=parse_catalogue(catalogue),
     )
-    _check(config)
+    check_config(config)
     return config
 
 
-def _check(config: Config) -> None:
+def check_config(config: Config) -> None:
+    """Check what no single key can say. Raises InvalidConfig."""
     if not config.slots:
         raise InvalidConfig("vault.slots: name at least one slot folder")
-    folders = [config.store, config.mirror, *config.slots]
+    # Resolved: two names of one folder are one folder.
+    folders = [f.resolve() for f in (config.store, config.mirror, *config.slots, config.index)]
     for at, folder in enumerate(folders):
         for other in folders[at + 1 :]:
             if folder == other or folder in other.parents or other in folder.parents:
                 raise InvalidConfig(
-                    "vault: store, mirror and slots must be folders apart, none inside another"
+                    "vault: store, mirror, slots and serve.index must be folders apart,"
+                    " none inside another"
                 )
-    if len(str(config.officer_socket).encode()) > MAX_SOCKET_PATH:
+    if len(os.fsencode(config.officer_socket)) > MAX_SOCKET_PATH:
         raise InvalidConfig(f"serve.run: the path is too long for a socket: {config.run}")
+    if config.lookup == config.custodian:
+        raise InvalidConfig("serve.lookup and serve.custodian: write two different addresses")
+    _check_base_urls(config.base_urls)
+
+
+def _check_base_urls(base_urls: tuple[str, ...]) -> None:
+    if not base_urls or len(set(base_urls)) < len(base_urls):
+        raise InvalidConfig("serve.base_urls: write one URL or more, each once")
+    for base_url in base_urls:
+        try:
+            check_base_url(base_url)
+        except InvalidEnrolment as error:
+            raise InvalidConfig(f"serve.base_urls: {error}") from None
+
+
+def _absolute(text: str, config: Path) -> Path:
+    """Return the path that a text names, taken from the configuration's folder."""
+    return Path(os.path.normpath(config.parent / text))
 
 
 class Table:
@@ -169,8 +199,11 @@ class Table:
         unknown = sorted(content.keys() - known)
         if unknown:
             raise InvalidConfig(
-                f"{self._place(unknown[0])}: unknown key; known are {sorted(known)}"
+                f"{self._place(unknown[0])}: unknown key; known are {', '.join(sorted(known))}"
             )
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._content
 
     def table(self, key: str) -> Mapping[str, Any]:
         """Return a table inside; an empty one where there is none."""
@@ -184,16 +217,18 @@ class Table:
         found = self._content.get(key, default)
         if found is None:
             raise InvalidConfig(f"{self._place(key)}: missing")
-        if not isinstance(found, str) or len(found) > 4096 or not found.isprintable():
-            raise InvalidConfig(f"{self._place(key)}: write printable text in quotation marks")
-        return found
+        return self._checked(key, found)
 
     def texts(self, key: str, default: tuple[str, ...], at_most: int) -> tuple[str, ...]:
         """Return a list of texts."""
         found = self._content.get(key, list(default))
         if not isinstance(found, list) or len(found) > at_most:
             raise InvalidConfig(f"{self._place(key)}: write a list of at most {at_most} texts")
-        return tuple(Table(self._name, {key: each}, {key}).text(key) for each in found)
+        return tuple(self._checked(key, each) for each in found)
+
+    def path(self, key: str, config: Path, default: str | None = None) -> Path:
+        """Return an absolute path; a relative one starts at the configuration's folder."""
+        return _absolute(self.text(key, default), config)
 
     def flag(self, key: str, *, default: bool) -> bool:
         """Return true or false."""
@@ -207,6 +242,12 @@ class Table:
         found = self._content.get(key, default)
         if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
             raise InvalidConfig(f"{self._place(key)}: write a whole number from {least} to {most}")
+        return found
+
+    def _checked(self, key: str, found: object) -> str:
+        if not isinstance(found, str) or not 1 <= len(found) <= 4096 or not found.isprintable():
+            rule = "write 1 to 4,096 printable characters in quotation marks"
+            raise InvalidConfig(f"{self._place(key)}: {rule}")
         return found
 
     def _place(self, key: str) -> str:
@@ -223,8 +264,8 @@ def _address(table: Table, key: str, default: str) -> Address:
 
 def parse_address(text: str) -> Address:
     """Return the address that `host:port` spells; an IPv6 host stands in brackets."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
-        raise ValueError("write host:port, the port from 0 to 65535")
-    return Address(host, int(port))
+    host, _, port = text.rpartition(":")
+    right = _HOST.fullmatch(host) and port.isascii() and port.isdigit() and len(port) <= 5
+    if not right or int(port) >= 1 << 16:
+        raise ValueError("write host:port, the port from 0 to 65535; IPv6 in brackets")
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))

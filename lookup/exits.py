@@ -13,6 +13,7 @@ CANNOT_CREATE: Final = 73  # a file cannot be made, or is there already
 TEMPORARY: Final = 75  # in use, or could not check: later may do
 NO_PERMISSION: Final = 77  # wrong passphrase, or not allowed
 CONFIG: Final = 78  # the configuration breaks a rule
+INTERRUPTED: Final = 130  # by Ctrl-C, as shells say it
 
 # A start after one of these would end the same way.
 HOPELESS: Final = frozenset({REFUSED, NO_PERMISSION, CONFIG})

@@ -2,7 +2,9 @@
 
 Invariants:
 
-* One site runs once: an exclusive lock in the run folder is held from start to stop.
+* One site runs once, and has its folders to itself: exclusive locks in the run folder and in the
+  index folder are held from start to stop. Two sites with one index folder would supersede each
+  other's tables.
 * A port that somebody else has is noticed (a plain bind comes first: with SO_REUSEPORT alone two
   sites of one user would share it without a word, and answer each other's hospitals).
 * Each worker slot has a listening socket of its own, kept over the worker's restarts, so that no
@@ -24,6 +26,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +44,11 @@ _libc = ctypes.CDLL(None)
 
 
 class CannotServe(Exception):
-    """The site cannot be started; the message says what is in the way."""
+    """The site cannot be started; message and hint say what is in the way, and what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(slots=True)
@@ -57,24 +64,31 @@ class Child:
     due: float = 0.0
 
     def start(self) -> None:
-        """Start the process."""
+        """Start the process; where the system has no room for one, plan the next attempt."""
         self.started = time.monotonic()
-        self.process = subprocess.Popen(  # noqa: S603  # our own modules, no shell
-            self.command,
-            pass_fds=self.descriptors,
-            stdin=None if self.name == "custodian" else subprocess.DEVNULL,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  # this process has one thread
-        )
+        try:
+            self.process = subprocess.Popen(  # noqa: S603  # our own modules, no shell
+                self.command,
+                pass_fds=self.descriptors,
+                stdin=None if self.name == "custodian" else subprocess.DEVNULL,
+                preexec_fn=partial(_end_with_parent, os.getpid()),  # noqa: PLW1509  # one thread
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            logger.error("%s cannot be started: %s", self.name, error)  # noqa: TRY400  # one line
+            self._plan()
 
     def ended(self) -> int | None:
         """Return the exit status of a process that has just ended; plan its next start."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
         self.process = None
+        self._plan()
+        return status
+
+    def _plan(self) -> None:
         steady = time.monotonic() - self.started > _STEADY
         self.pause = _FIRST_PAUSE if steady else min(2 * self.pause, _LAST_PAUSE)
         self.due = time.monotonic() + self.pause
-        return status
 
 
 @dataclass(slots=True)
@@ -90,7 +104,7 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT; return the exit status."""
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, self._stop)
-        with hold(self.config.run), contextlib.ExitStack() as sockets:
+        with hold(self.config.run), hold(self.config.index), contextlib.ExitStack() as sockets:
             self._plan(sockets)
             for child in self.children:
                 child.start()
@@ -157,16 +171,26 @@ class Supervisor:
 
 
 @contextlib.contextmanager
-def hold(run: Path) -> Iterator[None]:
-    """Hold the site's lock. Raises CannotServe."""
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if run.stat().st_mode & 0o077:
-        raise CannotServe(f"{run} is open to others: chmod 700 {run}")
-    descriptor = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def hold(folder: Path) -> Iterator[None]:
+    """Hold a private folder of the site's. Raises CannotServe."""
+    lock = folder / "lock"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            raise CannotServe(f"{folder} is open to others", f"chmod 700 {folder}")
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotServe(
+            f"{folder} cannot be used: {error.strerror}",
+            "serve.run and serve.index name folders of the account that the site runs as",
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise CannotServe(f"this site is already running (its lock is {run / 'lock'})") from None
+        raise CannotServe(
+            f"this site is already running, or another one uses {folder}",
+            f"`lacuna status` asks it; `fuser {lock}` names it",
+        ) from None
     else:
         yield
     finally:
@@ -200,7 +224,10 @@ def _bound(address: Address, *, shared: bool) -> socket.socket:
         made.bind((address.host, address.port))
     except OSError as error:
         made.close()
-        raise CannotServe(f"cannot listen on {address}: {error.strerror}") from None
+        raise CannotServe(
+            f"cannot listen on {address}: {error.strerror}",
+            "serve.lookup and serve.custodian name the addresses; `ss -ltnp` shows who listens",
+        ) from None
     made.set_inheritable(True)
     return made
 
@@ -210,5 +237,7 @@ def _python(module: str, *arguments: object) -> list[str]:
     return [sys.executable, "-P", "-m", module, *map(str, arguments)]
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)  # it died before the line above

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from lookup import exits
+from lookup.cli.console import Failure, show_defect, show_usage
 
 # name → module: attribute, and the line that --help shows without importing anything.
 COMMANDS: Final = {
@@ -17,6 +18,7 @@ COMMANDS: Final = {
     "import": ("lookup.cli.importing:command", "Add or change many records from NDJSON."),
     "lookup": ("lookup.cli.lookup:command", "Ask whether a child is known."),
     "shred": ("lookup.cli.shred:command", "Destroy the keys of records, for good."),
+    "purge": ("lookup.cli.purge:command", "Forget what was written and never committed."),
     "backup": ("lookup.cli.backup:command", "Back up a running site's store."),
     "restore": ("lookup.cli.restore:command", "Bring a site back from what is left."),
     "client": ("lookup.cli.client:group", "Enrol and list the clients that may ask."),
@@ -59,23 +61,35 @@ class _Lazy(click.Group):
 def group(ctx: click.Context, config: Path | None) -> None:
     """Lacuna: is this child known to social services? And: forget, provably.
 
-    Exit status: 0 done; 1 done, and something needs a person; 64 usage; 65 refused, a person has
-    to decide; 66 no input; 69 no custodian answers; 70 stopped rather than guessed; 73 cannot
-    create; 75 in use or could not check; 77 wrong passphrase; 78 configuration.
-    """
+    \b
+    Exit status
+      0    done
+      1    done, and something needs a person
+      64   the command line is not as described
+      65   refused: a person has to decide
+      66   a file that was named cannot be read
+      69   no custodian answers
+      70   a write failed, or a defect: stopped rather than guessed
+      73   a file cannot be made, or is there already
+      75   in use, or could not check: later may do
+      77   wrong passphrase, or not allowed
+      78   the configuration breaks a rule
+      130  interrupted by Ctrl-C
+    """  # noqa: D301  # click's mark for text that is not to be wrapped
     ctx.obj = config
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; whatever happens, end with a status of lookup/exits.py."""
     try:
-        status = group.main(standalone_mode=False)
+        status = group.main(prog_name="lacuna", standalone_mode=False)
     except click.UsageError as error:
-        error.show()
-        raise SystemExit(exits.USAGE) from None
-    except click.ClickException as error:
-        error.show()
-        raise SystemExit(getattr(error, "status", error.exit_code)) from None
+        raise SystemExit(show_usage(error)) from None
+    except Failure as failure:
+        failure.show()
+        raise SystemExit(failure.status) from None
     except click.Abort:
-        raise SystemExit(130) from None
+        raise SystemExit(exits.INTERRUPTED) from None
+    except Exception as error:  # noqa: BLE001  # the edge of the program: nothing may pass it
+        raise SystemExit(show_defect(error)) from None
     raise SystemExit(status if isinstance(status, int) else exits.OK)

@@ -1,70 +1,148 @@
-"""Calls to a running custodian over its UNIX socket."""
+"""Calls to a running custodian over its UNIX socket.
 
+Invariants:
+
+* What the custodian refuses ends the command with its words and the hint that the call came with.
+* An answer that did not come is never taken for "no": it is said that the change may have been
+  made, because an epoch change that was begun is finished at the next start.
+"""
+
+import json
+import os
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Final
 
+import click
 import httpx2
 
 from lookup import exits
-from lookup.cli.console import fail
+from lookup.cli.configured import load
+from lookup.cli.console import Failure, fail
 from lookup.config import Config
+
+_USAGE: Final = frozenset({"invalid-request", "too-large"})
+_ASK_TIMEOUT: Final = 15.0  # seconds; the writer is never busy for longer than a batch, 0.5 s
+_CHANGE_TIMEOUT: Final = 600.0
+
+Json = dict[str, Any]
+
+
+class CustodianAway(Failure):
+    """No custodian was reached: nothing was asked."""
+
+
+class CustodianGone(Failure):
+    """The custodian was asked, and gave no answer."""
 
 
 class Officer:
-    """A connection to one site's custodian."""
+    """A connection to one site's custodian; `connect` makes one."""
 
     def __init__(self, config: Config) -> None:
+        self.config = config
         self._socket = config.officer_socket
         self._client = httpx2.Client(
-            transport=httpx2.HTTPTransport(uds=str(config.officer_socket)),
+            # No TLS on a UNIX socket; certificates take 20 ms to load.
+            transport=httpx2.HTTPTransport(uds=str(config.officer_socket), verify=False),
             base_url="http://custodian",
-            timeout=httpx2.Timeout(30.0, read=600.0),
+            timeout=httpx2.Timeout(_ASK_TIMEOUT, read=_CHANGE_TIMEOUT),
             trust_env=False,
         )
 
-    def get(self, path: str) -> dict[str, Any]:
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    def get(self, path: str) -> Json:
         """Return what a path answers, or end the command."""
-        return self._answer("GET", path, None)
+        with self._told(changes=False):
+            response = self._client.get(path, timeout=_ASK_TIMEOUT)
+        return _members(response, None)
 
-    def post(self, path: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return what a call answers, or end the command."""
-        return self._answer("POST", path, {} if content is None else content)
+    def post(self, path: str, content: Json | None = None, *, hint: str | None = None) -> Json:
+        """Return what a call answers, or end the command; `hint` is for when it is refused."""
+        with self._told(changes=True):
+            response = self._client.post(path, json=content or {})
+        return _members(response, hint)
 
-    def stream(self, path: str, content: bytes, media_type: str) -> Iterator[dict[str, Any]]:
+    def stream(
+        self, path: str, content: bytes, media_type: str, *, hint: str | None = None
+    ) -> Iterator[Json]:
         """Yield the lines of an answer that comes bit by bit, or end the command."""
         headers = {"content-type": media_type}
-        try:
-            with self._client.stream("POST", path, content=content, headers=headers) as response:
-                if response.status_code >= 400:
-                    response.read()
-                    _refuse(response)
-                for line in response.iter_lines():
-                    yield httpx2.Response(200, content=line.encode()).json()
-        except httpx2.TransportError:
-            self._unavailable()
+        with (
+            self._told(changes=True),
+            self._client.stream("POST", path, content=content, headers=headers) as response,
+        ):
+            if response.status_code >= 400:
+                response.read()
+                _members(response, hint)
+            for line in response.iter_lines():
+                yield json.loads(line)
 
-    def _answer(self, method: str, path: str, content: dict[str, Any] | None) -> dict[str, Any]:
+    @contextmanager
+    def _told(self, *, changes: bool) -> Iterator[None]:
         try:
-            response = self._client.request(method, path, json=content)
-        except httpx2.TransportError:
-            self._unavailable()
-        if response.status_code >= 400:
-            _refuse(response)
-        answer: dict[str, Any] = response.json()
-        return answer
+            yield
+        except httpx2.ConnectError:
+            raise self._unreachable() from None
+        except (httpx2.TransportError, json.JSONDecodeError):
+            raise _gone(changes=changes) from None
+        except KeyboardInterrupt:
+            if changes:
+                fail(exits.INTERRUPTED, "stopped waiting; the custodian goes on", _LOOK_FIRST)
+            raise
 
-    def _unavailable(self) -> None:
-        fail(
+    def _unreachable(self) -> Failure:
+        run = self._socket.parent
+        if (os.path.lexists(run) and not os.access(run, os.X_OK)) or (
+            os.path.lexists(self._socket) and not os.access(self._socket, os.W_OK)
+        ):
+            return CustodianAway(exits.NO_PERMISSION, f"{self._socket} is another account's")
+        return CustodianAway(
             exits.UNAVAILABLE,
             f"no custodian answers on {self._socket}",
             "start the site with `lacuna serve`, or look at its log",
         )
 
 
-def _refuse(response: httpx2.Response) -> None:
+def connect(ctx: click.Context) -> Officer:
+    """Return the custodian of the configured site, for as long as the command runs."""
+    officer = Officer(load(ctx))
+    ctx.call_on_close(officer.close)
+    return officer
+
+
+_LOOK_FIRST: Final = "see `lacuna status` before you ask again: what was begun may yet be done"
+
+
+def _gone(*, changes: bool) -> CustodianGone:
+    if not changes:
+        return CustodianGone(
+            exits.UNAVAILABLE, "the custodian did not answer in time", "look at the site's log"
+        )
+    return CustodianGone(
+        exits.UNAVAILABLE, "the custodian went away before it answered", _LOOK_FIRST
+    )
+
+
+def _members(response: httpx2.Response, hint: str | None) -> Json:
     try:
-        problem = response.json()
+        members = dict(response.json())
     except ValueError:
-        problem = {}
-    status = exits.TEMPORARY if response.status_code >= 500 else exits.REFUSED
-    fail(status, problem.get("detail") or problem.get("title") or "the custodian refused")
+        members = {}
+    if response.status_code >= 400:
+        raise _refusal(response.status_code, members, hint)
+    return members
+
+
+def _refusal(code: int, problem: Json, hint: str | None) -> Failure:
+    if code >= 500:
+        status, hint = exits.TEMPORARY, "look at the custodian's log, then try again"
+    elif str(problem.get("type")).rpartition(":")[2] in _USAGE:
+        status, hint = exits.USAGE, hint or "see --help of the command"
+    else:
+        status, hint = exits.REFUSED, hint or "see `lacuna status`, then decide"
+    message = problem.get("detail") or problem.get("title") or "the custodian refused"
+    return Failure(status, message, hint)

@@ -21,4 +21,4 @@ def command(ctx: click.Context) -> int:
     try:
         return Supervisor(config).run()
     except CannotServe as error:
-        fail(exits.TEMPORARY, str(error), f"serve.lookup and serve.custodian are in {config.path}")
+        fail(exits.TEMPORARY, str(error), error.hint)

@@ -88,7 +88,7 @@ class Enrolment:
         )
         _require(1 <= len(self.base_urls) <= MAX_BASE_URLS, "base_urls does not hold 1 to 8 URLs")
         for base_url in self.base_urls:
-            _check_base_url(base_url)
+            check_base_url(base_url)
         _require(len(set(self.base_urls)) == len(self.base_urls), "a base URL is given twice")
         _require(
             TokenMaker(self.lookup_key).kid == self.kid, "kid is not the fingerprint of lookup_key"
@@ -188,8 +188,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _check_base_url(base_url: str) -> None:
-    """Refuse whatever could send a secret in the clear or leave it in a log.
+def check_base_url(base_url: str) -> None:
+    """Refuse whatever could send a secret in the clear or leave it in a log: InvalidEnrolment.
 
     The pattern has no room for user information, query, fragment, space or escape.
     """

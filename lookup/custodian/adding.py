@@ -20,7 +20,7 @@ from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.draft import Draft
 from lookup.custodian.record import Record, make_body
 from lookup.custodian.writer import Prepare, Prepared
-from lookup.errors import Conflict, PreconditionFailed, RecordNotFound
+from lookup.errors import Conflict, PreconditionFailed, RecordNotFound, Unavailable
 
 T = TypeVar("T")
 
@@ -96,6 +96,9 @@ class _Step:
 def _step(custody: Custody, draft: Draft, old: Record | None) -> _Step:
     if old is not None and old.body.says(draft):
         return _Step(Stored(UNCHANGED, old.id, old.version), None, None, (old.id, draft.source))
+    if old is None and custody.damaged:
+        # Its record may be on one of them; a second one of the same source would never be found.
+        raise Unavailable("pages are damaged: restore them, then add what is new")
     record_id = new_entry_id(Kind.RECORD) if old is None else old.id
     version = 1 if old is None else old.version + 1
     dek = Dek.generate()

@@ -38,7 +38,6 @@ class Build:
 
     def __init__(self, rules: Rules, vault: Vault) -> None:
         self.damaged: list[int] = []
-        self.records = 0
         self._rules = rules
         self._vault = vault
         self._key = IndexKey.generate()
@@ -60,8 +59,8 @@ class Build:
         records: list[Record] = []
         while self._at < stop:
             try:
-                entries = self._vault.scan_leaf(Kind.RECORD, self._at)
-                records.extend(Record.of(entry) for entry in entries)
+                found = self._vault.scan_encoded(Kind.RECORD, self._at)
+                records.extend(map(Record.parse, found))
             except PageDamaged as damage:
                 self.damaged.append(damage.number)
             self._at += 1

@@ -8,6 +8,7 @@ Invariants:
 * `sources` says which record an authority means; it is rebuilt from the map at every start.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,6 +17,7 @@ from pathlib import Path
 from crypto.token import Kid
 from keys.entry import Batch, EntryId, Kind
 from keys.pages import BlobChange
+from keys.slot.lock import Lock
 from keys.vault import Receipt, Vault
 from lookup.catalogue import Catalogue
 from lookup.custodian.building import Build
@@ -25,9 +27,12 @@ from lookup.custodian.publishing import Publication, Rules
 from lookup.custodian.record import Record
 from lookup.custodian.store.pages import Store
 from lookup.handoff import Authority, Category, Client, View
-from lookup.index.errors import TableFull
+from lookup.index.errors import IndexSpace, TableFull
+from lookup.index.folder import is_read
 
 LEAVES_PER_STEP = 256
+
+logger = logging.getLogger("lookup.custodian")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,10 @@ class Edit:
 
 @dataclass(slots=True)
 class Custody:
-    """All that one custodian has in its hands."""
+    """All that one custodian has in its hands. `lock` is what slots are closed with."""
 
     vault: Vault
+    lock: Lock
     store: Store
     policy: Policy
     catalogue: Catalogue
@@ -96,7 +102,7 @@ class Custody:
 
     def begin_build(self) -> None:
         """Start a new table, with a new index key and the lookup keys of now."""
-        rules = Rules(self.catalogue, self.policy.makers(), self.policy.canary, self.today)
+        rules = Rules(self.catalogue, self.policy.makers(), self.policy.canary, self.today())
         self.build = Build(rules, self.vault)
 
     def step_build(self, leaves: int = LEAVES_PER_STEP) -> float:
@@ -108,11 +114,22 @@ class Custody:
             self.sources.update((record.body.source, record.id) for record in records)
         progress = self.build.progress
         if progress == 1:
-            self.generation += 1
-            made = self.build.finish(self.index, self.generation)
-            self.damaged, self.build = self.build.damaged, None
-            self.switch_to(made)
+            build, self.build = self.build, None
+            self._finish(build)
         return progress
+
+    def _finish(self, build: Build) -> None:
+        self.generation += 1
+        try:
+            made = build.finish(self.index, self.generation)
+        except IndexSpace as error:
+            if self.publication is None:
+                raise
+            # The table of now is as true as before; another build comes with the daily chores.
+            logger.error("the new index was dropped, the old one stays: %s", error)  # noqa: TRY400  # its text is ours
+            return
+        self.damaged = build.damaged
+        self.switch_to(made)
 
     def switch_to(self, made: Publication) -> None:
         """Put another table in force, and supersede the one that was."""
@@ -146,24 +163,30 @@ class Custody:
             belt_seconds=self.belt_seconds,
         )
 
+    def close(self) -> None:
+        """Let go of the table; it stays for workers that read it, and otherwise disappears."""
+        if self.publication is not None:
+            table = self.publication.table
+            table.close(unlink=not is_read(table.path))
+            self.publication = None
+
     def _publish(self, edits: list[Edit]) -> None:
-        if self.publication is None:
-            return
         for edit in edits:
             if self.build is not None:
                 self.build.note(edit.id, edit.old, edit.new)
-            try:
-                self.publication.replace(edit.old, edit.new)
-            except TableFull:
-                self._grow()
-                self.publication.replace(edit.old, edit.new)
+            if self.publication is not None:
+                self._replace(self.publication, edit)
 
-    def _grow(self) -> None:
-        assert self.publication is not None  # noqa: S101  # only _publish calls, after checking
-        self.generation += 1
-        larger = self.publication.grown(self.generation)
-        larger.table.complete()
-        self.switch_to(larger)
+    def _replace(self, publication: Publication, edit: Edit) -> None:
+        try:
+            publication.replace(edit.old, edit.new)
+        except TableFull:
+            self.generation += 1
+            larger = publication.grown(self.generation)
+            if not self.damaged:
+                larger.table.complete()
+            self.switch_to(larger)
+            larger.replace(edit.old, edit.new)
 
     def _remember(self, edit: Edit) -> None:
         if edit.old is not None:

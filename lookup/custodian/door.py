@@ -34,22 +34,42 @@ PASS_DEADLINE: Final = 2.0  # seconds; an honest answer takes microseconds
 CONFIRM_DEADLINE: Final = 5.0  # to map a table, or to come back after a lost connection
 HELLO_DEADLINE: Final = 5.0
 SEND_DEADLINE: Final = 2.0
-_LOOK_AGAIN: Final = 0.05  # seconds until a worker that has died is noticed while others are awaited
+_LOOK_AGAIN: Final = (
+    0.05  # seconds until a worker that has died is noticed while others are awaited
+)
 _LISTEN: Final = 3600.0
 
 
 @dataclass(eq=False, slots=True)
 class Guest:
-    """One worker process that has said hello, connected or not."""
+    """One worker process that has said hello, connected or not.
+
+    `confirmed` is the newest view that it has put in force; it keeps that one without us.
+    """
 
     slot: int
     pid: int
     pidfd: int
     passes: PassReader
-    outgoing: socket.socket | None
+    outgoing: socket.socket | None = None
     sent: int = 0
     confirmed: int = 0
     sending: threading.Lock = field(default_factory=threading.Lock)
+
+    def meet(self, outgoing: socket.socket) -> None:
+        """Talk over this connection from now on; a process has only one."""
+        with self.sending:
+            before, self.outgoing, self.sent = self.outgoing, outgoing, 0
+        if before is not None:
+            _hang_up(before)
+            before.close()
+
+    def part(self, outgoing: socket.socket) -> None:
+        """Let go of a connection, unless another one took its place."""
+        with self.sending:
+            if self.outgoing is outgoing:
+                self.outgoing = None
+        outgoing.close()
 
     def send(self, view: View) -> None:
         """Send a view; a worker that does not take it in time loses its connection."""
@@ -62,14 +82,6 @@ class Guest:
             except HandoffError:
                 _hang_up(self.outgoing)
 
-    def part(self) -> None:
-        """Let go of the connection."""
-        with self.sending:
-            if self.outgoing is not None:
-                _hang_up(self.outgoing)
-                self.outgoing.close()
-            self.outgoing = None
-
     def alive(self) -> bool:
         """Say whether the process still runs."""
         ended = select.poll()  # unlike select(), it takes descriptors above 1,023
@@ -77,8 +89,9 @@ class Guest:
         return not ended.poll(0)
 
     def forget(self) -> None:
-        """Let go of the process: it has ended, or said hello again."""
-        self.part()
+        """Let go of the process. Only for the thread that waits for it."""
+        if self.outgoing is not None:
+            _hang_up(self.outgoing)  # and the thread that listens there parts from it
         os.close(self.pidfd)
 
     def kill(self) -> None:
@@ -181,50 +194,50 @@ class Door:
 
     def _serve(self, connected: socket.socket) -> None:
         channel = Channel(connected)
-        guest: Guest | None = None
+        # A socket object of its own: its time-out for sending is not the other's for receiving.
+        outgoing = connected.dup()
+        outgoing.settimeout(SEND_DEADLINE)
         try:
             guest = self._welcome(connected, channel)
-            self._listen_to(guest, channel)
         except (HandoffError, OSError) as error:
-            if guest is None:
-                self._note(f"a worker was turned away: {error}")
-            # Else it went; a worker that lives on comes back by itself.
-        finally:
+            self._note(f"a worker was turned away: {error}")
+            outgoing.close()
             channel.close()
-            if guest is not None:
-                guest.part()
-                with self._moved:
-                    self._moved.notify_all()
+            return
+        guest.meet(outgoing)
+        try:
+            if self._view is not None:
+                guest.send(self._view)
+            self._listen_to(guest, channel)
+        except HandoffError:
+            pass  # it went; a worker that lives on comes back by itself
+        finally:
+            guest.part(outgoing)
+            channel.close()
+            with self._moved:
+                self._moved.notify_all()
 
     def _welcome(self, connected: socket.socket, channel: Channel) -> Guest:
+        """Return the guest that a process is, or was already before it lost its connection."""
         peer = verify_peer(connected, frozenset({os.geteuid()}))
         hello = channel.receive(Hello, HELLO_DEADLINE)
         if hello is None:
             raise HandoffError("no hello came in time")
         passes = PassReader(channel.take_descriptor())
-        pidfd = os.pidfd_open(peer.pid)
-        # A socket object of its own: its time-out for sending is not the other's for receiving.
-        outgoing = connected.dup()
-        outgoing.settimeout(SEND_DEADLINE)
-        guest = Guest(hello.slot, peer.pid, pidfd, passes, outgoing)
         with self._moved:
-            # The same process again: it has the same pass page, and only one connection.
-            again = [other for other in self._guests if other.pid == guest.pid]
-            self._guests = [other for other in self._guests if other.pid != guest.pid] + [guest]
-            view = self._view
-            self._moved.notify_all()
-        for other in again:
-            other.forget()
-        if view is not None:
-            guest.send(view)
-        return guest
+            for guest in self._guests:
+                if guest.pid == peer.pid and guest.alive():
+                    return guest
+            guest = Guest(hello.slot, peer.pid, os.pidfd_open(peer.pid), passes)
+            self._guests.append(guest)
+            return guest
 
     def _listen_to(self, guest: Guest, channel: Channel) -> None:
         while True:
             confirm = channel.receive(Confirm, _LISTEN)
             if confirm is not None:
                 with self._moved:
-                    guest.confirmed = confirm.number
+                    guest.confirmed = max(guest.confirmed, confirm.number)
                     self._moved.notify_all()
 
 

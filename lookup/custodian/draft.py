@@ -2,12 +2,13 @@
 
 Invariants:
 
-* `parse_draft` accepts one JSON object of known members and nothing else; a refusal names the rule
-  (a stable code) and never a value, for every value here may identify a child.
+* `parse_draft` accepts one JSON object of known members, each at most once, and nothing else; a
+  refusal names the rule (a stable code) and never a value, for every value may identify a child.
 * A draft is canonical: identifiers parsed, sorted and distinct; dates are dates; the window in
   which it is answered is decided. The payload stays byte for byte as it came.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -78,18 +79,12 @@ def source_key(authority: str, source_ref: str) -> bytes:
 
 
 _decode = msgspec.json.Decoder(RecordShape).decode
+_MEMBERS: Final = [f'"{name}"'.encode() for name in RecordShape.__struct_fields__]
 
 
 def parse_draft(raw: bytes, catalogue: Catalogue) -> Draft:
     """Return the draft that a JSON object describes, or raise InvalidRecord."""
-    if len(raw) > MAX_RECORD:
-        raise InvalidRecord("record-size", f"a record has at most {MAX_RECORD} bytes")
-    try:
-        shape = _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRecord("record-shape", _without_values(error)) from None
-    if len(shape.payload) > MAX_PAYLOAD:
-        raise InvalidRecord("payload-size", f"a payload has at most {MAX_PAYLOAD} bytes")
+    shape = _parse_shape(raw)
     if shape.authority not in catalogue.authority_numbers:
         raise InvalidRecord("authority-unknown", "the authority is not one of this site's")
     if shape.category not in catalogue.category_numbers:
@@ -111,6 +106,37 @@ def parse_draft(raw: bytes, catalogue: Catalogue) -> Draft:
         answer_until=_answer_until(shape.answer_until, since, until),
         payload=bytes(shape.payload),
     )
+
+
+def _parse_shape(raw: bytes) -> RecordShape:
+    if len(raw) > MAX_RECORD:
+        raise InvalidRecord("record-size", f"a record has at most {MAX_RECORD} bytes")
+    try:
+        raw.decode()  # the decoder passes over a payload without looking into its strings
+        shape = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRecord("record-shape", _without_values(error)) from None
+    if len(shape.payload) > MAX_PAYLOAD:
+        raise InvalidRecord("payload-size", f"a payload has at most {MAX_PAYLOAD} bytes")
+    # A member can repeat only if its quoted name does, or is spelled with an escape.
+    if (b"\\" in raw or any(raw.count(name) > 1 for name in _MEMBERS)) and _repeats(raw):
+        raise InvalidRecord("record-members", "a member is given more than once")
+    return shape
+
+
+def _repeats(raw: bytes) -> bool:
+    """Say whether the object has a member twice: which of them was meant? Payloads may."""
+    try:
+        # Called for the outermost object last, so that its answer is the whole one.
+        surplus: int = json.loads(
+            raw,
+            object_pairs_hook=lambda pairs: len(pairs) - len(dict(pairs)),
+            parse_int=len,
+            parse_float=len,
+        )
+    except RecursionError:
+        raise InvalidRecord("record-shape", "a payload is nested too deep") from None
+    return surplus > 0
 
 
 def _identifiers(texts: list[str], catalogue: Catalogue) -> tuple[Identifier, ...]:

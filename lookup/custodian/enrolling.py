@@ -12,9 +12,15 @@ from typing import Final
 
 from crypto.token import Kid, LookupKey
 from keys.entry import Kind, Put, Remove
-from lookup.client.enrolment import ClientSecret, Enrolment
+from lookup.client.enrolment import ClientSecret, Enrolment, InvalidEnrolment
 from lookup.custodian.custody import Custody
-from lookup.custodian.policy import MAX_CLIENTS, MAX_LIVE_KEYS, client_entry, lookup_key_entry
+from lookup.custodian.policy import (
+    MAX_CLIENTS,
+    MAX_LIVE_KEYS,
+    client_entry,
+    lookup_key_entry,
+    read_client,
+)
 from lookup.errors import Conflict, InvalidRequest, NotFound
 
 MAX_NAME: Final = 80
@@ -35,18 +41,18 @@ def add_client(name: str, base_urls: tuple[str, ...], now: int) -> Callable[[Cus
         newest = [key for key in policy.live_keys() if key.kid in indexed][-1]
         secret = ClientSecret.generate()
         entry = client_entry(name, secret.fingerprint(), now)
+        card = read_client(entry)
+        identifier = policy.canary.identifier
+        try:
+            enrolment = Enrolment(
+                card.id, name, secret, base_urls, newest.kid, newest.key, identifier
+            )
+        except InvalidEnrolment as error:
+            raise Conflict(f"serve.base_urls of the configuration: {error}") from None
         custody.vault.commit((Put(entry),))
-        card = policy.take_client(entry)
+        policy.clients[card.entry_id] = card
         custody.announce()
-        return Enrolment(
-            card.id,
-            name,
-            secret,
-            base_urls,
-            newest.kid,
-            newest.key,
-            policy.canary.identifier,
-        )
+        return enrolment
 
     return run
 
@@ -75,9 +81,12 @@ def retire_lookup_key(kid: Kid) -> Callable[[Custody], None]:
             raise NotFound("there is no live lookup key of this kid")
         if not any(other != kid for other in custody.kids):
             raise Conflict("no other lookup key is live and indexed: rotate first, then retire")
-        del custody.policy.keys[kid]
-        custody.announce()
-        custody.vault.commit((Remove(Kind.LOOKUP_KEY, live.entry_id),))
+
+        def withdraw() -> None:
+            del custody.policy.keys[kid]
+            custody.announce()
+
+        custody.vault.commit((Remove(Kind.LOOKUP_KEY, live.entry_id),), withdraw=withdraw)
         custody.begin_build()
 
     return run

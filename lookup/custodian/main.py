@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -36,12 +37,13 @@ from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.passphrases import PassphraseUnreadable, read_passphrase
 from lookup.custodian.policy import Policy
+from lookup.custodian.publishing import NotInCatalogue
 from lookup.custodian.running import Running
 from lookup.custodian.store.database import StoreError
 from lookup.custodian.unlocking import InUse, OpenSite, open_site
 from lookup.custodian.writer import Writer
 from lookup.httpd import Limits, make_server
-from lookup.index.errors import TableError
+from lookup.index.errors import IndexSpace, TableError
 from lookup.index.folder import supersede_others
 from lookup.logs import configure_logging, describe
 
@@ -49,6 +51,8 @@ _PR_SET_DUMPABLE = 4
 _LEAVES_PER_STEP = 1024
 # A worker that served the custodian before this one comes back within a second.
 _WORKERS_RETURN = 1.5
+# Officers and feeds are few; each may have a record of 1 MiB in this process's memory.
+_MAX_CONNECTIONS = 200
 
 logger = logging.getLogger("lookup.custodian")
 
@@ -70,6 +74,10 @@ def main(arguments: list[str] | None = None) -> None:
         _end(exits.NO_PERMISSION, error)
     except InUse as error:
         _end(exits.TEMPORARY, error)
+    except IndexSpace as error:
+        _end(exits.TEMPORARY, error)
+    except NotInCatalogue as error:
+        _end(exits.CONFIG, error)
     except (RefusedToStart, StoreError, TableError) as error:
         _end(exits.REFUSED, error)
     except KeysError as error:
@@ -107,31 +115,37 @@ def _today() -> date:
 
 def _run(config: Config, descriptor: int) -> None:
     passphrase = Passphrase(read_passphrase(config.passphrase_file))
-    opened = open_site(config, passphrase, _now)
-    del passphrase
-    for destruction in opened.vault.started_with:
-        logger.info("finished what the last stop left: epoch %d", destruction.epoch)
-    for folder in opened.absent:
-        logger.warning("the slot in %s is away: it lags until it is back", folder)
-    door = Door(config.worker_socket, logger.warning)
-    custody = _custody(config, opened, door)
-    _build(custody, logger.info)
-    door.await_workers(_WORKERS_RETURN)
-    if custody.publication is not None:
-        supersede_others(config.index, custody.publication.table.path)
-    writer = Writer(custody, _fail_stop)
-    writer.start()
-    try:
+    with ExitStack() as closing:
+        opened = open_site(config, passphrase, _now)
+        closing.callback(opened.close)
+        del passphrase
+        for destruction in opened.vault.started_with:
+            logger.info("finished what the last stop left: epoch %d", destruction.epoch)
+        for folder in opened.absent:
+            logger.warning("the slot in %s is away: it lags until it is back", folder)
+        door = Door(config.worker_socket, logger.warning)
+        closing.callback(door.close)
+        custody = _custody(config, opened, door)
+        closing.callback(custody.close)
+        _publish(custody)
+        writer = Writer(custody, _fail_stop)
+        writer.start()
+        closing.callback(writer.stop)
         uvloop.run(_serve(writer, custody, _running(config, opened), descriptor))
-    finally:
-        door.close()
-        writer.stop()
-        opened.close()
+
+
+def _publish(custody: Custody) -> None:
+    """Put a table in force, and see to it that nobody answers from an earlier custodian's."""
+    _build(custody, logger.info)
+    if custody.publication is not None:
+        kept = custody.publication.table.path
+        supersede_others(custody.index, kept, change_over=_WORKERS_RETURN)
 
 
 def _custody(config: Config, opened: OpenSite, door: Door) -> Custody:
     return Custody(
         vault=opened.vault,
+        lock=opened.slots[0].lock,
         store=opened.store,
         policy=Policy.load(opened.vault),
         catalogue=config.catalogue,
@@ -188,7 +202,12 @@ async def _serve(writer: Writer, custody: Custody, site: Running, descriptor: in
     path.unlink(missing_ok=True)
     officer.bind(str(path))
     path.chmod(0o600)
-    limits = Limits(body_seconds=None, unread_seconds=600)
+    limits = Limits(
+        max_connections=_MAX_CONNECTIONS,
+        body_seconds=None,
+        body_idle_seconds=60,  # an import follows the pace of what it is made from
+        unread_seconds=600,
+    )
     server = make_server(make_app(writer, custody, site), limits=limits)
     logger.info("ready: %d records, epoch %d", len(custody.sources), custody.vault.version.epoch)
     await server.serve(sockets=[socket.socket(fileno=descriptor), officer])

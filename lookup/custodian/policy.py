@@ -100,7 +100,8 @@ class Policy:
         for key_entry in vault.scan(Kind.LOOKUP_KEY):
             policy.take_key(key_entry)
         for client_entry in vault.scan(Kind.CLIENT):
-            policy.take_client(client_entry)
+            card = read_client(client_entry)
+            policy.clients[card.entry_id] = card
         return policy
 
     def makers(self) -> tuple[TokenMaker, ...]:
@@ -118,13 +119,6 @@ class Policy:
         live = LiveKey(entry.id, key, TokenMaker(key), body.made)
         self.keys[live.kid] = live
         return live
-
-    def take_client(self, entry: Entry) -> ClientCard:
-        """Count a client in."""
-        body = msgspec.msgpack.decode(entry.body, type=_ClientBody)
-        card = ClientCard(entry.id, body.name, body.fingerprint, body.made)
-        self.clients[entry.id] = card
-        return card
 
     def is_officer(self, token: str) -> bool:
         """Say whether this is the officer's token, in constant time."""
@@ -155,6 +149,12 @@ def lookup_key_entry(key: LookupKey, now: int) -> Entry:
 def client_entry(name: str, fingerprint: str, now: int) -> Entry:
     """Return the entry of a client, known by the hex SHA-256 of its bearer secret."""
     return _entry(Kind.CLIENT, _ClientBody(name, fingerprint, now))
+
+
+def read_client(entry: Entry) -> ClientCard:
+    """Return the client of an entry."""
+    body = msgspec.msgpack.decode(entry.body, type=_ClientBody)
+    return ClientCard(entry.id, body.name, body.fingerprint, body.made)
 
 
 def _entry(kind: Kind, body: msgspec.Struct) -> Entry:

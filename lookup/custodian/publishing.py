@@ -2,15 +2,17 @@
 
 Invariants:
 
-* Only what may be answered is in the table: an answerable category, not past its window.
-  Everything else is absent, also from a worker's memory.
+* Only what may be answered is in the table: an answerable category, not past its window on the
+  day that the table was begun. Everything else is absent, also from a worker's memory.
+* Which slots a record has in a table follows from the record and the table's rules alone, so that
+  a change finds exactly the slots that an earlier one made, on whatever day that was.
 * A link has one slot per live lookup key. A tag's links beyond the sixteen that a table holds wait
   in `_crowded`; the child is known all the same, and an answer shows eight.
 * A change is made link by link, additions first: a child whose record changes is never unknown in
   between.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -26,6 +28,10 @@ from lookup.index.writer import Table
 Slot = tuple[Tag, Link]
 
 
+class NotInCatalogue(Exception):
+    """A stored record's authority or category is not configured any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Canary:
     """The identifier that must answer *known, test*, with its handle."""
@@ -36,23 +42,28 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides which slots a record has, besides the record."""
+    """What decides which slots a record has, besides the record. `day`: see the invariants."""
 
     catalogue: Catalogue
     makers: tuple[TokenMaker, ...]
     canary: Canary
-    today: Callable[[], date]
+    day: date
 
     def links(self, record: Record) -> list[tuple[Identifier, Link]]:
-        """Return what of a record may be answered."""
+        """Return what of a record may be answered.
+
+        Raises NotInCatalogue: to leave such a record out would answer *no record*.
+        """
         body = record.body
         category = self.catalogue.category_numbers.get(body.category)
         authority = self.catalogue.authority_numbers.get(body.authority)
         if category is None or authority is None:
-            return []
+            raise NotInCatalogue(
+                "there are records of an authority or a category that the configuration lacks"
+            )
         if not self.catalogue.categories[category].answerable:
             return []
-        if body.answer_until is not None and body.answer_until < self.today().toordinal():
+        if body.answer_until is not None and body.answer_until < self.day.toordinal():
             return []
         since = date.fromordinal(body.since)
         until, last = _day(body.until), _day(body.answer_until)
@@ -79,7 +90,7 @@ class Publication:
         self.rules = rules
         self.key = key
         self.table = table
-        self._crowded: dict[Tag, list[Link]] = {}
+        self._crowded: dict[Tag, dict[bytes, Link]] = {}  # by handle
 
     @property
     def kids(self) -> tuple[Kid, ...]:
@@ -127,30 +138,27 @@ class Publication:
         try:
             self.table.replace(tag, link.handle, link)
         except LinkNotFound:
-            waiting = self._crowded[tag]
-            waiting[:] = [link if other.handle == link.handle else other for other in waiting]
+            self._crowded[tag][link.handle] = link
 
     def _remove(self, tag: Tag, handle: bytes) -> None:
-        waiting = self._crowded.get(tag, [])
-        rest = [link for link in waiting if link.handle != handle]
-        if len(rest) == len(waiting):
+        waiting = self._crowded.get(tag, {})
+        if waiting.pop(handle, None) is None:
             self.table.remove(tag, handle)
-            if rest:
-                self.table.add(tag, rest.pop())
-        if rest:
-            self._crowded[tag] = rest
-        else:
+            if waiting:
+                _, link = waiting.popitem()
+                self.table.add(tag, link)
+        if not waiting:
             self._crowded.pop(tag, None)
 
     def grown(self, generation: int) -> "Publication":
         """Return the same links in a larger table, not yet complete."""
         larger = Publication(self.rules, self.key, self.table.grow(generation))
-        larger._crowded = {tag: list(links) for tag, links in self._crowded.items()}
+        larger._crowded = {tag: dict(links) for tag, links in self._crowded.items()}
         return larger
 
     def wait(self, tag: Tag, link: Link) -> None:
         """Keep a link that the table has no room for beside it."""
-        self._crowded.setdefault(tag, []).append(link)
+        self._crowded.setdefault(tag, {})[link.handle] = link
 
 
 def _day(ordinal: int | None) -> date | None:

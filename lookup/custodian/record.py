@@ -20,7 +20,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from crypto.record import Dek
-from keys.entry import Entry, EntryId, Kind
+from keys.entry import Entry, EntryId, Kind, decode_parts
 from lookup.custodian.draft import Draft, source_key
 from lookup.index.layout import HANDLE_SIZE
 
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
         return f"<Kept {self.scheme}>"
 
 
-class Body(msgspec.Struct, array_like=True, frozen=True):
+class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The body of a record's entry. Days are ordinals of the Gregorian calendar."""
 
     dek: bytes
@@ -78,6 +78,12 @@ class Record(NamedTuple):
     def of(cls, entry: Entry) -> Self:
         """Open a record's entry."""
         return cls(entry.id, entry.version, entry.flags, _decode(entry.body))
+
+    @classmethod
+    def parse(cls, encoded: bytes) -> Self:
+        """Open a record's encoded entry."""
+        record_id, version, flags, body = decode_parts(encoded)
+        return cls(record_id, version, flags, _decode(body))
 
     def entry(self) -> Entry:
         """Return the record's entry."""

@@ -4,13 +4,15 @@ Invariants:
 
 * One custodian per store: an exclusive lock on the store's folder is held from here to the end of
   the process.
-* A slot whose medium is away lags; with none at hand nothing is opened.
+* A slot whose medium is away lags; with none at hand nothing is opened. One that was away while
+  the passphrase changed lags, too: nobody has to remember what it was closed with.
 """
 
 import fcntl
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +20,13 @@ from crypto.derive import SALT_SIZE, Argon2Cost
 from keys.anchor import AnchorFile
 from keys.disk import Disk
 from keys.entry import Batch
-from keys.errors import NoSlotOpens, SlotUnreachable
+from keys.errors import NoSlotOpens, SlotUnreachable, WrongPassphrase
 from keys.opening import Keeping, create_vault, new_vault_id, open_vault
 from keys.slot.file import BLOB_SIZE, FileSlot
 from keys.slot.lock import DatabaseKey, Lock, Passphrase
 from keys.vault import Vault
 from lookup.config import Config
-from lookup.custodian.store.database import Database
+from lookup.custodian.store.database import Database, StoreError
 from lookup.custodian.store.pages import Mirror, Store
 
 
@@ -69,29 +71,47 @@ def open_slots(
 ) -> tuple[list[FileSlot], list[Path]]:
     """Open the slots at hand; return them and the folders of those that are away.
 
-    Raises WrongPassphrase, SlotDamaged, and NoSlotOpens if none is at hand.
+    Raises WrongPassphrase if it opens none, SlotDamaged, and NoSlotOpens if none is at hand.
     """
-    slots, absent = [], []
+    slots, absent, shut = [], [], []
+    wrong: WrongPassphrase | None = None
     for folder in config.slots:
         try:
             slots.append(FileSlot.open(disk, folder, passphrase))
         except SlotUnreachable:
             absent.append(folder)
+        except WrongPassphrase as error:
+            shut.append(folder)
+            wrong = error
     if not slots:
-        raise NoSlotOpens("no slot is at hand: are the media of vault.slots mounted?")
+        raise wrong or NoSlotOpens("no slot is at hand: are the media of vault.slots mounted?")
+    # Were it the passphrase that is old, what it opened would open no epoch: `open_vault` says so.
+    slots += [FileSlot.reclaim(disk, folder, slots[0].lock) for folder in shut]
     return slots, absent
 
 
 def open_site(
     config: Config, passphrase: Passphrase, clock: Callable[[], int], disk: Disk | None = None
 ) -> OpenSite:
-    """Open a site's vault, whatever its last stop left to finish."""
+    """Open a site's vault, whatever its last stop left to finish.
+
+    Raises InUse, StoreError, and what `open_slots` and `open_vault` raise.
+    """
     disk = disk or Disk()
-    lock = lock_store(config.store)
-    slots, absent = open_slots(config, passphrase, disk)
-    keeping = _keeping(config, slots, clock, disk)
-    vault = open_vault(keeping)
-    return _open_site(keeping, vault, slots, absent, lock)
+    with ExitStack() as undo:
+        lock = lock_store(config.store)
+        undo.callback(os.close, lock)
+        # An empty file in its place would look like a store to the restore that is needed now.
+        if not config.store_file.exists():
+            raise StoreError(
+                f"there is no store at {config.store_file}: restore it, or mount its disk"
+            )
+        slots, absent = open_slots(config, passphrase, disk)
+        store, mirror = _open_storages(config, slots[0].lock.database_key, undo)
+        vault = open_vault(_keeping(store, mirror, slots, clock, disk))
+        undo.pop_all()
+    key = slots[0].lock.database_key
+    return OpenSite(vault, store, mirror, tuple(slots), tuple(absent), key, lock)
 
 
 def create_site(  # noqa: PLR0913  # a vault is made once, and everything about it is decided here
@@ -106,42 +126,31 @@ def create_site(  # noqa: PLR0913  # a vault is made once, and everything about 
 ) -> OpenSite:
     """Make a site's vault in empty folders. Raises FileExistsError if a slot is already there."""
     disk = Disk()
-    lock_descriptor = lock_store(config.store)
-    vault_id = new_vault_id()
-    salt = secrets.token_bytes(SALT_SIZE)
-    lock = Lock.make(passphrase, salt, cost, DatabaseKey.generate())
-    slots = [FileSlot.create(disk, folder, vault_id, lock, blob_size) for folder in config.slots]
-    for folder in config.slots:
-        AnchorFile(disk, folder).create()
-    keeping = _keeping(config, slots, clock, disk)
-    vault = create_vault(vault_id, depth, keeping, [str(f) for f in config.slots], first())
-    return _open_site(keeping, vault, slots, (), lock_descriptor)
+    with ExitStack() as undo:
+        held = lock_store(config.store)
+        undo.callback(os.close, held)
+        vault_id, key = new_vault_id(), DatabaseKey.generate()
+        lock = Lock.make(passphrase, secrets.token_bytes(SALT_SIZE), cost, key)
+        slots = [FileSlot.create(disk, at, vault_id, lock, blob_size) for at in config.slots]
+        for folder in config.slots:
+            AnchorFile(disk, folder).create()
+        store, mirror = _open_storages(config, key, undo)
+        keeping = _keeping(store, mirror, slots, clock, disk)
+        vault = create_vault(vault_id, depth, keeping, [str(f) for f in config.slots], first())
+        undo.pop_all()
+    return OpenSite(vault, store, mirror, tuple(slots), (), key, held)
+
+
+def _open_storages(config: Config, key: DatabaseKey, undo: ExitStack) -> tuple[Store, Mirror]:
+    store = Store(Database(config.store_file, key))
+    undo.callback(store.close)
+    mirror = Mirror(Database(config.mirror_file, key))
+    undo.callback(mirror.close)
+    return store, mirror
 
 
 def _keeping(
-    config: Config, slots: Sequence[FileSlot], clock: Callable[[], int], disk: Disk
+    store: Store, mirror: Mirror, slots: Sequence[FileSlot], clock: Callable[[], int], disk: Disk
 ) -> Keeping:
-    key = slots[0].lock.database_key
-    return Keeping(
-        Store(Database(config.store_file, key)),
-        Mirror(Database(config.mirror_file, key)),
-        [(slot, AnchorFile(disk, slot.path.parent)) for slot in slots],
-        key,
-        clock,
-    )
-
-
-def _open_site(
-    keeping: Keeping, vault: Vault, slots: Sequence[FileSlot], absent: Sequence[Path], lock: int
-) -> OpenSite:
-    assert isinstance(keeping.store, Store)  # noqa: S101  # as _keeping made it
-    assert isinstance(keeping.mirror, Mirror)  # noqa: S101  # as _keeping made it
-    return OpenSite(
-        vault,
-        keeping.store,
-        keeping.mirror,
-        tuple(slots),
-        tuple(absent),
-        keeping.database_key,
-        lock,
-    )
+    pairs = [(slot, AnchorFile(disk, slot.path.parent)) for slot in slots]
+    return Keeping(store, mirror, pairs, slots[0].lock.database_key, clock)

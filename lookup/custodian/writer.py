@@ -4,8 +4,9 @@ Invariants:
 
 * Commands run in the order of their arrival. Additions that wait together share a commit, as long
   as they do not speak of the same record or source; each hears its own result.
-* A command that fails before anything is written fails alone. Any other failure stops the vault,
-  and with it this process: what is durable is then for the next start to find out.
+* A command that fails before anything is written fails alone. Any other failure, also a defect of
+  this thread, stops the vault and with it this process: what is durable is then for the next start
+  to find out. Nobody waits for ever: whoever asks a stopped writer is refused.
 * Idle moments are used: the slots prepare, a table in the making goes on.
 * Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
   stays far from its limit) and a new table is begun (a new index key; what has expired leaves).
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from keys.entry import Batch
+from keys.errors import Stopped
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
 from lookup.custodian.custody import Custody, Edit
@@ -67,6 +69,7 @@ class Writer:
         self._on_failure = on_failure
         self._commands: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
         self._held: _Command | None = None
+        self._failure: BaseException | None = None
         self._chores_due = _boot_clock() + DAY
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
@@ -92,17 +95,30 @@ class Writer:
         return future
 
     def _work(self) -> None:
-        while True:
-            command = self._next()
-            if command is None:
-                break
+        try:
+            self._run_all()
+            self._custody.vault.close()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the process
+            self._custody.vault.stop()
+            self._on_failure(error)
+            self._refuse_all()
+
+    def _run_all(self) -> None:
+        while (command := self._next()) is not None:
             if command.prepare is not None:
                 self._group(command)
             elif command.run is not None and command.future.set_running_or_notify_cancel():
                 self._settle(command.future, command.run)
+            if self._failure is not None:
+                raise self._failure
             if self._custody.build is not None or _boot_clock() >= self._chores_due:
                 self._use_idle_moment()  # neither may starve under load
-        self._custody.vault.close()
+
+    def _refuse_all(self) -> None:
+        """Answer whoever asks until `stop`, in the moments that the process still has."""
+        while (command := self._commands.get()) is not None:
+            if command.future.set_running_or_notify_cancel():
+                command.future.set_exception(Stopped("a failure has stopped this custodian"))
 
     def _next(self) -> _Command | None:
         """Return the next command; use the idle moments before it comes."""
@@ -117,15 +133,12 @@ class Writer:
                 self._use_idle_moment()
 
     def _use_idle_moment(self) -> None:
-        try:
-            if _boot_clock() >= self._chores_due:
-                self._chores_due = _boot_clock() + DAY
-                self._custody.vault.purge()
-                self._custody.begin_build()
-            self._custody.vault.prepare()
-            self._custody.step_build()
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the process
-            self._on_failure(error)
+        if _boot_clock() >= self._chores_due:
+            self._chores_due = _boot_clock() + DAY
+            self._custody.vault.purge()
+            self._custody.begin_build()
+        self._custody.vault.prepare()
+        self._custody.step_build()
 
     def _group(self, first: _Command) -> None:
         """Prepare commands until one does not fit, then commit what was prepared."""
@@ -190,19 +203,21 @@ class Writer:
                 self._commit([(command, prepared)])
             return
         for command, _ in ready:
-            command.future.set_exception(error)
-        if self._custody.vault.stopped:
-            self._on_failure(error)
+            self._refuse(command.future, error)
 
     def _settle(self, future: Future[Any], run: Callable[[Custody], Any]) -> None:
         try:
             result = run(self._custody)
-        except BaseException as error:  # noqa: BLE001  # the caller hears; a stopped vault ends it
-            future.set_exception(error)
-            if self._custody.vault.stopped:
-                self._on_failure(error)
+        except BaseException as error:  # noqa: BLE001  # the caller hears
+            self._refuse(future, error)
         else:
             future.set_result(result)
+
+    def _refuse(self, future: Future[Any], error: BaseException) -> None:
+        """Tell a caller; where the vault was stopped by it, remember why."""
+        if self._custody.vault.stopped and self._failure is None:
+            self._failure = error
+        future.set_exception(error)
 
 
 def _boot_clock() -> float:

@@ -94,6 +94,15 @@ def create_file(folder: Path, size: int) -> tuple[Path, int]:
     return folder / name, descriptor
 
 
+def is_read(path: Path) -> bool:
+    """Say whether another process reads this table."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        return find_reader(descriptor) is not None
+    finally:
+        os.close(descriptor)
+
+
 def supersede_others(folder: Path, keep: Path, *, change_over: float = 0, leave: float = 2) -> int:
     """Mark every table in the folder but one as superseded and remove it; return how many.
 

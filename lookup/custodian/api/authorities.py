@@ -2,10 +2,9 @@
 
 from asyncio import wrap_future
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 
-from lookup.custodian.api.requests import JSON, TheWriter
+from lookup.custodian.api.requests import TheWriter, answer
 from lookup.custodian.custody import Custody
 
 router = APIRouter(tags=["authorities"])
@@ -16,11 +15,12 @@ health = APIRouter(prefix="/health", tags=["health"])
 async def authorities(request: Request) -> Response:
     """Return this site's authorities with their telephone numbers, and the categories."""
     catalogue = request.app.state.custody.catalogue
-    content = {
-        "authorities": catalogue.authorities,
-        "categories": [c for c in catalogue.categories if c.name in catalogue.category_numbers],
-    }
-    return Response(msgspec.json.encode(content), media_type=JSON)
+    return answer(
+        {
+            "authorities": catalogue.authorities,
+            "categories": [c for c in catalogue.categories if c.name in catalogue.category_numbers],
+        }
+    )
 
 
 @health.get("/live")

@@ -4,6 +4,7 @@
     response  NDJSON: {"line":1,"result":"added","record_id":"…","version":1}
                       {"line":2,"result":"invalid","rule":"nhs-check-digit","detail":"…"}
                       {"summary":{"lines":2,"added":1,…}}         last; missing: not all was done
+                      {"problem":{"type":"urn:lacuna:…",…}}       in its place: why not (RFC 9457)
 
 Invariants:
 
@@ -12,30 +13,40 @@ Invariants:
 * One bad line costs nobody else anything.
 * A batch takes about a quarter of a second, so that a shred never waits longer than half a one.
 * The stream is read as it comes, and results leave as they come: a caller may read while it sends.
-  Up to 64 MiB of results wait for one that does not.
+  Up to 64 MiB of results wait for one that does not. Whoever comes while four imports run is
+  asked to come later.
 """
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import State
 from starlette.types import Receive, Scope, Send
 
+from keys.errors import KeysError
 from lookup.catalogue import Catalogue
 from lookup.custodian.adding import Stored, add_or_change
-from lookup.custodian.api.requests import require_media_type
+from lookup.custodian.api.requests import VAULT_FAILED, require_media_type
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, parse_draft
 from lookup.custodian.writer import Writer
+from lookup.errors import ServiceError, Unavailable, problem_body
+from lookup.logs import log_defect
 
 NDJSON: Final = "application/x-ndjson"
 BATCH_SECONDS: Final = 0.25
 BATCH_BYTES: Final = 16 << 20
 FIRST_BATCH, LEAST_BATCH, MOST_BATCH = 500, 50, 5_000
 MAX_WAITING: Final = 64 << 20
+MOST_AT_ONCE: Final = 4
+
+Result = dict[str, Any]
 
 router = APIRouter(prefix="/v1/records", tags=["records"])
 
@@ -45,26 +56,65 @@ async def import_records(request: Request) -> Response:
     """Store the records of a stream; answer each line."""
     require_media_type(request, NDJSON)
     state = request.app.state
-    return _ImportResponse(state.writer, state.custody.catalogue)
+    if not state.importing.acquire(blocking=False):
+        raise Unavailable(f"{MOST_AT_ONCE} imports run already: send this one later")
+    return _ImportResponse(state)
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Lines that share a commit: drafts by line, and what is already known of other lines."""
+    """Lines that share a commit: drafts, and the results of lines that are none."""
 
     drafts: list[tuple[int, Draft]] = field(default_factory=list)
-    refused: list[tuple[int, InvalidRecord]] = field(default_factory=list)
+    refused: list[tuple[int, Result]] = field(default_factory=list)
     sources: set[bytes] = field(default_factory=set)
     size: int = 0
+
+    def take(self, number: int, line: bytes | None, catalogue: Catalogue) -> bool:
+        """Add a line; say no if its source is in here already."""
+        try:
+            # A line that was too long to keep is refused by the same rule as one that was kept.
+            draft = parse_draft(bytes(MAX_RECORD + 1) if line is None else line, catalogue)
+        except InvalidRecord as error:
+            result = {"line": number, "result": "invalid", "rule": error.rule}
+            self.refused.append((number, result | {"detail": error.message}))
+            return True
+        if draft.source in self.sources:
+            return False
+        self.sources.add(draft.source)
+        self.drafts.append((number, draft))
+        self.size += len(draft.payload)
+        return True
+
+    def is_full(self, most: int) -> bool:
+        """Say whether it is to be stored now."""
+        return len(self.drafts) + len(self.refused) >= most or self.size >= BATCH_BYTES
+
+    def results(self, done: Sequence[Stored]) -> list[Result]:
+        """Return the result of each line, in their order."""
+        stored: list[tuple[int, Result]] = [
+            (
+                number,
+                {
+                    "line": number,
+                    "result": each.result,
+                    "record_id": each.record_id.hex(),
+                    "version": each.version,
+                },
+            )
+            for (number, _), each in zip(self.drafts, done, strict=True)
+        ]
+        return [told for _, told in sorted(stored + self.refused, key=itemgetter(0))]
 
 
 class _ImportResponse(Response):
     """Reads the request while it writes the response; Starlette's own would do one after."""
 
-    def __init__(self, writer: Writer, catalogue: Catalogue) -> None:
+    def __init__(self, state: State) -> None:
         super().__init__(media_type=NDJSON)
-        self._writer = writer
-        self._catalogue = catalogue
+        self._writer: Writer = state.writer
+        self._catalogue: Catalogue = state.custody.catalogue
+        self._turn: threading.BoundedSemaphore = state.importing
         self._batch_size = FIRST_BATCH
         self._counts: dict[str, int] = {"lines": 0}
         self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -79,9 +129,11 @@ class _ImportResponse(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         sending = asyncio.create_task(self._send(send))
         try:
-            await self._import(_lines(receive))
-            self._tell({"summary": self._counts})
+            self._tell(await self._import_all(_lines(receive)))
+        except _Disconnected:
+            pass  # nobody hears; what was acknowledged stays
         finally:
+            self._turn.release()
             self._out.put_nowait(None)
             await sending
         await send({"type": "http.response.body", "body": b""})
@@ -92,38 +144,39 @@ class _ImportResponse(Response):
             self._waiting -= len(part)
             self._note_room()
 
+    async def _import_all(self, lines: AsyncIterator[bytes | None]) -> Result:
+        """Return the last line of the response."""
+        try:
+            await self._import(lines)
+        except ServiceError as error:
+            return {"problem": msgspec.Raw(problem_body(error))}
+        except KeysError as error:
+            log_defect("the vault", error)
+            return {"problem": msgspec.Raw(problem_body(Unavailable(VAULT_FAILED)))}
+        return {"summary": self._counts}
+
     async def _import(self, lines: AsyncIterator[bytes | None]) -> None:
         """Parse one batch while the one before it is stored."""
         storing: asyncio.Task[None] | None = None
         batch = _Batch()
-        async for line in lines:
-            self._counts["lines"] += 1
-            if line == b"":
-                continue
-            if not self._take(batch, self._counts["lines"], line):
-                storing = await self._store_next(storing, batch)
-                batch = _Batch()
-                self._take(batch, self._counts["lines"], line)
-            if len(batch.drafts) >= self._batch_size or batch.size >= BATCH_BYTES:
-                storing = await self._store_next(storing, batch)
-                batch = _Batch()
-        storing = await self._store_next(storing, batch)
-        await storing
-
-    def _take(self, batch: _Batch, number: int, line: bytes | None) -> bool:
-        """Add a line to a batch; say no if its source is already in there."""
         try:
-            # A line that was too long to keep is refused by the same rule as one that was kept.
-            draft = parse_draft(bytes(MAX_RECORD + 1) if line is None else line, self._catalogue)
-        except InvalidRecord as error:
-            batch.refused.append((number, error))
-            return True
-        if draft.source in batch.sources:
-            return False
-        batch.sources.add(draft.source)
-        batch.drafts.append((number, draft))
-        batch.size += len(draft.payload)
-        return True
+            async for line in lines:
+                self._counts["lines"] += 1
+                number = self._counts["lines"]
+                if line == b"":
+                    continue
+                if not batch.take(number, line, self._catalogue):
+                    storing = await self._store_next(storing, batch)
+                    batch = _Batch()
+                    batch.take(number, line, self._catalogue)
+                if batch.is_full(self._batch_size):
+                    storing = await self._store_next(storing, batch)
+                    batch = _Batch()
+            storing = await self._store_next(storing, batch)
+            await storing
+        finally:
+            if storing is not None:
+                await asyncio.wait([storing])
 
     async def _store_next(
         self, before: asyncio.Task[None] | None, batch: _Batch
@@ -143,21 +196,9 @@ class _ImportResponse(Response):
             pace = BATCH_SECONDS / max(time.monotonic() - begun, 1e-3)
             size = int(self._batch_size * min(max(pace, 0.5), 2.0))
             self._batch_size = min(max(size, LEAST_BATCH), MOST_BATCH)
-        results = [
-            (number, {"line": number, "result": "invalid", "rule": e.rule, "detail": e.message})
-            for number, e in batch.refused
-        ]
-        for (number, _), stored in zip(batch.drafts, done, strict=True):
-            told = {
-                "line": number,
-                "result": stored.result,
-                "record_id": stored.record_id.hex(),
-                "version": stored.version,
-            }
-            results.append((number, told))
-        self._tell(*(told for _, told in sorted(results, key=lambda result: result[0])))
+        self._tell(*batch.results(done))
 
-    def _tell(self, *results: MutableMapping[str, Any]) -> None:
+    def _tell(self, *results: Result) -> None:
         for result in results:
             if "result" in result:
                 self._counts[result["result"]] = self._counts.get(result["result"], 0) + 1

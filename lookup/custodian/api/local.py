@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from crypto.token import Kid
@@ -21,7 +21,7 @@ from keys.slot import DESTRUCTION
 from keys.vault import Receipt
 from lookup.client.enrolment import format_enrolment
 from lookup.custodian import enrolling, slotting, status
-from lookup.custodian.api.requests import JSON, TheWriter, read_body, require_local
+from lookup.custodian.api.requests import JSON, NO_STORE, TheWriter, answer, read_body
 from lookup.custodian.custody import Custody
 from lookup.custodian.shredding import MAX_RECORDS, Reason, shred
 from lookup.custodian.store.backup import Backup, BackupRefused, back_up
@@ -30,7 +30,9 @@ from lookup.errors import Conflict, InvalidRequest
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-router = APIRouter(prefix="/v1/local", tags=["local"], dependencies=[Depends(require_local)])
+PREFIX: Final = "/v1/local"
+
+router = APIRouter(prefix=PREFIX, tags=["local"])
 
 _MAX_BODY: Final = 1 << 20
 HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
@@ -54,6 +56,9 @@ class PassphraseRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     passphrase: str
 
+    def __repr__(self) -> str:
+        return "<PassphraseRequest>"
+
 
 class FolderRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A folder on the custodian's machine."""
@@ -65,7 +70,7 @@ class FolderRequest(msgspec.Struct, forbid_unknown_fields=True):
 async def get_status(request: Request, writer: TheWriter) -> Response:
     """Return where the site stands."""
     site = request.app.state.site
-    return _json(await wrap_future(writer.call(lambda custody: status.report(custody, site))))
+    return answer(await wrap_future(writer.call(lambda custody: status.report(custody, site))))
 
 
 @router.post("/shred")
@@ -79,7 +84,7 @@ async def shred_records(request: Request, writer: TheWriter) -> Response:
         raise InvalidRequest(f"the reason must be one of {known}") from None
     record_ids = [EntryId(bytes.fromhex(each)) for each in wanted.record_ids]
     done = await wrap_future(writer.change(shred(record_ids)))
-    return _json(
+    return answer(
         {
             "record_ids": [each.hex() for each in done.record_ids],
             "reason": reason,
@@ -103,7 +108,7 @@ async def list_clients(writer: TheWriter) -> Response:
         cards = sorted(custody.policy.clients.values(), key=lambda card: card.name)
         return [{"id": card.id, "name": card.name, "made": card.made} for card in cards]
 
-    return _json({"clients": await wrap_future(writer.call(run))})
+    return answer({"clients": await wrap_future(writer.call(run))})
 
 
 @router.post("/clients")
@@ -114,27 +119,27 @@ async def add_client(request: Request, writer: TheWriter) -> Response:
     enrolment = await wrap_future(
         writer.call(enrolling.add_client(name, site.base_urls, site.clock()))
     )
-    return Response(format_enrolment(enrolment), 201, media_type=JSON)
+    return Response(format_enrolment(enrolment), 201, NO_STORE, JSON)
 
 
 @router.get("/lookup-keys")
 async def list_lookup_keys(writer: TheWriter) -> Response:
     """Return the lookup keys and whether each is completely indexed."""
-    return _json({"lookup_keys": await wrap_future(writer.call(status.lookup_keys))})
+    return answer({"lookup_keys": await wrap_future(writer.call(status.lookup_keys))})
 
 
 @router.post("/lookup-keys")
 async def rotate_lookup_key(request: Request, writer: TheWriter) -> Response:
     """Add a lookup key beside the one of now."""
     run = enrolling.rotate_lookup_key(request.app.state.site.clock())
-    return _json({"kid": await wrap_future(writer.call(run))}, 202)
+    return answer({"kid": await wrap_future(writer.call(run))}, 202)
 
 
 @router.post("/lookup-keys/{kid}/retire")
 async def retire_lookup_key(kid: str, writer: TheWriter) -> Response:
     """Destroy a lookup key; lookups with it are refused from now on."""
     await wrap_future(writer.call(enrolling.retire_lookup_key(Kid(kid))))
-    return _json({"kid": kid})
+    return answer({"kid": kid})
 
 
 @router.post("/passphrase")
@@ -166,7 +171,7 @@ async def remove_slot(slot_id: str, writer: TheWriter) -> Response:
 async def make_backup(request: Request) -> Response:
     """Back the store up into a folder; the answer tells of progress, line by line."""
     folder = _folder(await _read(request, FolderRequest))
-    site = request.app.state.site
+    site, running = request.app.state.site, request.app.state.backing_up
     lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
@@ -174,14 +179,19 @@ async def make_backup(request: Request) -> Response:
         loop.call_soon_threadsafe(lines.put_nowait, {"done": done, "total": total})
 
     def run() -> Backup:
-        return back_up(
-            site.config.store_file,
-            site.database_key,
-            folder=folder,
-            apart_from=(site.config.store, site.config.mirror, *site.config.slots),
-            clock=site.clock,
-            progress=tell,
-        )
+        if not running.acquire(blocking=False):
+            raise BackupRefused("another backup is being made")
+        try:
+            return back_up(
+                site.config.store_file,
+                site.database_key,
+                folder=folder,
+                apart_from=(site.config.store, site.config.mirror, *site.config.slots),
+                clock=site.clock,
+                progress=tell,
+            )
+        finally:
+            running.release()
 
     return StreamingResponse(
         _progress(asyncio.to_thread(run), lines), media_type="application/x-ndjson"
@@ -197,8 +207,9 @@ async def _progress(work: Any, lines: asyncio.Queue[dict[str, Any]]) -> AsyncIte
             continue
     try:
         made = task.result()
-    except (BackupRefused, StoreError, OSError) as error:
-        yield msgspec.json.encode({"error": str(error)}) + b"\n"
+    except (StoreError, OSError) as error:
+        fact = str(error.strerror if isinstance(error, OSError) else error)
+        yield msgspec.json.encode({"error": fact}) + b"\n"
         return
     summary = {"epoch": made.version.epoch, "sequence": made.version.sequence, "time": made.time}
     yield msgspec.json.encode({"backup": summary}) + b"\n"
@@ -223,7 +234,7 @@ async def _changed(writer: TheWriter, run: Callable[[Custody], Receipt]) -> Resp
     receipt = await wrap_future(writer.call(run))
     if receipt.destruction is None:
         raise Conflict("unreachable: this change is always an epoch change")
-    return _json(_destruction(receipt.destruction))
+    return answer(_destruction(receipt.destruction))
 
 
 def _destruction(done: Destruction) -> dict[str, Any]:
@@ -240,7 +251,3 @@ def _destruction(done: Destruction) -> dict[str, Any]:
         "lost": [slot.hex() for slot in done.lost],
         "certain": not (done.lagging or done.lost),
     }
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type=JSON)

@@ -12,7 +12,7 @@ from crypto.aead import InvalidCiphertext
 from crypto.record import Dek, unseal_payload
 from keys.entry import EntryId
 from lookup.custodian.adding import ADDED, Stored, add, change
-from lookup.custodian.api.requests import JSON, RecordId, TheWriter, read_body
+from lookup.custodian.api.requests import JSON, RecordId, TheWriter, answer, read_body
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, RecordShape, parse_draft
 from lookup.custodian.record import Record
@@ -55,8 +55,8 @@ async def add_record(request: Request, writer: TheWriter) -> Response:
 @router.get("/{record_id}")
 async def read_record(record_id: RecordId, writer: TheWriter) -> Response:
     """Return a record with its payload; its version is the ETag."""
-    body = await wrap_future(writer.call(lambda custody: _read(custody, record_id)))
-    return Response(body[1], media_type=JSON, headers={"ETag": f'"{body[0]}"'})
+    version, content = await wrap_future(writer.call(lambda custody: _read(custody, record_id)))
+    return answer(content, headers={"ETag": f'"{version}"'})
 
 
 @router.put("/{record_id}", openapi_extra=_SCHEMA)
@@ -86,20 +86,15 @@ def _expected(request: Request) -> int:
 
 
 def _stored(stored: Stored, status: int) -> Response:
-    content = {
-        "result": stored.result,
-        "record_id": stored.record_id.hex(),
-        "version": stored.version,
-    }
-    return Response(
-        msgspec.json.encode(content),
+    record_id = stored.record_id.hex()
+    return answer(
+        {"result": stored.result, "record_id": record_id, "version": stored.version},
         status,
-        {"ETag": f'"{stored.version}"', "Location": f"/v1/records/{stored.record_id.hex()}"},
-        JSON,
+        {"ETag": f'"{stored.version}"', "Location": f"/v1/records/{record_id}"},
     )
 
 
-def _read(custody: Custody, record_id: EntryId) -> tuple[int, bytes]:
+def _read(custody: Custody, record_id: EntryId) -> tuple[int, dict[str, Any]]:
     record = custody.record(record_id)
     if record is None:
         raise RecordNotFound("there is no such record")
@@ -116,7 +111,7 @@ def _read(custody: Custody, record_id: EntryId) -> tuple[int, bytes]:
         "answer_until": _day(body.answer_until),
         "payload": msgspec.Raw(_payload(custody, record)),
     }
-    return record.version, msgspec.json.encode(content)
+    return record.version, content
 
 
 def _day(ordinal: int | None) -> date | None:

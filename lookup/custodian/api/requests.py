@@ -6,16 +6,24 @@ Invariants:
 * The officer's token is compared in constant time, and never said to be almost right.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import Depends, Path, Request
+import msgspec
+from fastapi import Depends, Path, Request, Response
 
 from keys.entry import EntryId
 from lookup.custodian.custody import Custody
 from lookup.custodian.writer import Writer
 from lookup.errors import InvalidRequest, NotFound, TooLarge, Unauthorized, UnsupportedMediaType
 
-JSON = "application/json"
+JSON: Final = "application/json"
+NO_STORE: Final = {"cache-control": "no-store"}
+VAULT_FAILED: Final = "the vault could not do this; see the custodian's log"
+
+
+def answer(content: object, status: int = 200, headers: dict[str, str] = NO_STORE) -> Response:
+    """Return an answer in JSON."""
+    return Response(msgspec.json.encode(content), status, NO_STORE | headers, JSON)
 
 
 def is_local(request: Request) -> bool:

@@ -30,7 +30,7 @@ import sqlcipher3
 from crypto.aead import InvalidCiphertext, Sealed
 from keys.anchor import AnchorFile
 from keys.entry import EntryId
-from keys.errors import NoSlotOpens, PageDamaged, RolledBack
+from keys.errors import KeysError, NoSlotOpens, PageDamaged, WrongPassphrase
 from keys.opening import Keeping, unwrap
 from keys.page import Version
 from keys.restoring import Restored, restore_vault
@@ -63,14 +63,15 @@ class RestoreReport:
 
     `restored` keys found their blob, `key_without_blob` did not; `blob_without_key` were left
     behind, because what they held has been forgotten. `source` gave the pages; `passed_over`
-    could not, for the reason given. `lost_commits` were acknowledged once and are in no source.
+    could not, for the reason given. `lost_commits` were acknowledged once and are in no source;
+    None: there was no anchor to count them by.
     """
 
     restored: int
     key_without_blob: int
     blob_without_key: int
     source: Path
-    lost_commits: int
+    lost_commits: int | None
     epoch: int
     passed_over: tuple[tuple[Path, str], ...]
 
@@ -89,9 +90,9 @@ def restore(  # noqa: PLR0913  # where from, where to, with what: all but three 
 
     `sources`, `store` and `mirror` are files. `wanted` names the blobs that an opened vault has
     keys for. Raises NoSlotOpens when no source is of the slots' epoch, PageDamaged or StoreError
-    when those that are do not open to the last leaf, RolledBack when commits would be lost and
-    `accept_loss` does not say that this was decided, StoreError when there is a store already or
-    a medium fails.
+    when those that are do not open to the last leaf, WrongPassphrase when that is the reason,
+    RolledBack or AnchorLost when commits would be lost, or might be, and `accept_loss` does not
+    say that this was decided, StoreError when there is a store already or a medium fails.
     """
     if store.exists():
         raise StoreError(f"there is a store at {store}; a restore makes a new one")
@@ -173,9 +174,8 @@ class _Work:
         """Bring back the tree, then the blobs: an interrupted change may yet name other blobs."""
         whole = [source for source in self._sources if source.trouble is None]
         stores = [Store(source.database) for source in whole if source.database]
-        damaged = [s.trouble for s in self._sources if isinstance(s.trouble, _DAMAGE)]
-        if damaged and not stores:
-            raise damaged[0]
+        if not stores:
+            raise self._why_none()
         restored = restore_vault(self._keeping, stores, accept_loss=accept_loss, rehearse=rehearse)
         source = whole[restored.source]
         found, missing, dropped = self._bring_blobs(source, wanted(restored.vault), progress)
@@ -184,7 +184,7 @@ class _Work:
             key_without_blob=missing,
             blob_without_key=dropped,
             source=source.path,
-            lost_commits=restored.lost_commits,
+            lost_commits=restored.lost_commits if restored.counted else None,
             epoch=restored.vault.version.epoch,
             passed_over=tuple((s.path, str(s.trouble)) for s in self._sources if s.trouble),
         )
@@ -206,9 +206,18 @@ class _Work:
         except sqlcipher3.DatabaseError as error:
             trouble = StoreError(f"{path} is damaged: {error}")
             return _Source(path, database, Version(0, 0), trouble)
-        except (PageDamaged, NoSlotOpens, RolledBack) as error:
+        except KeysError as error:
             return _Source(path, database, Version(0, 0), error)
         return _Source(path, database, version, None)
+
+    def _why_none(self) -> Exception:
+        """Return what a person can do most about: damage, the passphrase, or neither."""
+        troubles = [source.trouble for source in self._sources if source.trouble]
+        for kind in (PageDamaged, StoreError, WrongPassphrase):
+            for trouble in troubles:
+                if isinstance(trouble, kind):
+                    return trouble
+        return NoSlotOpens("no source is of the slots' epoch: each was made before the last change")
 
     def _bring_blobs(
         self, first: _Source, names: Iterable[BlobName], progress: Progress
@@ -255,9 +264,6 @@ class _Work:
                 " (SELECT 1 FROM wanted WHERE id = ?1 AND version = ?2)",
                 store.blob_names(),
             )
-
-
-_DAMAGE = (PageDamaged, StoreError)
 
 
 def _open_wholly(store: Store, keeping: Keeping) -> Version:

@@ -1,0 +1,133 @@
+"""Claim: one shred takes at most ten milliseconds, whatever the size of the site.
+
+Floor: 10 ms median at 1,000,000 records with the mirror on the same disk; at most 1.5 times the
+median at 10,000.
+
+Method: sites of all sizes are open in this process at once (held.py), and shred in turn, so that
+what disturbs one disturbs all. From the call to the writer until the caller hears that the slot has
+shown the old key destroyed: intent, epoch change in store and mirror, both checkpointed, anchors,
+slot. `prepared`: one that comes after a quiet moment, which is what the custodian uses to make the
+slot's next blob; the claims are about these. `unprepared`: one right after another. The records are
+spread over the leaves. No worker is connected; what an officer sees, with a worker that must have
+passed, over the UNIX socket of the real process, is measured at the largest size alone.
+"""
+
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from statistics import median
+from typing import Final
+
+from bench.claim import Claim, Floor, Json, Outcome, Plot
+from bench.held import Held, held
+from bench.running import Run, Took, summed_up, timed
+from bench.served import ask, served
+from keys.entry import EntryId
+from lookup.custodian.shredding import Reason, shred
+
+_FLOOR: Final = Floor("<=", 10)
+_RATIO: Final = Floor("<=", 1.5)
+QUIET: Final = 0.15  # seconds; the writer prepares after 0.05 without a command
+_BOUND_BY: Final = "the disk: see syncing.py for what is synced; and two blobs of 1 MiB in the slot"
+
+
+def measure(run: Run) -> Outcome:
+    """Shred records one by one, at each size in turn."""
+    prepared: dict[int, list[Took]] = defaultdict(list)
+    unprepared: dict[int, list[Took]] = defaultdict(list)
+    rounds = run.rounds(41)
+    with ExitStack() as stack:
+        custodians = {
+            records: stack.enter_context(held(run.sites.filled(records)[0].config))
+            for records in run.sizes
+        }
+        wanted = {n: iter(each.some_records(2 * rounds)) for n, each in custodians.items()}
+        for at in range(rounds):
+            run.progress.tell(f"shred {at + 1} of {rounds}")
+            for records, custodian in custodians.items():
+                time.sleep(QUIET)
+                prepared[records].append(_shred(custodian, next(wanted[records])))
+                unprepared[records].append(_shred(custodian, next(wanted[records])))
+        left = custodians[run.largest].some_records(rounds)
+    rows = tuple(_row(n, prepared[n], unprepared[n]) for n in run.sizes)
+    claims = (*_claims(run, rows), _seen_by_officer(run, left))
+    return Outcome(claims, rows, (_plot(rows),))
+
+
+def _shred(custodian: Held, record_id: EntryId) -> Took:
+    def run() -> None:
+        custodian.writer.change(shred([record_id])).result()
+
+    _, took = timed(run)
+    return took
+
+
+def _row(records: int, prepared: list[Took], unprepared: list[Took]) -> Json:
+    middle, late, longest, cpu = summed_up(prepared, 1e3)
+    return {
+        "records": records,
+        "prepared, ms": round(middle, 2),
+        "ninth decile, ms": round(late, 2),
+        "longest, ms": round(longest, 2),
+        "CPU, ms": round(cpu, 2),
+        "unprepared, ms": round(summed_up(unprepared, 1e3)[0], 2),
+        "shreds": len(prepared) + len(unprepared),
+    }
+
+
+def _claims(run: Run, rows: tuple[Json, ...]) -> list[Claim]:
+    least, largest = rows[0]["prepared, ms"], rows[-1]["prepared, ms"]
+    claims = [
+        Claim(
+            name="shred",
+            says="one shred, median, mirror on the same disk",
+            value=largest,
+            unit="ms",
+            records=run.largest,
+            judged=run.judged,
+            floor=_FLOOR,
+            bound_by=_BOUND_BY,
+        )
+    ]
+    if len(run.sizes) > 1:
+        ratio = Claim(
+            name="shred-ratio",
+            says=f"one shred, {run.sizes[-1]:,} records : {run.sizes[0]:,}",
+            value=largest / least,
+            unit="times",
+            records=run.largest,
+            judged=run.compared,
+            floor=_RATIO,
+            bound_by="a larger leaf to seal, and less of a larger file in the cache",
+        )
+        claims.append(ratio)
+    return claims
+
+
+def _seen_by_officer(run: Run, record_ids: list[EntryId]) -> Claim:
+    site, _ = run.sites.filled(run.largest)
+    took = []
+    with served(site) as custodian:
+        connection = custodian.local()
+        for record_id in record_ids:
+            time.sleep(QUIET)
+            content = {"record_ids": [record_id.hex()], "reason": Reason.MALICIOUS_ALLEGATION}
+            begun = time.perf_counter()
+            ask(connection, "/v1/local/shred", content)
+            took.append(time.perf_counter() - begun)
+    return Claim(
+        name="shred-over-socket",
+        says="one shred over the officers' socket, with a worker, median",
+        value=median(took) * 1e3,
+        unit="ms",
+        records=run.largest,
+        judged=False,
+    )
+
+
+def _plot(rows: tuple[Json, ...]) -> Plot:
+    lines = {
+        name: [(float(row["records"]), float(row[f"{name}, ms"])) for row in rows]
+        for name in ("prepared", "ninth decile", "unprepared")
+    }
+    return Plot("One shred", "records in the site", "ms", lines, _FLOOR.limit)

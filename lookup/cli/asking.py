@@ -1,0 +1,42 @@
+"""New passphrases, from a file or from a person; never from an argument or the environment."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from lookup import exits
+from lookup.cli.console import fail
+
+_HINT: Final = "it has 12 to 1024 characters of UTF-8, on one line"
+
+
+def new_passphrase(file: Path | None) -> str:
+    """Return what the file holds, or what a person types twice; end the command otherwise."""
+    from lookup.custodian.passphrases import (  # noqa: PLC0415  # `--help` must not wait for this
+        PassphraseUnreadable,
+        read_passphrase_file,
+    )
+    from lookup.custodian.slotting import check_passphrase  # noqa: PLC0415  # as above
+    from lookup.errors import InvalidRequest  # noqa: PLC0415  # as above
+
+    try:
+        text = _typed() if file is None else read_passphrase_file(file).decode()
+        check_passphrase(text)
+    except PassphraseUnreadable as error:
+        fail(exits.NO_PERMISSION, str(error), "a passphrase file is private: chmod 600")
+    except UnicodeDecodeError:
+        fail(exits.USAGE, "the passphrase file does not hold text", _HINT)
+    except InvalidRequest as error:
+        fail(exits.USAGE, str(error), _HINT)
+    return text
+
+
+def _typed() -> str:
+    if not sys.stdin.isatty():
+        fail(exits.USAGE, "nobody is there to type a passphrase", "name a file that holds it")
+    text: str = click.prompt(
+        "New passphrase", hide_input=True, confirmation_prompt="The same again", err=True
+    )
+    return text

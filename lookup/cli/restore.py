@@ -1,0 +1,223 @@
+"""`lacuna restore`: a new store from what is left, with the site stopped; or a rehearsal of it."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from lookup import exits
+from lookup.cli.configured import load
+from lookup.cli.console import Failure, fail, json_option, print_json, say_facts
+from lookup.cli.progress import Bar
+from lookup.config import Config
+
+if TYPE_CHECKING:
+    # At run time these are imported where they are used: `--help` must not wait for them.
+    from keys.vault import Vault
+    from lookup.custodian.store.restore import BlobName, Held, RestoreReport
+
+# A backup, a store that was moved away, a mirror.
+_NAMES: Final = ("backup.db", "vault.db", "mirror.db")
+_NEXT_CHECK: Final = "nothing was changed; without --check this would be done"
+_NEXT: Final = [
+    "`lacuna serve`, then `lacuna backup`: the sources do not open any more",
+    "a damaged store that you moved away is of no more use: destroy it",
+]
+
+HELP: Final = """Bring a site back from what is left. The site must be stopped.
+
+FOLDER holds a backup, or a store that was moved away; the configured mirror is a source without
+being named. The newest source that the slots open, and that opens to its last page, gives the
+pages; contents come from all of them, of any age. The restore ends with an epoch change: none of
+the sources opens any more, so make a new backup afterwards.
+
+--check rehearses it in a scratch folder, also while the site runs, and changes nothing.
+
+A store that is there already is never overwritten; you are told how to move it away. A restore
+that was cut off is simply run again.
+
+\b
+Exit status
+  0   restored, and nothing is missing
+  1   restored, and some records' contents or some commits are lost
+  65  no source can be used, a store is there already, or commits would be lost
+      and --accept-loss does not say that a person has decided so
+  66  a FOLDER holds nothing to restore from
+  75  the store is in use: stop the site
+  77  the slots do not open with this passphrase
+"""
+
+
+@click.command(help=HELP, short_help="Bring a site back from what is left.")
+@click.option(
+    "--from",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder with a backup, or with a store that was moved away; may be repeated.",
+)
+@click.option("--check", is_flag=True, help="Rehearse it; change nothing.")
+@click.option("--accept-loss", is_flag=True, help="Go on when acknowledged commits are lost.")
+@click.option(
+    "--scratch",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where to rehearse; as much room as the store takes.  [the store's folder]",
+)
+@json_option
+@click.pass_context
+def command(  # noqa: PLR0913  # one parameter for each option
+    ctx: click.Context,
+    folders: tuple[Path, ...],
+    *,
+    check: bool,
+    accept_loss: bool,
+    scratch: Path | None,
+    as_json: bool,
+) -> int:
+    """Find the sources, restore or rehearse, report."""
+    config = load(ctx)
+    sources = [_source(folder) for folder in folders]
+    if not check and config.store_file.exists():
+        _refuse_store(config, folders)
+    if config.mirror_file.exists():
+        sources.insert(0, config.mirror_file)
+    if not sources:
+        fail(exits.NO_INPUT, "there is neither a backup nor a mirror", "name one: --from FOLDER")
+    with _told(config):
+        report = (
+            _rehearse(config, sources, scratch)
+            if check
+            else _restore(config, sources, accept_loss=accept_loss)
+        )
+    if as_json:
+        print_json(_members(report) | {"rehearsal": check})
+    else:
+        say_facts(_facts(report) | {"next": _NEXT_CHECK if check else _NEXT})
+    lost = report.key_without_blob or report.lost_commits
+    return exits.FINDING if lost else exits.OK
+
+
+def _source(folder: Path) -> Path:
+    for name in _NAMES:
+        if (folder / name).is_file():
+            return folder / name
+    raise Failure(exits.NO_INPUT, f"{folder} holds none of {', '.join(_NAMES)}")
+
+
+def _refuse_store(config: Config, folders: tuple[Path, ...]) -> None:
+    aside = f"{config.store}.damaged"
+    others = "".join(f" --from {folder}" for folder in folders)
+    fail(
+        exits.REFUSED,
+        f"there is a store at {config.store_file}, and a restore makes a new one",
+        "if it is damaged, move it away whole, and give it as a source too:"
+        f" mkdir -m 700 {aside} && mv {config.store_file}* {aside}/"
+        f" && lacuna --config {config.path} restore --from {aside}{others}",
+    )
+
+
+def _restore(config: Config, sources: list[Path], *, accept_loss: bool) -> "RestoreReport":
+    from lookup.custodian.store.restore import restore  # noqa: PLC0415  # as above
+    from lookup.custodian.unlocking import lock_store  # noqa: PLC0415  # as above
+
+    lock = lock_store(config.store)
+    try:
+        held = _held(config)
+        with Bar("restoring") as bar:
+            return restore(
+                sources,
+                held,
+                _wanted,
+                store=config.store_file,
+                mirror=config.mirror_file,
+                accept_loss=accept_loss,
+                progress=bar.move,
+            )
+    finally:
+        os.close(lock)
+
+
+def _rehearse(config: Config, sources: list[Path], scratch: Path | None) -> "RestoreReport":
+    from lookup.custodian.store.restore import rehearse  # noqa: PLC0415  # as above
+
+    own = config.store if config.store.is_dir() else Path(tempfile.gettempdir())
+    held = _held(config)
+    with Bar("rehearsing") as bar:
+        return rehearse(sources, held, _wanted, scratch=scratch or own, progress=bar.move)
+
+
+def _held(config: Config) -> "Held":
+    from keys.anchor import AnchorFile  # noqa: PLC0415  # as above
+    from keys.disk import Disk  # noqa: PLC0415  # as above
+    from keys.slot.lock import Passphrase  # noqa: PLC0415  # as above
+    from lookup.custodian.passphrases import read_passphrase  # noqa: PLC0415  # as above
+    from lookup.custodian.store.restore import Held  # noqa: PLC0415  # as above
+    from lookup.custodian.unlocking import open_slots  # noqa: PLC0415  # as above
+
+    disk = Disk()
+    slots, _ = open_slots(config, Passphrase(read_passphrase(config.passphrase_file)), disk)
+    return Held(
+        [(slot, AnchorFile(disk, slot.path.parent)) for slot in slots],
+        slots[0].lock.database_key,
+        lambda: int(time.time()),
+    )
+
+
+def _wanted(vault: "Vault") -> Iterator["BlobName"]:
+    """Yield the name of every blob that the vault has a key for."""
+    from keys.entry import Kind  # noqa: PLC0415  # as above
+
+    for index in range(vault.leaves):
+        for entry in vault.scan_leaf(Kind.RECORD, index):
+            yield entry.id, entry.version
+
+
+@contextmanager
+def _told(config: Config) -> Iterator[None]:
+    """End the command with what is so, whatever stands against a restore."""
+    from keys.errors import KeysError, RolledBack, WrongPassphrase  # noqa: PLC0415  # as above
+    from lookup.custodian.passphrases import PassphraseUnreadable  # noqa: PLC0415  # as above
+    from lookup.custodian.store.database import StoreError  # noqa: PLC0415  # as above
+    from lookup.custodian.unlocking import InUse  # noqa: PLC0415  # as above
+
+    try:
+        yield
+    except InUse as error:
+        fail(exits.TEMPORARY, str(error), "stop the site first; --check works while it runs")
+    except (WrongPassphrase, PassphraseUnreadable) as error:
+        fail(exits.NO_PERMISSION, str(error), f"vault.passphrase_file is named in {config.path}")
+    except RolledBack as error:
+        hint = "look for a newer source; --accept-loss goes on without those commits"
+        fail(exits.REFUSED, str(error), hint)
+    except (KeysError, StoreError) as error:
+        hint = "give every backup, mirror and moved-away store there is, each with --from"
+        fail(exits.REFUSED, str(error), hint)
+
+
+def _members(report: "RestoreReport") -> dict[str, Any]:
+    return {
+        "restored": report.restored,
+        "key_without_blob": report.key_without_blob,
+        "blob_without_key": report.blob_without_key,
+        "source": str(report.source),
+        "passed_over": [{"source": str(path), "reason": why} for path, why in report.passed_over],
+        "lost_commits": report.lost_commits,
+        "epoch": report.epoch,
+    }
+
+
+def _facts(report: "RestoreReport") -> dict[str, object]:
+    return {
+        "restored": f"{report.restored} records",
+        "without content": f"{report.key_without_blob} records: no source has what they held",
+        "left behind": f"{report.blob_without_key} contents whose records are forgotten",
+        "lost commits": report.lost_commits,
+        "pages from": report.source,
+        "passed over": [f"{path}: {why}" for path, why in report.passed_over] or ["none"],
+        "epoch": report.epoch,
+    }

@@ -1,0 +1,100 @@
+"""How a site's status is judged and shown. Pure.
+
+Invariant: whoever watches a site by exit status alone misses nothing: what needs a person is a
+finding, and any finding is status 1.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def judge(report: Json) -> list[str]:
+    """Return what needs a person, in plain words; nothing for a healthy site."""
+    found = [
+        *(f"slot {s['id'][:8]} lags: {s['label']}" for s in report["slots"] if s["lagging"]),
+        *(f"no slot was at hand in {folder} at the start" for folder in report["absent_slots"]),
+        *_worker_findings(report["workers"]),
+    ]
+    if report["damaged_pages"]:
+        found.append(
+            f"{len(report['damaged_pages'])} pages are damaged in store and mirror:"
+            " every miss is could-not-check until `lacuna restore`"
+        )
+    elif not report["table"]["complete"]:
+        found.append("the index is not complete: every miss is could-not-check")
+    if report["mirror"]["behind"] is None:
+        found.append("the mirror holds nothing")
+    elif report["mirror"]["behind"]:
+        found.append(f"the mirror is {report['mirror']['behind']} commits behind")
+    if not report["lookups"]["ready"]:
+        found.append(f"lookups: {report['lookups']['detail']}")
+    return found
+
+
+def _worker_findings(workers: list[Json]) -> list[str]:
+    missing = [str(worker["slot"]) for worker in workers if not worker["connected"]]
+    behind = [str(w["slot"]) for w in workers if w["connected"] and not w["current"]]
+    return [
+        *([f"missing workers: {', '.join(missing)}"] if missing else []),
+        *([f"workers without the current view: {', '.join(behind)}"] if behind else []),
+    ]
+
+
+def facts(report: Json) -> dict[str, object]:
+    """Return a report as names and values for `console.fact_lines`."""
+    processes, mirror, lookups = report["processes"], report["mirror"], report["lookups"]
+    shown: dict[str, object] = {"vault": report["vault"] + (" (demo)" if report["demo"] else "")}
+    shown["epoch"] = f"{report['epoch']}, sequence {report['sequence']}"
+    shown["records"] = report["records"]
+    shown["clients"] = report["clients"]
+    shown["supervisor"] = f"pid {processes['supervisor']}"
+    shown["custodian"] = f"pid {processes['custodian']}, since {moment(report['started'])}"
+    shown["workers"] = [_worker(worker) for worker in report["workers"]]
+    shown["lookups"] = f"{lookups['base_url']}: {lookups['detail']}"
+    shown["table"] = _table(report["table"])
+    shown["mirror"] = _mirror(mirror)
+    shown["slots"] = [_slot(slot) for slot in report["slots"]]
+    shown["lookup keys"] = [_lookup_key(key) for key in report["lookup_keys"]]
+    shown["needs you"] = report["findings"] or ["nothing"]
+    return shown
+
+
+def moment(seconds: int) -> str:
+    """Return a time as people and programs read it, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _worker(worker: Json) -> str:
+    if not worker["connected"]:
+        return f"{worker['slot']}: missing"
+    standing = "current" if worker["current"] else "not current"
+    return f"{worker['slot']}: pid {worker['pid']}, {standing}"
+
+
+def _table(table: Json) -> str:
+    parts = [
+        f"{table['links']} links, {round(100 * table['load'])} % full",
+        "complete" if table["complete"] else "not complete",
+    ]
+    if table["building"] is not None:
+        parts.append(f"the next one is {int(100 * table['building'])} % built")
+    return ", ".join(parts)
+
+
+def _mirror(mirror: Json) -> str:
+    if mirror["behind"] is None:
+        return "empty"
+    age = "" if mirror["age_seconds"] is None else f", written {mirror['age_seconds']} s ago"
+    return f"{mirror['behind']} commits behind{age}"
+
+
+def _slot(slot: Json) -> str:
+    standing = "lost" if slot["lost"] else "lagging" if slot["lagging"] else "confirmed"
+    return f"{slot['id']} class {slot['class']}, {standing}: {slot['label']}"
+
+
+def _lookup_key(key: Json) -> str:
+    standing = "indexed" if key["indexed"] else "not indexed yet"
+    return f"{key['kid']} of {moment(key['made'])}, {standing}"

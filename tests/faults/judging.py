@@ -1,0 +1,149 @@
+"""What must be true after a fault, wherever it hit (G6).
+
+* Nothing acknowledged is lost; a step that was not acknowledged is done wholly or not at all.
+* What was decided is done: a store with an intent in it is where the intent leads, after a start.
+* Each registered slot holds exactly one key, of the store's epoch; one that was let go holds none.
+* The anchors say where the store stands, and the mirror equals it.
+* The next start has nothing left to do.
+* A thief with every byte of then and now, and the secrets of now, finds all that lives and nothing
+  of what does not.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from tests.faults.examination import Answer, Question
+from tests.faults.operations import OPERATIONS
+from tests.faults.playing import Outcome, Refused, Stage
+from tests.faults.site import lasting, passing
+
+class Play:
+    """One operation, performed again and again from one folder.
+
+    `secrets` names, in hex, what records have: `name/...` as long as they live, `name/version/...`
+    in that version alone.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        name: str,
+        base: Path | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        """Perform the operation without a fault, and judge that.
+
+        Another base than its own is where other things were done before, to these secrets.
+        """
+        self.stage = stage
+        self.name = name
+        self.operation = OPERATIONS[name]
+        self.base = base or stage.base(self.operation.base)
+        self.past = stage.copy(self.base)
+        self.states = self.operation.states()
+        self.secrets = dict(secrets or {})
+        self._know_before(elsewhere=base is not None)
+        outcome = stage.perform(name, self.base)
+        assert outcome.status == 0, outcome.raised
+        self.calls = outcome.calls
+        answer = self._examine(outcome.folder, outcome.copy, done=True)
+        self.secrets |= answer.started.secrets | dict(_texts(answer.started.state))
+        self.judge(outcome)
+        stage.forget(outcome)
+
+    def judge(self, outcome: Outcome) -> None:
+        """Start after an outcome, and see that all is as it must be.
+
+        Raises AssertionError or Refused.
+        """
+        folder, done = outcome.folder, outcome.answers == len(self.states) - 1
+        if not (folder / "store" / "vault.db").exists():
+            self._repeat_restore(folder)
+        answer = self._examine(folder, outcome.copy, done=done)
+        possible = self.states[outcome.answers + answer.decided : outcome.answers + 2]
+        found = answer.started.state
+        assert found in possible, f"{found} is none of {possible}"
+        self._compare(answer)
+        if answer.again.registered != len(answer.again.slots):
+            answer = self._examine(folder, outcome.copy, done=True)
+            assert answer.again.registered == len(answer.again.slots), str(answer)
+            self._compare(answer)
+        if self.operation.passphrase_after:
+            self._try_the_old_passphrase(folder, done=done or answer.decided)
+
+    def _know_before(self, *, elsewhere: bool) -> None:
+        """Learn the secrets of the base; one that is not the operation's own says its state."""
+        if not (self.base / "store" / "vault.db").exists():
+            return
+        started = self._examine(self.stage.copy(self.base), self.past, done=False).started
+        if elsewhere:
+            self.states = [started.state] * len(self.states)
+        assert started.state == self.states[0]
+        self.secrets |= started.secrets | dict(_texts(started.state))
+
+    def _repeat_restore(self, folder: Path) -> None:
+        """See that a site without a store does not start, and that this has spoilt nothing."""
+        try:
+            self._examine(folder, folder, done=True)
+        except Refused as refused:
+            assert refused.type == "StoreError", str(refused)
+        else:
+            raise AssertionError("a site without a store started")
+        self.stage.do("bring back", str(folder))
+
+    def _compare(self, answer: Answer) -> None:
+        started, again = answer.started, answer.again
+        assert started.tables == 1, f"there are {started.tables} tables"
+        assert again.finished == 0, "the second start had something to do"
+        assert again.anchors_fit, "an anchor does not say where the store stands"
+        assert again.mirror_fits, "the mirror does not equal the store"
+        assert all(held == [again.epoch] for held in again.slots.values()), str(again)
+        assert not any(again.let_go.values()), str(again)
+        stolen = set(answer.stolen)
+        living = {name for name in self.secrets if _lives(name, started.state)}
+        assert not stolen - living, f"the thief found {sorted(stolen - living)}"
+        assert not living - stolen, f"the thief did not find {sorted(living - stolen)}"
+
+    def _try_the_old_passphrase(self, folder: Path, *, done: bool) -> None:
+        """After the change it opens nothing, whatever one has besides."""
+        slots = " ".join(self.operation.slots_after)
+        try:
+            self.stage.do("start again", slots, "0", str(folder))
+        except Refused as refused:
+            assert refused.type == "WrongPassphrase", str(refused)
+            hunted = msgspec.json.encode(self.secrets).decode()
+            assert not self.stage.ask(list[str], "hunt", "0", hunted, str(self.past), str(folder))
+        else:
+            assert not done, "the old passphrase opens the site"
+
+    def _examine(self, folder: Path, then: Path, *, done: bool) -> Answer:
+        """Start with the configuration and passphrase of after, or if it is not done, of before.
+
+        Whoever changed the passphrase and has heard no answer tries the new one first.
+        """
+        operation = self.operation
+        question = Question(
+            slots=list(operation.slots_after if done else operation.slots),
+            passphrases=[operation.passphrase_after, *([] if done else [0])],
+            then=str(then),
+            earlier=[str(self.past)],
+            secrets=self.secrets,
+        )
+        asked = msgspec.json.encode(question).decode()
+        return self.stage.ask(Answer, "examine", asked, str(folder))
+
+
+def _texts(state: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yield name and hex of each text that only one record has."""
+    for name, version in state.items():
+        for number, text in enumerate(lasting(name)):
+            yield f"{name}/text {number}", text.encode().hex()
+        for number, text in enumerate(passing(name, version)):
+            yield f"{name}/{version}/text {number}", text.encode().hex()
+
+
+def _lives(secret: str, state: Mapping[str, int]) -> bool:
+    name, *version = secret.split("/")[:-1]
+    return name in state and version in ([], [str(state[name])])
