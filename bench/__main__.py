@@ -1,7 +1,7 @@
 """Measure what Lacuna claims: speed, memory, size, syncs.
 
 By default everything, at 10,000, 100,000 and a million generated records: up to 20 minutes on two
-quiet cores, and 7 GB in TMPDIR, which should be on the kind of disk that a store lies on. Results
+quiet cores, and 5 GB in TMPDIR, which should be on the kind of disk that a store lies on. Results
 go to bench/results, one file for each benchmark and summary.json; BENCHMARKS.md is written anew.
 
 A trial (--quick, or other sizes) writes to bench/results/trial instead, its page too, and judges
@@ -42,6 +42,7 @@ BENCHMARKS: Final = (
 SIZES: Final = (10_000, 100_000, 1_000_000)
 ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = ROOT / "bench" / "results"
+TRIAL: Final = RESULTS / "trial"
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,8})([kM]?)")
 _LEAST, _MOST = 200, 10_000_000
 
@@ -52,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     results, page = _where(options)
     results.mkdir(parents=True, exist_ok=True)
+    if results == TRIAL:
+        (TRIAL / ".gitignore").write_text("*\n")
     folder = Path(tempfile.mkdtemp(prefix="lacuna-bench-"))
     progress = Progress()
     try:
@@ -85,8 +88,9 @@ def _measure(run: Run, names: tuple[str, ...], results: Path) -> None:
 
 
 def _result(module: ModuleType, run: Run, facts: Json) -> Json:
-    load, begun = machine.load(), time.monotonic()
+    load, others, begun = machine.load(), machine.Others(), time.monotonic()
     outcome: Json = module.measure(run).to_json()
+    cores = others.cores()
     return {
         **outcome,
         "sizes": list(run.sizes),
@@ -94,7 +98,8 @@ def _result(module: ModuleType, run: Run, facts: Json) -> Json:
         "machine": facts,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "load": {"start": load, "end": machine.load()},
-        "doubts": machine.doubts(facts, load),
+        "others_cores": round(cores, 2),
+        "doubts": machine.doubts(facts, cores),
         "seconds": round(time.monotonic() - begun, 1),
     }
 
@@ -123,7 +128,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a tenth of the rounds: to see whether it works, not how fast it is",
+        help="one round of each: to see whether it works, not how fast it is",
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where results and page go")
     return parser.parse_args(arguments)
@@ -166,10 +171,7 @@ def _where(options: argparse.Namespace) -> tuple[Path, Path]:
         return options.output, options.output / "BENCHMARKS.md"
     if options.sizes == SIZES and not options.quick:
         return RESULTS, ROOT / "BENCHMARKS.md"
-    trial = RESULTS / "trial"
-    trial.mkdir(parents=True, exist_ok=True)
-    (trial / ".gitignore").write_text("*\n")
-    return trial, trial / "BENCHMARKS.md"
+    return TRIAL, TRIAL / "BENCHMARKS.md"
 
 
 def _stop(_signal: int, _frame: object) -> NoReturn:

@@ -13,6 +13,7 @@ from lookup.index.folder import filesystem_of
 
 _LIBRARIES: Final = ("cryptography", "sqlcipher3", "numpy")
 _SYNCS: Final = 100
+_QUIET: Final = 0.2  # cores
 
 
 def describe(folder: Path) -> Json:
@@ -25,7 +26,7 @@ def describe(folder: Path) -> Json:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "filesystem": _filesystem(folder),
-        "fdatasync_ms": round(_fdatasync(folder) * 1e3, 3),
+        "fdatasync_ms": round(fdatasync(folder, _SYNCS) * 1e3, 3),
     }
 
 
@@ -42,19 +43,45 @@ def load() -> list[float]:
     return [round(each, 2) for each in os.getloadavg()]
 
 
-def doubts(machine: Json, load_at_start: list[float]) -> list[str]:
+class Others:
+    """What other processes take of this machine, from here on."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._busy = _busy() - _own()
+
+    def cores(self) -> float:
+        """Return how many cores they have used on average, time stolen by a hypervisor included."""
+        return max(0.0, (_busy() - _own() - self._busy) / (time.monotonic() - self._begun))
+
+
+def doubts(machine: Json, others: float) -> list[str]:
     """Say what here makes the figures worth less."""
     found = []
     if machine["filesystem"] in {"tmpfs", "ramfs"}:
         found.append(
             "the sites lie in memory (TMPDIR): syncs cost nothing there, on a disk they do"
         )
-    if load_at_start[0] > machine["cores"] / 4:
+    if others > _QUIET:
         found.append(
-            "other processes were running on this machine: times by the clock are too long, CPU"
-            " times less so"
+            "other processes were busy on this machine: times by the clock are too long, CPU times"
+            " less so"
         )
     return found
+
+
+def _busy() -> float:
+    """Return the seconds that all cores together were not idle (proc_stat(5))."""
+    user, nice, system, _idle, _iowait, *others = (
+        int(text) for text in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
+    )
+    irq, softirq, steal = others[:3]
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _own() -> float:
+    """Return the seconds of CPU of this process and of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 def _cpu_model() -> str:
@@ -70,13 +97,13 @@ def _filesystem(folder: Path) -> str:
     return filesystem_of(folder.stat().st_dev, mounts) or "unknown"
 
 
-def _fdatasync(folder: Path) -> float:
-    """Return the median of overwriting 4 KiB in place and syncing them."""
+def fdatasync(folder: Path, times: int) -> float:
+    """Return the median of overwriting 4 KiB in place and syncing them, in seconds."""
     path = folder / "fdatasync"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     took = []
     try:
-        for _ in range(_SYNCS):
+        for _ in range(1 + times):
             begun = time.perf_counter()
             os.pwrite(descriptor, os.urandom(4096), 0)
             os.fdatasync(descriptor)
@@ -84,4 +111,4 @@ def _fdatasync(folder: Path) -> float:
     finally:
         os.close(descriptor)
         path.unlink()
-    return median(took)
+    return median(took[1:])  # the first one allocates

@@ -110,7 +110,11 @@ def _machines(results: dict[str, Json]) -> str:
     doubts = {text for result in results.values() for text in result["doubts"]}
     said += [f"Take with care: {text}." for text in sorted(doubts)]
     loads = [result["load"][at][0] for result in results.values() for at in ("start", "end")]
-    said.append(f"Load average (1 min) between {min(loads)} and {max(loads)}.")
+    others = [result["others_cores"] for result in results.values()]
+    said.append(
+        f"Load average (1 min), the benchmarks included, between {min(loads)} and {max(loads)};"
+        f" other processes used between {min(others)} and {max(others)} cores meanwhile."
+    )
     return "## Machine\n\n" + "\n\n".join(said) + "\n"
 
 

@@ -22,9 +22,9 @@ from lookup.config import Config, load_config
 from lookup.demo.sample import generate, load_authorities, to_line
 
 SEED: Final = 2026
-# Of each record: its line, the store with its WAL, the mirror.
-_ROOM: Final = 6_000
-_SPARE: Final = 200_000_000
+# Of each record: its line, store and mirror; besides, the WALs of all that is open at once.
+_ROOM: Final = 3_000
+_SPARE: Final = 800_000_000
 _MANY_LEAVES_FROM: Final = 10_000
 
 Tell = Callable[[str], None]

@@ -59,8 +59,9 @@ def measure(run: Run) -> Outcome:
     site = run.sites.fresh("syncing", run.largest)
     lines = run.sites.lines(operations + _BATCH).read_bytes().splitlines()
     trace = site.config.run / "trace"
-    # -D: the custodian stays our child, and strace ends when it does.
-    under = (strace, "-D", "-f", "-y", "-qq", "-ttt", "-e", f"trace={_CALLS}", "-o", str(trace))
+    # -D: the custodian stays our child, and strace ends when it does. BPF: other calls run free.
+    what = ("-f", "--seccomp-bpf", "-y", "-qq", "-ttt", "-e", f"trace={_CALLS}")
+    under = (strace, "-D", *what, "-o", str(trace))
     with served(site, worker=False, under=under) as custodian:
         phases = _Operations(custodian, lines).all(operations)
     syncs = _syncs(trace, site.config)
