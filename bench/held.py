@@ -16,8 +16,8 @@ from lookup.config import Config
 from lookup.custodian.api.app import make_app
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
-from lookup.custodian.main import _custody, _now, _publish, _running
 from lookup.custodian.passphrases import read_passphrase
+from lookup.custodian.starting import describe_running, now, publish, take_custody
 from lookup.custodian.unlocking import OpenSite, open_site
 from lookup.custodian.writer import Writer
 from lookup.logs import describe
@@ -40,7 +40,7 @@ class Held:
 @contextmanager
 def opened(config: Config) -> Iterator[OpenSite]:
     """Open a site's vault alone."""
-    site = open_site(config, Passphrase(read_passphrase(config.passphrase_file)), _now)
+    site = open_site(config, Passphrase(read_passphrase(config.passphrase_file)), now)
     try:
         yield site
     finally:
@@ -54,13 +54,13 @@ def held(config: Config) -> Iterator[Held]:
         site = stack.enter_context(opened(config))
         door = Door(config.worker_socket, _complain)
         stack.callback(door.close)
-        custody = _custody(config, site, door)
+        custody = take_custody(config, site, door)
         stack.callback(custody.close)
-        _publish(custody)
+        publish(custody)
         writer = Writer(custody, lambda error: _complain(describe(error)))
         writer.start()
         stack.callback(writer.stop)
-        yield Held(custody, writer, make_app(writer, custody, _running(config, site)))
+        yield Held(custody, writer, make_app(writer, custody, describe_running(config, site)))
 
 
 def _complain(text: str) -> None:

@@ -110,10 +110,10 @@ class AnchorFile:
             self.create()
 
     def load(self, key: AnchorKey) -> Anchor | None:
-        """Return the newest copy that verifies, or None."""
+        """Return the newest copy that verifies, or None: what cannot be read says nothing."""
         try:
             raw = self._disk.read(self._path, 0, 2 * _SECTOR)
-        except FileNotFoundError:
+        except OSError:
             return None
         copies = (Anchor.parse(raw[at : at + _SECTOR], key) for at in (0, _SECTOR))
         found = [(copy.serial, place, copy) for place, copy in enumerate(copies) if copy]

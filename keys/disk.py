@@ -12,6 +12,8 @@ Invariants:
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -38,33 +40,44 @@ class Disk:
 
     def create(self, path: Path, data: bytes) -> None:
         """Make a file (0600) that did not exist, with its folder (0700) where that is missing."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.make_folder(path.parent)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            self._write(descriptor, data, 0)
-            self._sync(descriptor)
-        finally:
-            os.close(descriptor)
+        with _naming(path):
+            try:
+                self._write(descriptor, data, 0)
+                self._sync(descriptor)
+            finally:
+                os.close(descriptor)
         self.sync_folder(path.parent)
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder (0700) where it is missing, and what it lies in; their names are synced."""
+        if not path.is_dir():
+            self.make_folder(path.parent)
+            with suppress(FileExistsError):  # made meanwhile, or a file: whoever uses it will see
+                path.mkdir(mode=0o700)
+            self.sync_folder(path.parent)
 
     def overwrite(self, path: Path, offset: int, data: bytes) -> None:
         """Write within an existing file, in place, and sync."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            if os.fstat(descriptor).st_size < offset + len(data):
-                raise OSError(errno.EIO, "the file is shorter than it was made", str(path))
-            self._write(descriptor, data, offset)
-            self._sync_data(descriptor)
-        finally:
-            os.close(descriptor)
+        with _naming(path):
+            try:
+                if os.fstat(descriptor).st_size < offset + len(data):
+                    raise OSError(errno.EIO, "the file is shorter than it was made")
+                self._write(descriptor, data, offset)
+                self._sync_data(descriptor)
+            finally:
+                os.close(descriptor)
 
     def sync_folder(self, path: Path) -> None:
         """Make the names in a folder durable."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._sync(descriptor)
-        finally:
-            os.close(descriptor)
+        with _naming(path):
+            try:
+                self._sync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def _write(self, descriptor: int, data: bytes, offset: int) -> None:
         view = memoryview(data)
@@ -77,3 +90,13 @@ class Disk:
 
     def _sync_data(self, descriptor: int) -> None:
         os.fdatasync(descriptor)  # without the times: in place, nothing else changes
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors say which file they are about: those of calls on descriptors do not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise

@@ -54,14 +54,15 @@ def why_closed(stored: StoredRoot, slots: Collection[RootSlot]) -> KeysError:
     """Return what says best why no slot opens the store's epoch."""
     epoch = stored.version.epoch
     held = {slot.id: {key.epoch for key in slot.held()} for slot in slots}
-    for slot in slots:
-        if slot.id in stored.wraps and epoch in held[slot.id] and not slot.opens(epoch):
-            if slot.opens(epoch + 1):
-                return WrongPassphrase(
-                    "a change of passphrase was cut off before it took effect: start with the old"
-                    " passphrase, and the change will be completed"
-                )
-            return WrongPassphrase("the passphrase was changed: start with the new one")
+    has_key = [slot for slot in slots if slot.id in stored.wraps and epoch in held[slot.id]]
+    shut = [slot for slot in has_key if not slot.opens(epoch)]
+    if shut and any(slot.opens(epoch + 1) for slot in slots):
+        return WrongPassphrase(
+            "a change of passphrase was cut off before it took effect: start with the old"
+            " passphrase, and the change will be completed"
+        )
+    if shut:
+        return WrongPassphrase("the passphrase was changed: start with the new one")
     newest = max((key for epochs in held.values() for key in epochs), default=0)
     if newest > epoch:
         return RolledBack(f"the store is at epoch {epoch}, a slot has gone on to {newest}")

@@ -1,5 +1,6 @@
-"""New passphrases, from a file or from a person; never from an argument or the environment."""
+"""Passphrases, from a file or from a person; never from an argument or the environment."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -8,8 +9,32 @@ import click
 
 from lookup import exits
 from lookup.cli.console import fail
+from lookup.config import Config
 
 _HINT: Final = "it has 12 to 1024 characters of UTF-8, on one line"
+
+
+def is_there(file: Path | None) -> bool:
+    """Say whether there is such a file; one that we may not see, a credential, is not there."""
+    return file is not None and os.path.exists(file)  # noqa: PTH110  # Path's would raise
+
+
+def passphrase_of(config: Config, file: Path | None) -> bytes:
+    """Return the passphrase of a site that is there; end the command if there is none.
+
+    `file` goes before what is configured, which for a credential only the service can see.
+    """
+    from lookup.custodian.passphrases import (  # noqa: PLC0415  # `--help` must not wait for this
+        PassphraseUnreadable,
+        read_passphrase,
+    )
+
+    if file is None and is_there(config.passphrase_file):
+        file = config.passphrase_file
+    try:
+        return read_passphrase(file)
+    except PassphraseUnreadable as error:
+        fail(exits.NO_PERMISSION, str(error), "name a private file: --passphrase-file FILE")
 
 
 def new_passphrase(file: Path | None) -> str:

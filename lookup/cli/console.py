@@ -17,7 +17,6 @@ from typing import IO, Any, Final, NoReturn
 import click
 
 from lookup import exits
-from lookup.logs import describe
 
 # For the few errors that arise far from any command, by their status.
 _HINTS: Final = {
@@ -62,6 +61,8 @@ def show_usage(error: click.UsageError) -> int:
 
 def show_defect(error: Exception) -> int:
     """Print what nobody foresaw, without a word of what it was about; return the exit status."""
+    from lookup.logs import describe  # noqa: PLC0415  # it needs asyncio, `--help` does not
+
     if isinstance(error, OSError) and error.errno is not None:
         _show(f"the system refused: {os.strerror(error.errno)} ({describe(error)})", _MEDIUM_HINT)
     else:

@@ -17,8 +17,11 @@ from lookup.index.folder import filesystem_of
 
 # What a demonstration is allowed: store, mirror and slot on one medium.
 _DEMO_MAY: Final = frozenset({"slot-medium", "mirror-medium"})
+# What it is only warned of: it has to play in a container too, where everything is on overlay.
+_DEMO_DESPITE: Final = frozenset({"file-system", "journal"})
 # What a site that is made in earnest must not begin with, though a running one may be warned.
 _NOT_TO_BEGIN_WITH: Final = frozenset({"slot-medium"})
+_CREDENTIALS: Final = Path("/run/credentials")
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
@@ -57,8 +60,10 @@ def foreseen(config: Config, slots: Iterable[Path]) -> list[Finding]:
     return [f for f in found if not (config.demo and f.rule in _DEMO_MAY)]
 
 
-def is_forbidding(finding: Finding) -> bool:
+def is_forbidding(finding: Finding, *, demo: bool) -> bool:
     """Say whether a slot must not be made with this finding."""
+    if demo and finding.rule in _DEMO_DESPITE:
+        return False
     return finding.severity == Severity.REFUSE or finding.rule in _NOT_TO_BEGIN_WITH
 
 
@@ -87,9 +92,12 @@ def _passphrase_file(config: Config) -> Iterator[Finding]:
     try:
         status = file.stat()
     except OSError as error:
-        text = f"{file} cannot be read: {error.strerror}"
-        hint = "a systemd credential is there only for the service; else make it, chmod 600"
-        yield Finding(Severity.WARN, "passphrase", text, hint)
+        if file.is_relative_to(_CREDENTIALS):
+            text = "the passphrase is a credential that systemd shows to the service alone"
+            yield Finding(Severity.OK, "passphrase", text)
+        else:
+            text = f"{file} cannot be read: {error.strerror}"
+            yield Finding(Severity.REFUSE, "passphrase", text, "make it, and chmod 600")
         return
     if stat.S_IMODE(status.st_mode) & 0o077:
         text = f"{file} can be read by others"

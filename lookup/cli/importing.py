@@ -162,7 +162,7 @@ def _explain(tally: Tally, cut: BaseException) -> NoReturn:
         status, message = cut.status, cut.message
     fail(
         status,
-        f"{message}; {tally.stored} lines are durable",
+        f"{message}; at least {tally.stored} lines are durable",
         "run the same command again: what is stored already is found unchanged",
     )
 

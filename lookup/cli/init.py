@@ -1,12 +1,12 @@
 """`lacuna init`: make a new site."""
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from lookup import exits
+from lookup.cli.asking import is_there
 from lookup.cli.configured import load
 from lookup.cli.console import fail, json_option, note, print_json, say_facts
 from lookup.cli.making import Wish, described, make
@@ -138,7 +138,7 @@ def _make_configured(ctx: click.Context, options: dict[str, Any]) -> dict[str, A
         fail(exits.USAGE, message, "see `lacuna init --help`")
     config = load(ctx)
     file: Path | None = options["passphrase_file"]
-    if file is None and (options["generate_passphrase"] or _is_there(config.passphrase_file)):
+    if file is None and (options["generate_passphrase"] or is_there(config.passphrase_file)):
         file = config.passphrase_file
     wish = Wish(
         leaves=options["leaves"],
@@ -147,8 +147,3 @@ def _make_configured(ctx: click.Context, options: dict[str, Any]) -> dict[str, A
         config_text=None,
     )
     return make(config, wish)
-
-
-def _is_there(file: Path | None) -> bool:
-    """Say whether there is such a file; one that we may not see, a credential, is not there."""
-    return file is not None and os.path.exists(file)  # noqa: PTH110  # Path's would raise

@@ -133,7 +133,7 @@ def _refuse_unfit(config: Config) -> list[str]:
 
     found = foreseen(config, config.slots)
     for finding in found:
-        if is_forbidding(finding):
+        if is_forbidding(finding, demo=config.demo):
             hint = f"{finding.hint}; --demo tolerates one medium, for trying out"
             fail(exits.REFUSED, finding.text, hint)
     return [finding.text for finding in found]
@@ -145,6 +145,7 @@ def _make_vault(config: Config, passphrase: str, wish: Wish, token_file: Path) -
     from lookup.custodian.policy import first_entries, new_token  # noqa: PLC0415  # as above
     from lookup.custodian.unlocking import create_site  # noqa: PLC0415  # as above
 
+    config.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if wish.generate and wish.passphrase_file is not None:
         _write(wish.passphrase_file, passphrase)
     token, now = new_token(), int(time.time())

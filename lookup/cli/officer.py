@@ -8,9 +8,10 @@ Invariants:
 """
 
 import json
-import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -83,10 +84,11 @@ class Officer:
 
     @contextmanager
     def _told(self, *, changes: bool) -> Iterator[None]:
+        _knock(self._socket)
         try:
             yield
         except httpx2.ConnectError:
-            raise self._unreachable() from None
+            raise _away(self._socket) from None
         except (httpx2.TransportError, json.JSONDecodeError):
             raise _gone(changes=changes) from None
         except KeyboardInterrupt:
@@ -94,17 +96,25 @@ class Officer:
                 fail(exits.INTERRUPTED, "stopped waiting; the custodian goes on", _LOOK_FIRST)
             raise
 
-    def _unreachable(self) -> Failure:
-        run = self._socket.parent
-        if (os.path.lexists(run) and not os.access(run, os.X_OK)) or (
-            os.path.lexists(self._socket) and not os.access(self._socket, os.W_OK)
-        ):
-            return CustodianAway(exits.NO_PERMISSION, f"{self._socket} is another account's")
-        return CustodianAway(
-            exits.UNAVAILABLE,
-            f"no custodian answers on {self._socket}",
-            "start the site with `lacuna serve`, or look at its log",
-        )
+
+def _knock(path: Path) -> None:
+    """See whether anybody listens; the client library would not say why nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_ASK_TIMEOUT)
+        try:
+            probe.connect(str(path))
+        except PermissionError:
+            raise CustodianAway(exits.NO_PERMISSION, f"{path} is another account's") from None
+        except OSError:
+            raise _away(path) from None
+
+
+def _away(path: Path) -> CustodianAway:
+    return CustodianAway(
+        exits.UNAVAILABLE,
+        f"no custodian answers on {path}",
+        "start the site with `lacuna serve`, or look at its log",
+    )
 
 
 def connect(ctx: click.Context) -> Officer:

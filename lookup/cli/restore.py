@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from lookup import exits
+from lookup.cli.asking import passphrase_of
 from lookup.cli.configured import load
 from lookup.cli.console import Failure, fail, json_option, print_json, say_facts
 from lookup.cli.progress import Bar
@@ -68,6 +69,12 @@ Exit status
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Where to rehearse; as much room as the store takes.  [the store's folder]",
 )
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    help="Private file with the passphrase, instead of the configured one; without any you are"
+    " asked.",
+)
 @json_option
 @click.pass_context
 def command(  # noqa: PLR0913  # one parameter for each option
@@ -77,6 +84,7 @@ def command(  # noqa: PLR0913  # one parameter for each option
     check: bool,
     accept_loss: bool,
     scratch: Path | None,
+    passphrase_file: Path | None,
     as_json: bool,
 ) -> int:
     """Find the sources, restore or rehearse, report."""
@@ -88,11 +96,12 @@ def command(  # noqa: PLR0913  # one parameter for each option
         sources.insert(0, config.mirror_file)
     if not sources:
         fail(exits.NO_INPUT, "there is neither a backup nor a mirror", "name one: --from FOLDER")
+    raw = passphrase_of(config, passphrase_file)
     with _told(config):
         report = (
-            _rehearse(config, sources, scratch)
+            _rehearse(config, sources, raw, scratch)
             if check
-            else _restore(config, sources, accept_loss=accept_loss)
+            else _restore(config, sources, raw, accept_loss=accept_loss)
         )
     if as_json:
         print_json(_members(report) | {"rehearsal": check})
@@ -121,13 +130,15 @@ def _refuse_store(config: Config, folders: tuple[Path, ...]) -> None:
     )
 
 
-def _restore(config: Config, sources: list[Path], *, accept_loss: bool) -> "RestoreReport":
+def _restore(
+    config: Config, sources: list[Path], raw: bytes, *, accept_loss: bool
+) -> "RestoreReport":
     from lookup.custodian.store.restore import restore  # noqa: PLC0415  # as above
     from lookup.custodian.unlocking import lock_store  # noqa: PLC0415  # as above
 
     lock = lock_store(config.store)
     try:
-        held = _held(config)
+        held = _held(config, raw)
         with Bar("restoring") as bar:
             return restore(
                 sources,
@@ -142,25 +153,26 @@ def _restore(config: Config, sources: list[Path], *, accept_loss: bool) -> "Rest
         os.close(lock)
 
 
-def _rehearse(config: Config, sources: list[Path], scratch: Path | None) -> "RestoreReport":
+def _rehearse(
+    config: Config, sources: list[Path], raw: bytes, scratch: Path | None
+) -> "RestoreReport":
     from lookup.custodian.store.restore import rehearse  # noqa: PLC0415  # as above
 
     own = config.store if config.store.is_dir() else Path(tempfile.gettempdir())
-    held = _held(config)
+    held = _held(config, raw)
     with Bar("rehearsing") as bar:
         return rehearse(sources, held, _wanted, scratch=scratch or own, progress=bar.move)
 
 
-def _held(config: Config) -> "Held":
+def _held(config: Config, raw: bytes) -> "Held":
     from keys.anchor import AnchorFile  # noqa: PLC0415  # as above
     from keys.disk import Disk  # noqa: PLC0415  # as above
     from keys.slot.lock import Passphrase  # noqa: PLC0415  # as above
-    from lookup.custodian.passphrases import read_passphrase  # noqa: PLC0415  # as above
     from lookup.custodian.store.restore import Held  # noqa: PLC0415  # as above
     from lookup.custodian.unlocking import open_slots  # noqa: PLC0415  # as above
 
     disk = Disk()
-    slots, _ = open_slots(config, Passphrase(read_passphrase(config.passphrase_file)), disk)
+    slots, _ = open_slots(config, Passphrase(raw), disk)
     return Held(
         [(slot, AnchorFile(disk, slot.path.parent)) for slot in slots],
         slots[0].lock.database_key,
@@ -181,7 +193,6 @@ def _wanted(vault: "Vault") -> Iterator["BlobName"]:
 def _told(config: Config) -> Iterator[None]:
     """End the command with what is so, whatever stands against a restore."""
     from keys.errors import KeysError, RolledBack, WrongPassphrase  # noqa: PLC0415  # as above
-    from lookup.custodian.passphrases import PassphraseUnreadable  # noqa: PLC0415  # as above
     from lookup.custodian.store.database import StoreError  # noqa: PLC0415  # as above
     from lookup.custodian.unlocking import InUse  # noqa: PLC0415  # as above
 
@@ -189,7 +200,7 @@ def _told(config: Config) -> Iterator[None]:
         yield
     except InUse as error:
         fail(exits.TEMPORARY, str(error), "stop the site first; --check works while it runs")
-    except (WrongPassphrase, PassphraseUnreadable) as error:
+    except WrongPassphrase as error:
         fail(exits.NO_PERMISSION, str(error), f"vault.passphrase_file is named in {config.path}")
     except RolledBack as error:
         hint = "look for a newer source; --accept-loss goes on without those commits"

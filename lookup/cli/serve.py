@@ -1,5 +1,7 @@
 """`lacuna serve`: run a site in the foreground."""
 
+from typing import Final
+
 import click
 
 from lookup import exits
@@ -8,14 +10,25 @@ from lookup.cli.console import fail
 from lookup.logs import configure_logging
 from lookup.supervisor import CannotServe, Supervisor
 
+HELP: Final = """Run a site: one custodian and its workers, until SIGTERM or Ctrl-C.
 
-@click.command()
+Processes that end are started again; lookups go on while the custodian restarts. The passphrase
+comes from vault.passphrase_file, from a systemd credential called passphrase, or from you.
+
+\b
+Exit status
+  0   stopped by SIGTERM or Ctrl-C
+  65  refused: the store is not what slot and anchor have seen, or is damaged
+  75  a port is in use, or the site runs already
+  77  the passphrase does not open the slots
+  78  the configuration breaks a rule
+"""
+
+
+@click.command(help=HELP, short_help="Run a site: one custodian and its workers.")
 @click.pass_context
 def command(ctx: click.Context) -> int:
-    """Run a site: one custodian and its workers, until SIGTERM or Ctrl-C.
-
-    Processes that end are started again; lookups go on while the custodian restarts.
-    """
+    """Hold the site until told to stop."""
     config = load(ctx)
     configure_logging("supervisor")
     try:

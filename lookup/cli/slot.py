@@ -84,7 +84,7 @@ def _refuse_unfit(config: Config, folder: Path) -> None:
     from lookup.cli.fitness import foreseen, is_forbidding  # noqa: PLC0415  # `--help` must not wait for this
 
     for finding in foreseen(config, [folder]):
-        if is_forbidding(finding):
+        if is_forbidding(finding, demo=config.demo):
             fail(exits.REFUSED, finding.text, finding.hint)
         note(f"lacuna: warning: {finding.text}")
 

@@ -63,7 +63,9 @@ def rotate_lookup_key(now: int) -> Callable[[Custody], Kid]:
     def run(custody: Custody) -> Kid:
         if len(custody.policy.keys) >= MAX_LIVE_KEYS:
             raise Conflict("two lookup keys are live: retire the old one first")
-        entry = lookup_key_entry(LookupKey.generate(), now)
+        # The newest key is the one that new clients get, also after a clock was set back.
+        latest = max(key.made for key in custody.policy.live_keys())
+        entry = lookup_key_entry(LookupKey.generate(), max(now, latest + 1))
         custody.vault.commit((Put(entry),))
         kid = custody.policy.take_key(entry).kid
         custody.begin_build()

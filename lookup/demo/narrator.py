@@ -2,7 +2,7 @@
 
 Invariants:
 
-* Each promise of PROMISES is judged where the story comes to it, and at the end those it never
+* Each Promise is judged where the story comes to it, and at the end those it never
   came to count as broken: a story that was cut short cannot look like one that went well.
 * Colours are for terminals alone; without them nothing is lost.
 """
@@ -99,9 +99,9 @@ class Narrator:
             self._line(Text(line))
         self._line(Text.assemble(last.ljust(self._width - _VERDICT), (_time(seconds), "dim")))
 
-    def judge(self, promise: Promise, kept: object, seen: str) -> None:
+    def judge(self, promise: Promise, *, kept: bool, seen: str) -> None:
         """Say whether a promise was kept; if not, what was seen instead."""
-        self.judged[promise] = bool(kept) and self.judged.get(promise, True)
+        self.judged[promise] = kept and self.judged.get(promise, True)
         if kept:
             self._verdict("kept", "green", promise)
         else:

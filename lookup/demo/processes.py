@@ -32,9 +32,10 @@ RECOVER: Final = (sys.executable, "-P", "-m", "lookup.demo.recover")
 
 
 class Ran(NamedTuple):
-    """What a program printed, and how long it took."""
+    """What a program printed, what it warned of, and how long it took."""
 
     output: str
+    warnings: str
     seconds: float
 
 
@@ -56,7 +57,7 @@ def run(command: Sequence[str], *, typed: str = "", folder: Path | None = None) 
     if done.returncode != 0:
         said = " ".join(done.stderr.split())
         raise StepFailed(f"the command ended with status {done.returncode}: {said}")
-    return Ran(done.stdout, time.perf_counter() - begun)
+    return Ran(done.stdout, done.stderr, time.perf_counter() - begun)
 
 
 @contextmanager

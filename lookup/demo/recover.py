@@ -172,12 +172,15 @@ class _Thief:
     def _unwrap(self, keks: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Yield root keys: each KEK with each blob under each label, against every wrap ever."""
         for vault, slot in {(label.vault, label.slot) for label in self._labels}:
-            wraps = [w for w in self.evidence.wraps if (w.vault, w.slot) == (vault, slot)]
+            wraps = [
+                (wrap.sealed, associate("lacuna/wrap/v1", vault, slot, uint(wrap.epoch)))
+                for wrap in self.evidence.wraps
+                if (wrap.vault, wrap.slot) == (vault, slot)
+            ]
             for kek, digest in product(keks, self._digests):
                 epoch_key = fold(Kek(kek), BlobDigest(digest), vault, slot)
-                for wrap in wraps:
-                    place = associate("lacuna/wrap/v1", vault, slot, uint(wrap.epoch))
-                    opened = _try(epoch_key, wrap.sealed, place)
+                for sealed, place in wraps:
+                    opened = _try(epoch_key, sealed, place)
                     if opened and opened not in self._root_keys:
                         self._root_keys.add(opened)
                         yield opened, vault
@@ -374,7 +377,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Steal from files, and say what opened; no name, number or payload is printed."""
     options = _parser().parse_args(arguments)
     evidence = Evidence(
-        passphrases={options.passphrase_file.read_bytes().rstrip(b"\n")},
+        passphrases={options.passphrase_file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")},
         slots={(folder / "slot").read_bytes() for folder in options.slot},
     )
     keys = database_keys(evidence.slots, evidence.passphrases)

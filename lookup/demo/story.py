@@ -47,9 +47,9 @@ def play(stage: Stage) -> None:
 
 
 def _a_known_child(stage: Stage) -> None:
-    tell, child = stage.narrator, _SCENES.known
-    tell.act("A child comes to A&E, and is known")
-    tell.tell(
+    narrator, child = stage.narrator, _SCENES.known
+    narrator.act("A child comes to A&E, and is known")
+    narrator.tell(
         f"The hospital asks about {child.identifier}. What it sends is a token, a keyed hash:"
         " the number itself never leaves the hospital."
     )
@@ -57,90 +57,100 @@ def _a_known_child(stage: Stage) -> None:
     told = heard.answer.records[0] if isinstance(heard.answer, Known) else None
     if told is not None:
         ring = told.authority
-        tell.tell(f"{heard.said}: {told.category} since {told.since}", "bold")
-        tell.tell(f"ring {ring.name}, {ring.office_hours}; by night {ring.out_of_hours}", "bold")
+        narrator.tell(f"{heard.said}: {told.category} since {told.since}", "bold")
+        narrator.tell(
+            f"ring {ring.name}, {ring.office_hours}; by night {ring.out_of_hours}", "bold"
+        )
     whom = _AUTHORITIES[child.records[0]["authority"]]
-    tell.judge(Promise.KNOWN, told is not None and told.authority == whom, heard.said)
-    tell.timed("That was the first answer, with connecting.", heard.seconds)
+    narrator.judge(Promise.KNOWN, kept=told is not None and told.authority == whom, seen=heard.said)
+    narrator.timed("That was the first answer, with connecting.", heard.seconds)
     often = stage.hospital.median_of(_TIMED, child.identifier)
-    tell.timed(f"The median of {_TIMED} more over the same connection.", often)
+    narrator.timed(f"The median of {_TIMED} more over the same connection.", often)
 
 
 def _an_unknown_child(stage: Stage) -> None:
-    tell, child = stage.narrator, _SCENES.unknown
-    tell.act("A child whom nobody has recorded")
+    narrator, child = stage.narrator, _SCENES.unknown
+    narrator.act("A child whom nobody has recorded")
     heard = stage.ask(child)
-    tell.timed(f"The hospital asks about {child.identifier}: {heard.said}.", heard.seconds)
-    tell.judge(Promise.UNKNOWN, heard.said == "no record", heard.said)
+    narrator.timed(f"The hospital asks about {child.identifier}: {heard.said}.", heard.seconds)
+    narrator.judge(Promise.UNKNOWN, kept=heard.said == "no record", seen=heard.said)
 
 
 def _nothing_in_it(stage: Stage) -> None:
-    tell, child = stage.narrator, _SCENES.no_further_action
-    tell.act("An allegation that was looked into, and came to nothing")
+    narrator, child = stage.narrator, _SCENES.no_further_action
+    narrator.act("An allegation that was looked into, and came to nothing")
     read = stage.council.read(stage.record_id(child))
     note = str(read.content.get("payload", {}).get("note", ""))
-    tell.tell(f"The council must keep what it found about {child.identifier}:")
-    tell.quote(note)
+    narrator.tell(f"The council must keep what it found about {child.identifier}:")
+    narrator.quote(note)
     kept = read.status == 200 and note == child.records[0]["payload"]["note"]
-    tell.judge(Promise.KEPT_BACK, kept, f"status {read.status}")
+    narrator.judge(Promise.KEPT_BACK, kept=kept, seen=f"status {read.status}")
     heard, unknown = stage.ask(child), stage.ask(_SCENES.unknown)
-    tell.timed(f"It is no business of A&E's. The hospital asks: {heard.said}.", heard.seconds)
+    narrator.timed(f"It is no business of A&E's. The hospital asks: {heard.said}.", heard.seconds)
     same = heard.comparable == unknown.comparable
-    tell.judge(Promise.NOT_TOLD, heard.said == "no record" and same, heard.said)
+    narrator.judge(Promise.NOT_TOLD, kept=heard.said == "no record" and same, seen=heard.said)
 
 
 def _a_backup(stage: Stage) -> None:
-    tell, folders = stage.narrator, stage.folders
-    tell.act("A backup is made, as every night")
+    narrator, folders = stage.narrator, stage.folders
+    narrator.act("A backup is made, as every night")
     made = stage.lacuna("backup", str(folders.backup))
-    tell.timed("Taken while the site goes on: the records and the map of their keys.", made.seconds)
+    narrator.timed(
+        "Taken while the site goes on: the records and the map of their keys.", made.seconds
+    )
     names = sorted(file.name for file in folders.backup.iterdir())
-    tell.judge(Promise.BACKED_UP, names == ["backup.db", "backup.json"], ", ".join(names))
+    narrator.judge(
+        Promise.BACKED_UP, kept=names == ["backup.db", "backup.json"], seen=", ".join(names)
+    )
     thieving.copy_slot(folders)
-    tell.tell("For the last act, a copy of the slot is put aside too. Nobody should ever do that.")
+    narrator.tell(
+        "For the last act, a copy of the slot is put aside too. Nobody should ever do that."
+    )
 
 
 def _a_shred(stage: Stage) -> None:
-    tell, child = stage.narrator, _SCENES.known
-    tell.act("The record of the first child is shredded")
+    narrator, child = stage.narrator, _SCENES.known
+    narrator.act("The record of the first child is shredded")
     record_id = stage.record_id(child)
-    tell.tell(
+    narrator.tell(
         "The calls that it rests on were lies, and the one who made them has said so. The council"
         " sends the record once more: it is stored already, and the answer names its record id."
     )
     done = stage.lacuna("shred", record_id, "--reason", "art-17-1-g", "--yes")
-    tell.quote(done.output)
-    tell.timed("That is the whole command, with starting and ending it.", done.seconds)
+    narrator.quote(done.output)
+    narrator.timed("That is the whole command, with starting and ending it.", done.seconds)
     confirmed = record_id in done.output and DESTRUCTION["D"] in done.output
-    tell.judge(Promise.SHREDDED, confirmed, "no confirmation of the slot in the report")
+    narrator.judge(
+        Promise.SHREDDED, kept=confirmed, seen="no confirmation of the slot in the report"
+    )
     status = stage.council.read(record_id).status
-    tell.judge(Promise.GONE, status == 404, f"status {status}")
+    narrator.judge(Promise.GONE, kept=status == 404, seen=f"status {status}")
 
 
 def _asked_again(stage: Stage) -> None:
-    tell, child, unknown = stage.narrator, _SCENES.known, _SCENES.unknown
-    tell.act("The same question again")
-    tell.tell("At the command line first. The number is typed in, for others see arguments.")
+    narrator, child, unknown = stage.narrator, _SCENES.known, _SCENES.unknown
+    narrator.act("The same question again")
+    narrator.tell("At the command line first. The number is typed in, for others see arguments.")
     enrolment = str(stage.folders.enrolment)
-    ran = lacuna(tell, "lookup", "--enrolment", enrolment, typed=child.identifier)
-    tell.quote(ran.output)
+    ran = lacuna(narrator, "lookup", "--enrolment", enrolment, typed=child.identifier)
+    narrator.quote(ran.output)
     answers = [stage.ask_anew(child) for _ in range(_CONNECTIONS)]
     forgotten = ran.output.startswith("no record") and all(a.said == "no record" for a in answers)
-    tell.judge(Promise.FORGOTTEN, forgotten, _outcomes(answers))
+    narrator.judge(Promise.FORGOTTEN, kept=forgotten, seen=_outcomes(answers))
     heard, other = stage.ask(child), stage.ask(unknown)
     same = heard.comparable == other.comparable
     size = f"{len(heard.raw)} and {len(other.raw)} bytes"
-    tell.tell(f"Beside the answer about {unknown.identifier}: {size}, headers included.")
-    tell.judge(Promise.SAME_BYTES, same, f"{size}, and not the same")
+    narrator.tell(f"Beside the answer about {unknown.identifier}: {size}, headers included.")
+    narrator.judge(Promise.SAME_BYTES, kept=same, seen=f"{size}, and not the same")
     others = stage.ask(_SCENES.two_records)
     known = isinstance(others.answer, Known) and len(others.answer.records) == 2
-    tell.judge(Promise.OTHERS_KNOWN, known, others.said)
+    narrator.judge(Promise.OTHERS_KNOWN, kept=known, seen=others.said)
 
 
 def _a_thief(stage: Stage) -> None:
-    tell = stage.narrator
-    tell.act("A thief takes everything that there is")
-    tell.tell(
+    narrator = stage.narrator
+    narrator.act("A thief takes everything that there is")
+    narrator.tell(
         "That backup, which still has the shredded record's ciphertext, and all that exists now:"
         " store, mirror, slot and passphrase. A recovery program that shares no code with Lacuna's"
         " key handling opens whatever these open together, and looks for four texts in it: 1 a mark"
@@ -150,27 +160,35 @@ def _a_thief(stage: Stage) -> None:
     thieving.steal(stage.folders)
     loot = _recover(stage, ["slot"])
     rest = SAMPLE_SIZE - 1
-    opens = loot.records == rest and loot.opened.get("backup/backup.db") == (rest, SAMPLE_SIZE)
-    tell.judge(Promise.OTHERS_OPEN, opens and loot.found[-1], f"{loot.records} records opened")
-    tell.judge(Promise.NOT_FOUND, not any(loot.found[:-1]), "some of it was found")
+    opens = loot.opened == {
+        "backup/backup.db": (rest, SAMPLE_SIZE),
+        "store/vault.db": (rest, rest),
+        "mirror/mirror.db": (0, 0),  # pages alone
+    }
+    narrator.judge(
+        Promise.OTHERS_OPEN, kept=opens and loot.found[-1], seen=f"{loot.records} records opened"
+    )
+    narrator.judge(Promise.NOT_FOUND, kept=not any(loot.found[:-1]), seen="some of it was found")
 
 
 def _a_thief_with_the_old_slot(stage: Stage) -> None:
-    tell = stage.narrator
-    tell.act("The same thief, had there been a copy of the old slot")
-    tell.tell(
+    narrator = stage.narrator
+    narrator.act("The same thief, had there been a copy of the old slot")
+    narrator.tell(
         "Now the limit of the promise. Everything is as before, but the thief also has the copy of"
         " the slot from before the shred."
     )
     loot = _recover(stage, ["slot", thieving.OLD_SLOT])
     wins = loot.records == SAMPLE_SIZE and all(loot.found)
-    tell.judge(Promise.OLD_SLOT_WINS, wins, f"{loot.records} records opened")
-    tell.tell(
+    narrator.judge(Promise.OLD_SLOT_WINS, kept=wins, seen=f"{loot.records} records opened")
+    narrator.tell(
         "This is why no backup ever contains a slot, and why a slot lies on a medium of its own"
         f" that nobody snapshots. Class D is {DESTRUCTION['D']}. `lacuna doctor` says what this"
         " machine can promise; a slot in an HSM will not have this weakness."
     )
-    tell.judge(Promise.CLEARED, thieving.discard(stage.folders), "they are still there")
+    narrator.judge(
+        Promise.CLEARED, kept=thieving.discard(stage.folders), seen="they are still there"
+    )
 
 
 ACTS: Final[tuple[Callable[[Stage], None], ...]] = (
@@ -187,13 +205,13 @@ ACTS: Final[tuple[Callable[[Stage], None], ...]] = (
 
 def _recover(stage: Stage, slots: list[str]) -> thieving.Loot:
     """Let the thief look for what was shredded and, to see that looking works, for another."""
-    tell, gone, other = stage.narrator, _SCENES.known, _SCENES.two_identifiers
+    narrator, gone, other = stage.narrator, _SCENES.known, _SCENES.two_identifiers
     number = gone.identifier.partition(":")[2]
     texts = [gone.marker, number, gone.source_ref, other.marker]
-    tell.command(thieving.command(slots))
+    narrator.command(thieving.command(slots))
     loot = thieving.recover(stage.folders, slots, texts)
-    tell.quote(loot.output)
-    tell.timed("That is the whole attempt.", loot.seconds)
+    narrator.quote(loot.output)
+    narrator.timed("That is the whole attempt.", loot.seconds)
     return loot
 
 
@@ -203,21 +221,25 @@ def _outcomes(answers: list[Heard]) -> str:
 
 def invite(stage: Stage, program: str) -> None:
     """Print what a person may try now, to be copied; `program` is how they call lacuna."""
-    tell, folders, child = stage.narrator, stage.folders, _SCENES.two_records
+    narrator, folders, child = stage.narrator, stage.folders, _SCENES.two_records
     question = stage.hospital.question(child.identifier)
     headers = folders.site / "curl-headers"
     headers.touch(mode=0o600)
     headers.write_text("".join(f"{name}: {each}\n" for name, each in question.headers.items()))
     members = json.loads(question.body).items()
     body = ",\n ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in members)
-    tell.act("Now you")
-    tell.tell(f"Ask about {child.identifier}, whom two councils know; type it when you are asked:")
-    tell.plain(f"\n{program} lookup --enrolment {folders.enrolment}\n\n")
-    tell.tell("The same over HTTP. The token stands for the number; most of the answer is padding:")
-    tell.plain(
+    narrator.act("Now you")
+    narrator.tell(
+        f"Ask about {child.identifier}, whom two councils know; type it when you are asked:"
+    )
+    narrator.plain(f"\n{program} lookup --enrolment {folders.enrolment}\n\n")
+    narrator.tell(
+        "The same over HTTP. The token stands for the number; most of the answer is padding:"
+    )
+    narrator.plain(
         f"\ncurl --silent {stage.hospital.base_url}{question.path} \\\n"
         f"  --header @{headers} --data @- <<'END'\n{{{body}}}\nEND\n\n"
     )
-    tell.tell("See where the site stands:")
-    tell.plain(f"\n{program} --config {folders.config} status\n\n")
-    tell.tell("The site serves until you press Ctrl-C.", "bold")
+    narrator.tell("See where the site stands:")
+    narrator.plain(f"\n{program} --config {folders.config} status\n\n")
+    narrator.tell("The site serves until you press Ctrl-C.", "bold")

@@ -7,18 +7,16 @@ not dumpable. SIGTERM and SIGINT end it with status 0, after the answers it owes
 
 import argparse
 import asyncio
-import ctypes
 import os
-import resource
-import signal
 import socket
-from typing import Final, NoReturn
+from typing import Final
 
 import uvloop
 
 from lookup.handoff import Hello, PassPage
 from lookup.httpd import Limits, make_server
 from lookup.logs import configure_logging
+from lookup.process import add_testing_options, settle_in
 from lookup.worker.link import Link
 from lookup.worker.passage import Passage
 from lookup.worker.routes import LookupApp
@@ -30,18 +28,12 @@ COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
 # kernel doubles it for its own book-keeping, and caps it at net.core.wmem_max (208 KiB).
 _SEND_BUFFER: Final = 512 * 1024
 
-_PR_SET_DUMPABLE: Final = 4
-
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop."""
     options = _parse(arguments)
     configure_logging(f"worker {options.slot}")
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, _stop)  # before and after uvicorn has its own
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if not options.testing_only_dumpable:
-        _forbid_dumps()
+    settle_in(testing_only_dumpable=options.testing_only_dumpable)
     uvloop.run(_serve(options))
 
 
@@ -51,22 +43,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--socket", required=True, help="where the custodian hands over")
     parser.add_argument("--slot", type=int, required=True, help="this worker's number")
     parser.add_argument("--max-connections", type=int, default=Limits().max_connections)
-    parser.add_argument(
-        "--testing-only-dumpable",
-        action="store_true",
-        help="let this user read the memory of the process",
-    )
+    add_testing_options(parser)
     return parser.parse_args(arguments)
-
-
-def _stop(_signal: int, _frame: object) -> NoReturn:
-    raise SystemExit(0)
-
-
-def _forbid_dumps() -> None:
-    """No core, and no other process of this user reads our memory (prctl(2))."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "this process cannot be made undumpable")
 
 
 async def _serve(options: argparse.Namespace) -> None:

@@ -26,7 +26,7 @@ from lookup.custodian.record import Record
 from lookup.custodian.store.backup import Backup, back_up
 from lookup.custodian.store.pages import Mirror, Store
 from lookup.custodian.store.restore import Held, RestoreReport, rehearse, restore
-from lookup.demo.recover import Loot, recover
+from lookup.demo.recover import Evidence, Loot, recover
 from tests.attacks.accidents import (
     Accidents,
     Book,
@@ -225,7 +225,7 @@ class Site:
     def rehearse(self, sources: Sequence[Path]) -> RestoreReport:
         return rehearse(sources, self._held(), wanted_blobs, scratch=self.folder)
 
-    def restore(self, sources: Sequence[Path]) -> RestoreReport:
+    def restore(self, sources: Sequence[Path], *, accept_loss: bool = True) -> RestoreReport:
         """Restore, with everything recorded and able to crash as elsewhere."""
         with mock.patch.multiple("lookup.custodian.store.restore", **self._types):
             return restore(
@@ -234,7 +234,7 @@ class Site:
                 wanted_blobs,
                 store=self.store,
                 mirror=self.mirror,
-                accept_loss=True,
+                accept_loss=accept_loss,
                 progress=lambda _done, _total: self.accidents.point(),
             )
 
@@ -246,14 +246,10 @@ class Site:
         files = self.folder.glob("slot-*/slot")
         return frozenset(file.read_bytes() for file in files if file.parent.stem not in lost)
 
-    def steal(self, old_slots: frozenset[bytes] = frozenset()) -> Loot:
-        """Give the thief everything ever written and every secret of now; see what opens."""
-        evidence = replace(
-            self.book.evidence,
-            passphrases=set(self.passphrases),
-            slots=set(self.slot_bytes() | old_slots),
-        )
-        return recover(evidence)
+    def steal(self, old_slots: frozenset[bytes], written: Evidence) -> Loot:
+        """Give the thief what was written and every secret of now; see what opens."""
+        slots = set(self.slot_bytes() | old_slots)
+        return recover(replace(written, passphrases=set(self.passphrases), slots=slots))
 
     def _held(self) -> Held:
         return Held(

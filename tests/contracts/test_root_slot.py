@@ -99,7 +99,7 @@ def test_staging_keeps_one_key_and_adds_one(kit: Kit, slot: RootSlot) -> None:
 
 @pytest.mark.parametrize("reopened", [False, True])
 def test_a_key_that_may_have_wrapped_is_never_staged_again(
-    kit: Kit, slot: RootSlot, reopened: bool
+    kit: Kit, slot: RootSlot, *, reopened: bool
 ) -> None:
     """An epoch change that is tried again gets another key for the same epoch."""
     slot.stage(2, INTENTS[2], keep=1, lock=None)
@@ -122,7 +122,7 @@ def test_every_key_is_another(slot: RootSlot) -> None:
 
 
 @pytest.mark.parametrize("reopened", [False, True])
-def test_destroyed_is_gone(kit: Kit, slot: RootSlot, reopened: bool) -> None:
+def test_destroyed_is_gone(kit: Kit, slot: RootSlot, *, reopened: bool) -> None:
     """G1: the key of before is neither shown nor of use, on the medium as in memory."""
     slot.stage(2, INTENTS[2], keep=1, lock=None)
     slot = kit.reopen() if reopened else slot
@@ -152,7 +152,8 @@ def test_a_slot_that_leaves_holds_nothing(kit: Kit, slot: RootSlot) -> None:
     slot.destroy_all()
     for each in (slot, kit.reopen()):
         assert each.held() == ()
-        assert not (each.opens(1) or each.opens(2))
+        assert not each.opens(1)
+        assert not each.opens(2)
 
 
 def test_a_slot_that_lagged_takes_the_next_key(kit: Kit, slot: RootSlot) -> None:
@@ -173,7 +174,7 @@ def test_a_new_lock_closes_over_the_new_key(kit: Kit, slot: RootSlot) -> None:
 
 
 @pytest.mark.parametrize("prepared", [False, True])
-def test_preparing_changes_nothing_but_time(slot: RootSlot, prepared: bool) -> None:
+def test_preparing_changes_nothing_but_time(slot: RootSlot, *, prepared: bool) -> None:
     for epoch in (2, 3):
         if prepared:
             slot.prepare()

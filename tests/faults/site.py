@@ -29,6 +29,7 @@ from lookup.custodian.draft import Draft, parse_draft
 from lookup.custodian.policy import first_entries
 from lookup.custodian.record import Record
 from lookup.custodian.running import Running
+from lookup.custodian.starting import describe_running, publish, take_custody
 from lookup.custodian.store.restore import Held
 from lookup.custodian.unlocking import OpenSite, create_site, open_site
 from lookup.custodian.writer import Writer
@@ -85,6 +86,11 @@ class Serving:
         """Return the id of a record that is there."""
         return self.custody.sources[draft(name).source]
 
+    def await_failure(self) -> None:
+        """Let the writer end the process, if that is what it is about to do."""
+        if self.custody.vault.stopped:
+            self.writer._thread.join(10)
+
     def stop(self) -> None:
         """Stop as the custodian does."""
         self.writer.stop()
@@ -98,11 +104,11 @@ def serve(folder: Path, slots: Sequence[str] = ONE_SLOT, passphrase: int = 0) ->
     opened = unlock(folder, slots, passphrase)
     config = configure(folder, slots)
     config.run.mkdir(mode=0o700, exist_ok=True)
-    custody = main._custody(config, opened, Door(config.worker_socket, _unexpected))
-    main._publish(custody)
+    custody = take_custody(config, opened, Door(config.worker_socket, _unexpected))
+    publish(custody)
     writer = Writer(custody, main._fail_stop)
     writer.start()
-    running = replace(main._running(config, opened), cost=TESTING_ONLY_COST)
+    running = replace(describe_running(config, opened), cost=TESTING_ONLY_COST)
     return Serving(config, opened, custody, writer, running)
 
 

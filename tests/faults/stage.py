@@ -7,8 +7,8 @@
 Commands come line by line on standard input, a JSON list each; lines go out on standard output,
 `ended STATUS` last. What an act says on standard error is in FOLDER.log.
 
-Keys, ids and blobs of an operation come from a generator with a fixed seed, so that its calls are
-the same each time and a call can be named by its number. Starts after it draw real ones.
+Keys and ids of an operation come from a generator with a fixed seed, so that its calls are the
+same each time and a call can be named by its number. Starts after it draw real ones.
 """
 
 import ctypes
@@ -18,8 +18,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
+from secrets import token_bytes
 from typing import Final
 from unittest import mock
 
@@ -27,6 +29,7 @@ import msgspec
 
 from tests.faults import examination
 from tests.faults.operations import BASES, OPERATIONS, back_up_alone, bring_back, rehearse_backup
+from tests.faults.site import Serving
 
 _PR_SET_PTRACER: Final = 0x59616D61  # prctl(2): where Yama is at work, a child must agree
 _PR_SET_PDEATHSIG: Final = 1
@@ -65,12 +68,21 @@ def _prepare(name: str, folder: str) -> None:
 
 def _perform(name: str, folder: str) -> None:
     operation = OPERATIONS[name]
-    with mock.patch("secrets.token_bytes", Random(name).randbytes):  # noqa: S311  # see above
+    with mock.patch("secrets.token_bytes", partial(_draw, Random(name))):  # noqa: S311  # see above
         prepared = operation.prepare(Path(folder))
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
         say(f"ready {os.getpid()}")
         if read_line() == b"go\n":
-            operation.perform(prepared, lambda: say("answer"))
+            try:
+                operation.perform(prepared, lambda: say("answer"))
+            finally:
+                if isinstance(prepared, Serving):
+                    prepared.await_failure()
+
+
+def _draw(generator: Random, size: int) -> bytes:
+    """Draw a key or an id. A slot's blob is a real one: it may be drawn in any idle moment."""
+    return generator.randbytes(size) if size <= 32 else token_bytes(size)
 
 
 def _examine(question: str, folder: str) -> None:

@@ -91,17 +91,17 @@ def calls_in(log: Path, folder: Path) -> list[Call]:
 
     Raises AssertionError if two threads made calls of one kind: their counts would be two.
     """
-    found, counts, threads = [], Counter[str](), dict[str, str]()
+    found, counts, threads = [], Counter[tuple[str, str]](), dict[str, str]()
     for line in log.read_text().splitlines():
         match = _LINE.match(line)
         if match is None:
             continue  # a signal, an exit, the second half of a call
         thread, kind, arguments = match.groups()
-        assert threads.setdefault(kind, thread) == thread, line
-        counts[kind] += 1
+        counts[thread, kind] += 1
         file = _file(arguments, folder)
         if file is not None:
-            found.append(Call(kind, counts[kind], file))
+            assert threads.setdefault(kind, thread) == thread, line
+            found.append(Call(kind, counts[thread, kind], file))
     return found
 
 

@@ -72,6 +72,10 @@ def test_a_new_files_name_is_synced_too(tmp_path: Path) -> None:
     assert disk.versions["file"] == [b"0123", b"ab23"]
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 WRITES = {"write": lambda disk: setattr(disk, "writes_left", 0)}
 SYNCS = {"sync": lambda disk: setattr(disk, "syncs_left", 0)}
 
@@ -86,7 +90,7 @@ def test_an_error_is_raised_and_nothing_stays_open(
     disk.create(tmp_path / "file", b"0123")
     disk.error = number
     fail(disk)
-    before = os.listdir("/proc/self/fd")
+    before = descriptors()
     with pytest.raises(OSError, match=os.strerror(number)):
         disk.overwrite(tmp_path / "file", 0, b"ab")
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert descriptors() == before

@@ -12,6 +12,7 @@ from keys.entry import (
     body_of,
     decode,
     decode_all,
+    decode_parts,
     is_pinned,
     new_entry_id,
 )
@@ -30,6 +31,7 @@ def test_an_entry_comes_back_as_it_was(name: bytes, body: bytes, version: int, f
     entry = Entry(Kind.RECORD, EntryId(name), body, version, flags)
     assert decode(entry.encode()) == entry
     assert body_of(entry.encode()) == body
+    assert decode_parts(entry.encode()) == (entry.id, version, flags, body)
 
 
 @given(st.lists(st.binary(max_size=100), max_size=5))

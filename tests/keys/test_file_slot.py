@@ -1,6 +1,7 @@
 """Class D: what a file slot leaves on its medium, and what it does when the medium is not sound."""
 
 import errno
+import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -61,7 +62,8 @@ def test_no_sector_of_an_old_blob_is_left(tmp_path: Path) -> None:
 
 def test_no_blob_is_ever_part_of_two_keys(tmp_path: Path) -> None:
     """Not after a restart, and not when an epoch is tried again."""
-    slot, used = make(tmp_path), []
+    slot = make(tmp_path)
+    used: list[bytes] = []
     for epoch in range(2, 8):
         for _ in range(3):
             slot.stage(epoch, b"%016d" % len(used), keep=epoch - 1, lock=None)
@@ -207,7 +209,7 @@ class LosingHeaders(Disk):
 
 
 @pytest.mark.parametrize("leave", [True, False])
-def test_destruction_is_confirmed_by_looking(tmp_path: Path, leave: bool) -> None:
+def test_destruction_is_confirmed_by_looking(tmp_path: Path, *, leave: bool) -> None:
     disk = LosingHeaders()
     slot = make(tmp_path, disk)
     slot.stage(2, b"2" * 16, keep=1, lock=None)
@@ -220,7 +222,7 @@ def test_a_medium_that_does_not_answer_is_out_of_reach(tmp_path: Path) -> None:
     """A read that fails tells nothing about what is there; the vault goes on with other slots."""
 
     class Mute(Disk):
-        def read(self, path: Path, offset: int, size: int) -> bytes:
+        def read(self, *_: object) -> bytes:
             raise OSError(errno.EIO, "Input/output error")
 
     make(tmp_path)
@@ -236,8 +238,44 @@ def test_a_write_that_fails_is_not_survived(tmp_path: Path, number: int, which: 
     slot = make(tmp_path, disk)
     disk.error = number
     setattr(disk, which, 0)
-    with pytest.raises(OSError, match="No space|Input/output"):
+    with pytest.raises(OSError, match=os.strerror(number)):
         slot.stage(2, b"2" * 16, keep=1, lock=None)
+
+
+class Vanishing(Disk):
+    """Goes away at the n-th access, for one access."""
+
+    left = 0
+
+    def _pass(self, path: Path) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+    def read(self, path: Path, offset: int, size: int) -> bytes:
+        self._pass(path)
+        return super().read(path, offset, size)
+
+    def overwrite(self, path: Path, offset: int, data: bytes) -> None:
+        self._pass(path)
+        super().overwrite(path, offset, data)
+
+
+@pytest.mark.parametrize("access", range(1, 12))
+def test_a_slot_that_went_away_half_way_can_be_staged_again(tmp_path: Path, access: int) -> None:
+    """Nothing is remembered of the attempt: the medium says where it stands."""
+    disk = Vanishing()
+    slot = make(tmp_path, disk)
+    slot.stage(2, b"cut off" + bytes(9), keep=1, lock=None)
+    disk.left = access
+    with pytest.raises(SlotUnreachable):
+        slot.stage(2, b"tried" + bytes(11), keep=1, lock=None)
+    assert slot.opens(1)
+    slot.stage(2, b"again" + bytes(11), keep=1, lock=None)
+    wrapped = slot.wrap(2, ROOT_KEY)
+    assert reopen(tmp_path).unwrap(2, wrapped).expose() == ROOT_KEY.expose()
+    slot.destroy_all_but(2)
+    assert [key.epoch for key in reopen(tmp_path).held()] == [2]
 
 
 def test_a_locked_area_stays_locked(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from keys.anchor import AnchorFile
 from keys.entry import Kind, Put, Remove
 from keys.epoch import finish
 from keys.errors import NoSlotOpens, WrongPassphrase
 from keys.intent import Intent
-from keys.opening import open_vault
+from keys.opening import Keeping, look, open_vault, unwrap
 from keys.pages import BlobChange, Change, Pages
+from keys.slot.file import FileSlot
 from keys.vault import Vault
 from tests.keys.disks import Accidents, Crash, crash
 from tests.keys.site import NEW, OLD, Place, Watched, lock_of, make_place, record
@@ -104,7 +106,7 @@ def test_an_intent_is_carried_out_under_its_own_name(place: Place) -> None:
 
 def test_a_destruction_that_was_cut_off_keeps_its_name(two_slots: Place) -> None:
     """Its intent left the store with the commit; the slots' labels still say it."""
-    intents = set()
+    intents: set[bytes] = set()
 
     def shred(vault: Vault) -> None:
         def withdraw() -> None:
@@ -126,9 +128,17 @@ def test_two_intents_are_both_carried_out(place: Place) -> None:
         vault = open_vault(keeping)
         vault.commit((Put(A), Put(other)))
         state = vault._state
-        for entry in (A, other):
-            intent = Intent.make((Remove(Kind.RECORD, entry.id),))
+        intents = [Intent.make((Remove(Kind.RECORD, entry.id),)) for entry in (A, other)]
+        for intent in intents:
             state.commit(state.plan(intent.entries()))
+    waiting = place.copy(place.folder.parent / "waiting")
+    with waiting.keeping() as keeping:
+        root = keeping.store.root()
+        assert root is not None
+        found = look(keeping.store, root, unwrap(keeping, root))
+        state = keeping.state(found.tree, found.anchor_key, None)
+        finish(state, intents[0])
+        assert {entry.body[:16] for entry in state.scan(Kind.INTENT)} == {intents[1].id}
     with place.opened() as vault:
         assert len(vault.started_with) == 2
         assert list(vault.scan(Kind.INTENT)) == []
@@ -162,6 +172,26 @@ def test_a_passphrase_change_that_took_no_effect_wants_the_old_one(place: Place)
         pass
     with place.opened(NEW) as vault:
         assert vault.started_with == ()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_advice_does_not_depend_on_the_slots_order(two_slots: Place, first: int) -> None:
+    """One slot was staged under the new lock; the other has the old one and is reclaimed."""
+    change = Intent.make((), lock=lock_of(NEW))
+    with two_slots.keeping() as keeping:
+        state = open_vault(keeping)._state
+        state.commit(state.plan(change.entries()))
+        keeping.slots[0][0].stage(2, change.id, keep=1, lock=change.lock)
+    with two_slots.storages() as (store, mirror):
+        pairs = [two_slots.open_slot(two_slots.slot_folder(0), NEW)]
+        folder = two_slots.slot_folder(1)
+        shut = FileSlot.reclaim(two_slots.disk, folder, pairs[0][0].lock)
+        pairs.insert(first, (shut, AnchorFile(two_slots.disk, folder)))
+        keeping = Keeping(store, mirror, pairs, pairs[0][0].lock.database_key, int)
+        with pytest.raises(WrongPassphrase, match="with the old"):
+            open_vault(keeping)
+    with two_slots.opened(OLD) as vault:
+        assert vault.lagging == frozenset()
 
 
 def test_a_passphrase_change_that_took_effect_wants_the_new_one(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""Restore: the newest source of the slots' epoch, no loss that nobody decided, nothing shredded back."""
+"""Restore: the newest source of the slots' epoch, no loss undecided, nothing shredded back."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -150,9 +150,8 @@ def test_what_was_cut_off_is_finished(filled: Place) -> None:
     def withdraw() -> None:
         raise Crash
 
-    with filled.keeping() as keeping:
-        with pytest.raises(Crash):
-            open_vault(keeping).commit((Remove(Kind.RECORD, A.id),), withdraw=withdraw)
+    with filled.keeping() as keeping, pytest.raises(Crash):
+        open_vault(keeping).commit((Remove(Kind.RECORD, A.id),), withdraw=withdraw)
     with fresh(filled) as keeping, source(filled) as mirror:
         restored = restore_vault(keeping, [mirror], accept_loss=False)
         assert found(restored.vault) == [None, None, None]

@@ -136,17 +136,17 @@ def slot_of_another_vault(place: Place, old: Place) -> None:
 
 
 def strange_slot(place: Place, _: Place) -> None:
-    slot, _ = place.make_slot(1)
+    slot, _anchor = place.make_slot(1)
     slot.stage(1, bytes(16), keep=0, lock=None)
 
 
 def staged_for_nothing(place: Place, _: Place) -> None:
-    slot, _ = place.open_slot(place.slot_folder(0))
+    slot, _anchor = place.open_slot(place.slot_folder(0))
     slot.stage(2, b"an intent no one", keep=1, lock=None)
 
 
 def ahead(place: Place, _: Place) -> None:
-    with place.storages() as (_, mirror):
+    with place.storages() as (_store, mirror):
         root = mirror.root()
         assert root is not None
         later = root.version._replace(sequence=root.version.sequence + 1)
@@ -166,7 +166,7 @@ def tear_anchor(place: Place, _: Place) -> None:
 
 
 def forge_anchor(place: Place, _: Place) -> None:
-    with place.storages() as (store, _):
+    with place.storages() as (store, _mirror):
         root = store.root()
         assert root is not None
     forged = Anchor(place.vault, root.version, bytes(32), 0, closed=True, serial=99)
@@ -239,6 +239,22 @@ def test_refused_and_nothing_is_touched(case: Case, folder: Path) -> None:
     case.change(place, old)
     before = place.bytes()
     with place.keeping() as keeping, pytest.raises(case.error, match=case.match):
+        open_vault(keeping)
+    assert place.bytes() == before
+
+
+def test_a_slot_that_lagged_does_not_vouch_for_an_old_store(folder: Path) -> None:
+    """It opens what was put back; the other slot knows better."""
+    place = make_place(folder / "site", slots=2, first=(Put(A),))
+    old = place.copy(folder / "old")
+    shutil.move(place.slot_folder(1), place.folder / "away")
+    with place.opened() as vault:
+        shred(vault)
+        vault.purge()
+    shutil.move(place.folder / "away", place.slot_folder(1))
+    put_back(place, old, STORE, MIRROR)
+    before = place.bytes()
+    with place.keeping() as keeping, pytest.raises(RolledBack, match="a slot has gone on to 3"):
         open_vault(keeping)
     assert place.bytes() == before
 

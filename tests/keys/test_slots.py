@@ -13,7 +13,7 @@ from keys.opening import Keeping, open_vault, slot_entry
 from keys.pages import NO_BLOBS, Pages, SlotId
 from keys.slot.file import FileSlot
 from keys.vault import Receipt, Vault
-from tests.keys.disks import Accidents, Crash
+from tests.keys.disks import Accidents, Crash, crash
 from tests.keys.site import NEW, OLD, Place, Watched, lock_of, record
 
 A = record(b"a")
@@ -127,7 +127,7 @@ class Taking(Watched):
     """A mirror at whose first checkpoint a slot is taken away."""
 
     def __init__(self, mirror: Pages, slot: Away) -> None:
-        super().__init__(mirror, Accidents(bool))
+        super().__init__(mirror, Accidents(crash))
         self._slot: Away | None = slot
 
     def checkpoint(self) -> None:
@@ -172,7 +172,7 @@ def test_the_first_slot_can_leave_once_there_is_a_second(place: Place) -> None:
         done = destruction(vault.remove_slot(first))
         assert first in confirmed(done)
         assert done.lost == ()
-        assert [entry.id for entry in vault.scan(Kind.SLOT)] == [slot.id]
+        assert [SlotId(entry.id) for entry in vault.scan(Kind.SLOT)] == [slot.id]
         assert held(place, 0) == []
         shred(vault)
     with place.opened() as vault:  # it is still at hand, empty: nobody minds

@@ -31,7 +31,7 @@ def allowed(entry: tuple[Kind, EntryId]) -> bool:
 names = st.tuples(st.sampled_from(KINDS), st.sampled_from(IDS)).filter(allowed)
 bodies = st.sampled_from([b"", b"one", b"two", b"long" * 300])
 puts = st.builds(
-    lambda name, body, version, flags: Put(Entry(*name, body, version, flags)),
+    lambda name, body, version, flags: Put(Entry(name[0], name[1], body, version, flags)),
     names,
     bodies,
     st.integers(1, 3),

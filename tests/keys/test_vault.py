@@ -22,8 +22,8 @@ from keys.opening import Keeping, create_vault, new_vault_id, open_vault, slot_e
 from keys.pages import BlobChange
 from keys.vault import Vault
 from lookup.custodian.store.pages import Store
-from tests.keys.disks import Accidents
-from tests.keys.site import BLOB_SIZE, OLD, Place, Watched, lock_of, make_place, record
+from tests.keys.disks import Accidents, crash
+from tests.keys.site import OLD, Place, Watched, lock_of, make_place, record
 
 A, B = record(b"a", 1), record(b"b", 2)
 BLOB = BlobChange(put=((A.id, 1, Sealed(b"payload")),))
@@ -40,6 +40,7 @@ def test_what_is_put_is_found(place: Place) -> None:
         assert vault.get(Kind.RECORD, new_entry_id(Kind.RECORD)) is None
         assert list(vault.scan(Kind.CLIENT)) == [client]
         assert vault.scan_leaf(Kind.RECORD, vault.leaf_of(B.id)) == [B]
+        assert vault.scan_encoded(Kind.RECORD, vault.leaf_of(B.id)) == [B.encode()]
         assert vault.leaves == 256
         assert vault.id == place.vault
     with place.opened() as vault:
@@ -62,7 +63,7 @@ def test_unpinned_kinds_cannot_be_scanned_in_one_leaf(place: Place) -> None:
 
 @pytest.mark.parametrize("kind", sorted(OWN))
 @pytest.mark.parametrize("put", [True, False])
-def test_what_keeps_the_vault_alive_is_out_of_reach(place: Place, kind: Kind, put: bool) -> None:
+def test_what_keeps_the_vault_alive_is_out_of_reach(place: Place, kind: Kind, *, put: bool) -> None:
     entry = Entry(kind, new_entry_id(kind), b"")
     step = Put(entry) if put else Remove(kind, entry.id)
     with place.opened() as vault, pytest.raises(ValueError, match="the vault's own"):
@@ -81,7 +82,7 @@ def test_what_keeps_the_vault_alive_is_out_of_reach(place: Place, kind: Kind, pu
         ((Put(B), Remove(Kind.RECORD, B.id)), True),
     ],
 )
-def test_the_removal_rule(place: Place, change: tuple[Put | Remove, ...], forgets: bool) -> None:
+def test_the_removal_rule(place: Place, change: tuple[Put | Remove, ...], *, forgets: bool) -> None:
     """G1: an epoch change if, and only if, something must be forgotten."""
     with place.opened() as vault:
         vault.commit((Put(A),))
@@ -226,10 +227,26 @@ def test_a_mirror_that_lies_is_not_believed(place: Place) -> None:
 
     with place.keeping() as keeping:
         vault = open_vault(keeping)
-        vault._state.mirror = Lying(keeping.mirror, Accidents(bool))
+        vault._state.mirror = Lying(keeping.mirror, Accidents(crash))
         with pytest.raises(MirrorBehind):
             vault.purge()
         assert len(keeping.slots[0][0].held()) == 2
+
+
+@pytest.mark.parametrize(
+    "change", [(Put(B),), (Remove(Kind.RECORD, A.id),)], ids=["an addition", "a removal"]
+)
+def test_what_is_acknowledged_is_on_the_anchor(
+    place: Place, change: tuple[Put | Remove, ...]
+) -> None:
+    """A7: whoever puts back a store from before it, is found out."""
+    with place.keeping() as keeping:
+        vault = open_vault(keeping)
+        vault.commit((Put(A),))
+        receipt = vault.commit(change)
+        anchor = keeping.slots[0][1].load(vault._state.anchor_key)
+        assert anchor is not None
+        assert (anchor.version, anchor.closed) == (receipt.version, False)
 
 
 def test_a_commit_that_no_anchor_can_note_is_not_acknowledged(place: Place) -> None:
@@ -328,4 +345,3 @@ def test_a_labels_length_is_bounded(place: Place) -> None:
     slot, _ = place.make_slot(1)
     assert len(slot_entry(slot, "x" * 10_000).body) == 201
     assert slot_entry(slot, "cellar").id == EntryId(slot.id)
-    assert BLOB_SIZE < (place.slot_folder(1) / "slot").stat().st_size

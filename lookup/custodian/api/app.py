@@ -98,5 +98,5 @@ async def _tell_http(request: Request, error: Exception) -> Response:
 
 
 async def _tell_defect(_: Request, error: Exception) -> Response:
-    log_defect("the custodian's interface", error)
+    del error  # it is raised again, and logged by lookup/exchange.py
     return _problem(InternalError())

@@ -11,7 +11,8 @@ Invariants:
 * A line's result is sent when its batch is durable and every worker answers by it; a caller that
   loses the connection sends again, and finds those lines unchanged.
 * One bad line costs nobody else anything.
-* A batch takes about a quarter of a second, so that a shred never waits longer than half a one.
+* A batch takes about a quarter of a second, so that a shred never waits longer than half a one;
+  nor does a line wait longer for others when the stream pauses.
 * The stream is read as it comes, and results leave as they come: a caller may read while it sends.
   Up to 64 MiB of results wait for one that does not. Whoever comes while four imports run is
   asked to come later.
@@ -44,6 +45,8 @@ BATCH_SECONDS: Final = 0.25
 BATCH_BYTES: Final = 16 << 20
 FIRST_BATCH, LEAST_BATCH, MOST_BATCH = 500, 50, 5_000
 MAX_WAITING: Final = 64 << 20
+# What a line that was too long to keep is refused as: by the same rule as one that was kept.
+_OVERLONG: Final = bytes(MAX_RECORD + 1)
 MOST_AT_ONCE: Final = 4
 
 Result = dict[str, Any]
@@ -70,11 +73,10 @@ class _Batch:
     sources: set[bytes] = field(default_factory=set)
     size: int = 0
 
-    def take(self, number: int, line: bytes | None, catalogue: Catalogue) -> bool:
+    def take(self, number: int, line: bytes, catalogue: Catalogue) -> bool:
         """Add a line; say no if its source is in here already."""
         try:
-            # A line that was too long to keep is refused by the same rule as one that was kept.
-            draft = parse_draft(bytes(MAX_RECORD + 1) if line is None else line, catalogue)
+            draft = parse_draft(line, catalogue)
         except InvalidRecord as error:
             result = {"line": number, "result": "invalid", "rule": error.rule}
             self.refused.append((number, result | {"detail": error.message}))
@@ -129,7 +131,7 @@ class _ImportResponse(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         sending = asyncio.create_task(self._send(send))
         try:
-            self._tell(await self._import_all(_lines(receive)))
+            self._tell(await self._import_all(_pieces(receive)))
         except _Disconnected:
             pass  # nobody hears; what was acknowledged stays
         finally:
@@ -144,10 +146,10 @@ class _ImportResponse(Response):
             self._waiting -= len(part)
             self._note_room()
 
-    async def _import_all(self, lines: AsyncIterator[bytes | None]) -> Result:
+    async def _import_all(self, pieces: AsyncIterator[list[bytes]]) -> Result:
         """Return the last line of the response."""
         try:
-            await self._import(lines)
+            await self._import(pieces)
         except ServiceError as error:
             return {"problem": msgspec.Raw(problem_body(error))}
         except KeysError as error:
@@ -155,21 +157,24 @@ class _ImportResponse(Response):
             return {"problem": msgspec.Raw(problem_body(Unavailable(VAULT_FAILED)))}
         return {"summary": self._counts}
 
-    async def _import(self, lines: AsyncIterator[bytes | None]) -> None:
+    async def _import(self, pieces: AsyncIterator[list[bytes]]) -> None:
         """Parse one batch while the one before it is stored."""
         storing: asyncio.Task[None] | None = None
         batch = _Batch()
         try:
-            async for line in lines:
-                self._counts["lines"] += 1
-                number = self._counts["lines"]
-                if line == b"":
-                    continue
-                if not batch.take(number, line, self._catalogue):
-                    storing = await self._store_next(storing, batch)
-                    batch = _Batch()
-                    batch.take(number, line, self._catalogue)
-                if batch.is_full(self._batch_size):
+            async for lines in pieces:
+                for line in lines:
+                    self._counts["lines"] += 1
+                    if not line:
+                        continue
+                    if not batch.take(self._counts["lines"], line, self._catalogue):
+                        storing = await self._store_next(storing, batch)
+                        batch = _Batch()
+                        batch.take(self._counts["lines"], line, self._catalogue)
+                    if batch.is_full(self._batch_size):
+                        storing = await self._store_next(storing, batch)
+                        batch = _Batch()
+                if not lines:
                     storing = await self._store_next(storing, batch)
                     batch = _Batch()
             storing = await self._store_next(storing, batch)
@@ -218,21 +223,26 @@ class _Disconnected(Exception):
     """The caller went away; what was acknowledged stays."""
 
 
-async def _lines(receive: Receive) -> AsyncIterator[bytes | None]:
-    """Yield each line of the request without its end; None for one that is too long."""
+async def _pieces(receive: Receive) -> AsyncIterator[list[bytes]]:
+    """Yield the lines of the request as they come, without their ends; none for a pause."""
     rest = b""
     overlong = False
-    while True:
-        message = await receive()
+    more = True
+    while more:
+        try:
+            message = await asyncio.wait_for(receive(), BATCH_SECONDS)
+        except TimeoutError:
+            yield []
+            continue
         if message["type"] == "http.disconnect":
             raise _Disconnected
-        *whole, rest = (rest + message.get("body", b"")).split(b"\n")
-        for line in whole:
-            yield None if overlong or len(line) > MAX_RECORD else line.strip()
-            overlong = False
+        more = message.get("more_body", False)
+        *lines, rest = (rest + message.get("body", b"")).split(b"\n")
+        if not more and (rest or overlong):
+            lines.append(rest)
+        if lines:
+            if overlong:
+                lines[0], overlong = _OVERLONG, False
+            yield [line.strip() for line in lines]
         if len(rest) > MAX_RECORD:
             overlong, rest = True, b""
-        if not message.get("more_body", False):
-            break
-    if overlong or rest.strip():
-        yield None if overlong else rest.strip()

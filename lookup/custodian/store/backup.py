@@ -91,26 +91,26 @@ def back_up(  # noqa: PLR0913  # six facts that only the caller knows, all but t
                 _refuse_other(connection, folder)
                 _copy(connection, progress)
             vault, epoch, sequence = _root(connection, "main")
-    except sqlcipher3.DatabaseError as error:
+        made = Backup(VaultId(vault), Version(epoch, sequence), clock())
+        _write_note(folder, made)
+    except (sqlcipher3.DatabaseError, OSError) as error:
         raise StoreError(f"the backup to {folder} failed: {error}") from None
-    made = Backup(VaultId(vault), Version(epoch, sequence), clock())
-    _write_note(folder, made)
     return made
 
 
 def read_note(folder: Path) -> Backup | None:
-    """Return what the folder's last finished backup said of itself, or None. Raises StoreError."""
+    """Return what the folder's last finished backup says of itself, or None. Raises StoreError."""
     try:
         with (folder / NOTE_NAME).open("rb") as file:
             raw = file.read(_MAX_NOTE + 1)
         note = msgspec.json.decode(raw, type=_Note)
-        if note.format != _FORMAT:
-            raise StoreError(f"{folder / NOTE_NAME} has a format this version does not know")
         vault = VaultId(bytes.fromhex(note.vault))
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, ValueError):
         raise StoreError(f"{folder / NOTE_NAME} is not a backup's note") from None
+    if note.format != _FORMAT or len(raw) > _MAX_NOTE:
+        raise StoreError(f"{folder / NOTE_NAME} is not a note that this version can read")
     return Backup(vault, Version(note.epoch, note.sequence), note.time)
 
 

@@ -15,14 +15,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import sqlcipher3
 
+from keys.disk import Disk
 from keys.slot.lock import DatabaseKey
+
+MAX_WAL: Final = 64 << 20
 
 
 class StoreError(Exception):
     """The file is not a vault's, is damaged, or the medium failed; the message says which."""
+
+
+class WriteFailed(StoreError):
+    """A write failed: what is durable is for the next start to find out."""
 
 
 class Database:
@@ -31,13 +39,15 @@ class Database:
     def __init__(self, path: Path, key: DatabaseKey) -> None:
         self.path = path
         if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            Disk().make_folder(path.parent)
             path.touch(mode=0o600)
         try:
             self._connection = _connect(path, key)
             migrate(self._connection)
         except sqlcipher3.DatabaseError as error:
             raise StoreError(f"{path} does not open: {error}") from None
+        # The names of file and WAL. SQLite syncs them too, but not when that fails.
+        Disk().sync_folder(path.parent)
 
     @property
     def connection(self) -> sqlcipher3.Connection:
@@ -46,19 +56,30 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlcipher3.Connection]:
-        """Commit what is done inside, or roll all of it back."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+        """Commit what is done inside, or roll all of it back. Raises WriteFailed."""
+        with self._failing():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        if self.path.with_name(f"{self.path.name}-wal").stat().st_size > MAX_WAL:
+            self.checkpoint()
 
     def checkpoint(self) -> None:
         """Move what readers allow from the WAL into the file; the rest is synced in the WAL."""
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        with self._failing():
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlcipher3.Error as error:
+            raise WriteFailed(f"{self.path}: {error}") from None
 
     def close(self) -> None:
         """Close; the last connection also empties the WAL."""
@@ -101,7 +122,10 @@ def _connect(path: Path, key: DatabaseKey) -> sqlcipher3.Connection:
     # With SQLite's own 2 MB, an import batch spills its pages to the WAL again and again, and
     # checkpoints ten times: 61 us a row against 11 for blobs (bench/importing.py).
     connection.execute("PRAGMA cache_size = -65536")
-    connection.execute("PRAGMA wal_autocheckpoint = 16000").fetchall()
+    # SQLite's own checkpoints swallow errors; a WAL that is begun anew is cut to this size, so
+    # that a larger one is one that is full.
+    connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+    connection.execute(f"PRAGMA journal_size_limit = {MAX_WAL}").fetchall()
     return connection
 
 

@@ -19,7 +19,7 @@ It cannot put one tree together from two sources that are damaged in different p
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +43,7 @@ from lookup.custodian.store.database import Database, StoreError, connect, migra
 from lookup.custodian.store.pages import Mirror, Store
 
 _CHUNK: Final = 500
+_UNREADABLE: Final = (StoreError, sqlcipher3.DatabaseError)
 
 BlobName = tuple[EntryId, int]
 Wanted = Callable[[Vault], Iterable[BlobName]]
@@ -62,9 +63,9 @@ class RestoreReport:
     """What came back, and what did not.
 
     `restored` keys found their blob, `key_without_blob` did not; `blob_without_key` were left
-    behind, because what they held has been forgotten. `source` gave the pages; `passed_over`
-    could not, for the reason given. `lost_commits` were acknowledged once and are in no source;
-    None: there was no anchor to count them by.
+    behind, because what they held has been forgotten. `source` gave the pages; newer ones could
+    not, for the reason in `passed_over`. `lost_commits` were acknowledged once and are in no
+    source; None: there was no anchor to count them by.
     """
 
     restored: int
@@ -101,7 +102,7 @@ def restore(  # noqa: PLR0913  # where from, where to, with what: all but three 
     given = [path for path in sources if path.resolve() != mirror.resolve()]
     if mirror.exists():
         given.insert(0, mirror)
-    with ExitStack() as stack:
+    with _media_errors(), ExitStack() as stack:
         work = _Work(unfinished, mirror, given, held, stack)
         restored, report = work.run(wanted, progress, accept_loss=accept_loss, rehearse=False)
         restored.vault.close()
@@ -123,34 +124,60 @@ def rehearse(
     What an interrupted epoch change still has to remove counts as restored here: a restore
     finishes that change, a rehearsal does not.
     """
-    with ExitStack() as stack:
+    with _media_errors(), ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="rehearsal-", dir=scratch)))
         work = _Work(folder / "vault.db", folder / "mirror.db", sources, held, stack)
-        _, report = work.run(wanted, progress, accept_loss=True, rehearse=True)
+        restored, report = work.run(wanted, progress, accept_loss=True, rehearse=True)
+        restored.vault.close()
     return report
 
 
+@contextmanager
+def _media_errors() -> Iterator[None]:
+    """Call it a failure of the medium where the new store or the mirror cannot be written."""
+    try:
+        yield
+    except (sqlcipher3.DatabaseError, OSError) as error:
+        raise StoreError(f"the restore failed: {error}") from None
+
+
 class _Reading(Database):
-    """A source. Its journal is rolled back or its schema brought up to date where it must be."""
+    """A source. Nothing is written, unless a backup must be rolled back or its schema is old."""
 
     def __init__(self, path: Path, key: DatabaseKey) -> None:
         self.path = path
+        self._key = key
         try:
-            self._connection = connect(path, key, "rw")
-            migrate(self._connection)
-            self._connection.execute("PRAGMA query_only = ON")
-        except sqlcipher3.DatabaseError as error:
-            raise StoreError(f"{path} does not open: {error}") from None
+            self._connection = self._open("ro")
+        except sqlcipher3.OperationalError:
+            self._connection = self._open("rw")
+
+    def reopen(self) -> None:
+        """Read on after damage: SQLCipher refuses everything after a page that does not verify."""
+        self._connection.close()
+        self._connection = self._open("ro")
+
+    def _open(self, mode: str) -> sqlcipher3.Connection:
+        connection = connect(self.path, self._key, mode)
+        try:
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
-@dataclass(frozen=True, slots=True)
+_NO_VAULT: Final = Version(0, 0)
+
+
+@dataclass(slots=True)
 class _Source:
-    """A source that was examined: `trouble` says why its pages cannot be used."""
+    """A source, and what stands in the way of using its pages, as far as that was tried."""
 
     path: Path
-    database: Database | None
-    version: Version
-    trouble: Exception | None
+    database: _Reading | None = None
+    version: Version = _NO_VAULT
+    trouble: Exception | None = None
 
 
 class _Work:
@@ -166,18 +193,14 @@ class _Work:
         self._keeping = Keeping(
             Store(self._new), mirrored, held.slots, held.database_key, held.clock
         )
-        self._sources = [self._examine(path, stack) for path in given]
+        self._sources = [self._open(path, stack) for path in given]
 
     def run(
         self, wanted: Wanted, progress: Progress, *, accept_loss: bool, rehearse: bool
     ) -> tuple[Restored, RestoreReport]:
         """Bring back the tree, then the blobs: an interrupted change may yet name other blobs."""
-        whole = [source for source in self._sources if source.trouble is None]
-        stores = [Store(source.database) for source in whole if source.database]
-        if not stores:
-            raise self._why_none()
-        restored = restore_vault(self._keeping, stores, accept_loss=accept_loss, rehearse=rehearse)
-        source = whole[restored.source]
+        source, store = self._newest_whole()
+        restored = restore_vault(self._keeping, [store], accept_loss=accept_loss, rehearse=rehearse)
         found, missing, dropped = self._bring_blobs(source, wanted(restored.vault), progress)
         return restored, RestoreReport(
             restored=found,
@@ -195,20 +218,32 @@ class _Work:
         if busy:
             raise StoreError(f"{self._new.path} is in use by someone else")
 
-    def _examine(self, path: Path, stack: ExitStack) -> _Source:
+    def _open(self, path: Path, stack: ExitStack) -> _Source:
+        source = _Source(path)
         try:
-            database = _Reading(path, self._keeping.database_key)
-        except StoreError as error:
-            return _Source(path, None, Version(0, 0), error)
-        stack.callback(database.close)
-        try:
-            version = _open_wholly(Store(database), self._keeping)
-        except sqlcipher3.DatabaseError as error:
-            trouble = StoreError(f"{path} is damaged: {error}")
-            return _Source(path, database, Version(0, 0), trouble)
-        except KeysError as error:
-            return _Source(path, database, Version(0, 0), error)
-        return _Source(path, database, version, None)
+            source.database = _Reading(path, self._keeping.database_key)
+            stack.callback(source.database.close)
+            stored = Store(source.database).root()
+            source.version = stored.version if stored else source.version
+        except _UNREADABLE as error:
+            source.trouble = StoreError(f"{path} does not open: {error}")
+        return source
+
+    def _newest_whole(self) -> tuple[_Source, Store]:
+        """Return the newest source that opens to the last leaf. Raises what stands in the way."""
+        for source in sorted(self._sources, key=lambda source: source.version, reverse=True):
+            if source.database and not source.trouble:
+                store = Store(source.database)
+                try:
+                    _open_wholly(store, self._keeping)
+                except KeysError as error:
+                    source.trouble = error
+                except _UNREADABLE as error:
+                    source.trouble = StoreError(f"{source.path} is damaged: {error}")
+                    source.database.reopen()
+                else:
+                    return source, store
+        raise self._why_none()
 
     def _why_none(self) -> Exception:
         """Return what a person can do most about: damage, the passphrase, or neither."""
@@ -258,7 +293,7 @@ class _Work:
             last = names[-1]
 
     def _note_unwanted(self, store: Store) -> None:
-        with suppress(sqlcipher3.DatabaseError):  # a damaged source: the count is what it yields
+        with suppress(*_UNREADABLE):  # a damaged source: the count is what it yields
             self._new.connection.executemany(
                 "INSERT OR IGNORE INTO unwanted (id, version) SELECT ?1, ?2 WHERE NOT EXISTS"
                 " (SELECT 1 FROM wanted WHERE id = ?1 AND version = ?2)",
@@ -266,7 +301,7 @@ class _Work:
             )
 
 
-def _open_wholly(store: Store, keeping: Keeping) -> Version:
+def _open_wholly(store: Store, keeping: Keeping) -> None:
     """Open a source's tree to its last leaf. Raises what says why that is not possible."""
     stored = store.root()
     if stored is None:
@@ -278,10 +313,9 @@ def _open_wholly(store: Store, keeping: Keeping) -> Version:
     for index in range(tree.leaves):
         tree.leaf(store, index)
     tree.wipe()
-    return stored.version
 
 
-def _read_blobs(database: Database, names: list[BlobName]) -> Iterator[tuple[EntryId, int, Sealed]]:
+def _read_blobs(database: _Reading, names: list[BlobName]) -> Iterator[tuple[EntryId, int, Sealed]]:
     """Yield those of the blobs that a source has and can read."""
     left = set(names)
     try:
@@ -293,12 +327,22 @@ def _read_blobs(database: Database, names: list[BlobName]) -> Iterator[tuple[Ent
             if row[:2] in left:
                 left.remove(row[:2])
                 yield row
-    except sqlcipher3.DatabaseError:
-        for name in sorted(left):
-            with suppress(sqlcipher3.DatabaseError):
-                sealed = Store(database).blob(*name)
-                if sealed is not None:
-                    yield (*name, sealed)
+    except _UNREADABLE:
+        database.reopen()
+        yield from _read_one_by_one(database, left)
+
+
+def _read_one_by_one(
+    database: _Reading, names: Iterable[BlobName]
+) -> Iterator[tuple[EntryId, int, Sealed]]:
+    for name in names:
+        try:
+            sealed = Store(database).blob(*name)
+        except _UNREADABLE:
+            database.reopen()
+        else:
+            if sealed is not None:
+                yield (*name, sealed)
 
 
 def _remove(path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ import pytest
 from lookup import exits
 from lookup.cli.main import main
 from lookup.client.enrolment import load_enrolment
-from lookup.demo.folders import MARKER, made_anew
+from lookup.demo.folders import MARKER, MEMORY, made_anew
 from lookup.demo.narrator import Narrator, Promise
 from lookup.demo.processes import LACUNA, Ran
 from lookup.demo.sample import scenes
@@ -103,6 +104,12 @@ def left_in_memory(folder: Path) -> list[Path]:
     return list(named.rglob("*")) if named.exists() else []
 
 
+@pytest.fixture
+def on_tmpfs() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="test-") as folder:
+        yield Path(folder)
+
+
 def flat(text: str) -> str:
     """Undo the wrapping of lines."""
     return " ".join(text.split())
@@ -145,21 +152,23 @@ class TestTheWholeStory:
         everybody = {number for scene in vars(scenes()).values() for number in scene.identifiers}
         assert {f"nhs:{number}" for number in _TEN_DIGITS.findall(said)} <= everybody
 
-    def test_made_anew_it_serves_commands_that_work_until_ctrl_c(self, tmp_path: Path) -> None:
+    def test_made_anew_it_serves_commands_that_work_until_ctrl_c(self, on_tmpfs: Path) -> None:
+        """Also where a slot can promise nothing: then it is warned of, as in a container."""
         for name in ("demo-site", "demo-slot"):
-            (tmp_path / name / "store").mkdir(parents=True)
-            (tmp_path / name / MARKER).write_text("an earlier one\n")
-            (tmp_path / name / "store" / "left-over").touch()
-        with demonstration(tmp_path) as process:
+            (on_tmpfs / name / "store").mkdir(parents=True)
+            (on_tmpfs / name / MARKER).write_text("an earlier one\n")
+            (on_tmpfs / name / "store" / "left-over").touch()
+        with demonstration(on_tmpfs) as process:
             output = read_until(process, "Ctrl-C")
-            assert not list(tmp_path.glob("*/store/left-over"))
-            self._try_lookup(output, tmp_path)
-            self._try_http(output, tmp_path)
-            self._try_a_second_one(tmp_path)
+            assert "warning: the slot is on tmpfs" in output
+            assert not list(on_tmpfs.glob("*/store/left-over"))
+            self._try_lookup(output, on_tmpfs)
+            self._try_http(output, on_tmpfs)
+            self._try_a_second_one(on_tmpfs)
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == exits.OK
-        assert running(tmp_path) == []
-        assert left_in_memory(tmp_path) == []
+        assert running(on_tmpfs) == []
+        assert left_in_memory(on_tmpfs) == []
 
     @staticmethod
     def _try_lookup(output: str, folder: Path) -> None:
@@ -221,7 +230,7 @@ def test_a_shred_that_does_nothing_is_seen_by_everyone_who_looks(
     real = Stage.lacuna
 
     def lacuna(stage: Stage, *arguments: str, typed: str = "") -> Ran:
-        return Ran("", 0.0) if arguments[0] == "shred" else real(stage, *arguments, typed=typed)
+        return Ran("", "", 0.0) if arguments[0] == "shred" else real(stage, *arguments, typed=typed)
 
     monkeypatch.setattr(Stage, "lacuna", lacuna)
     monkeypatch.chdir(tmp_path)
@@ -306,7 +315,7 @@ def test_a_promise_that_nobody_came_to_is_broken(capsys: pytest.CaptureFixture[s
     narrator = Narrator()
     for promise in Promise:
         if promise is not Promise.NOT_FOUND:
-            narrator.judge(promise, True, "")  # noqa: FBT003  # the verdict itself
+            narrator.judge(promise, kept=True, seen="")
     narrator.end()
     assert narrator.broken == 1
     assert told(Promise.NOT_FOUND, capsys.readouterr().out) == "BROKEN"

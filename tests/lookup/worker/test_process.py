@@ -78,7 +78,7 @@ def dumpable(arguments: tuple[str, ...]) -> str:
     code = (
         "import ctypes, sys; from lookup.worker import main as m;"
         "o = m._parse(sys.argv[1:]);"
-        "o.testing_only_dumpable or m._forbid_dumps();"
+        "m.settle_in(testing_only_dumpable=o.testing_only_dumpable);"
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     )
     command = [sys.executable, "-c", code, "--fd", "0", "--socket", "s", "--slot", "0", *arguments]

@@ -1,0 +1,91 @@
+"""What a custodian does between an opened vault and the first request.
+
+Invariant: `publish` returns when a whole table is in force, and no process can answer any more
+from a table of an earlier custodian. Only then may a change be acknowledged.
+"""
+
+import logging
+import time
+from datetime import UTC, date, datetime
+from typing import Final
+
+from crypto.derive import RFC_9106_SECOND
+from keys.disk import Disk
+from lookup.config import Config
+from lookup.custodian.custody import Custody
+from lookup.custodian.door import Door
+from lookup.custodian.policy import Policy
+from lookup.custodian.running import Running
+from lookup.custodian.unlocking import OpenSite
+from lookup.index.folder import supersede_others
+
+_LEAVES_PER_STEP: Final = 1024
+# A worker that served the custodian before this one comes back within a second.
+_WORKERS_RETURN: Final = 1.5
+
+logger = logging.getLogger("lookup.custodian")
+
+
+def now() -> int:
+    """Seconds since 1970."""
+    return int(time.time())
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def publish(custody: Custody) -> None:
+    """Put a table in force, and see to it that nobody answers from an earlier custodian's."""
+    _build(custody)
+    if custody.publication is not None:
+        kept = custody.publication.table.path
+        supersede_others(custody.index, kept, change_over=_WORKERS_RETURN)
+
+
+def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
+    """Return custody of an opened site; no table is in force yet."""
+    return Custody(
+        vault=opened.vault,
+        lock=opened.slots[0].lock,
+        store=opened.store,
+        policy=Policy.load(opened.vault),
+        catalogue=config.catalogue,
+        index=config.index,
+        belt_seconds=config.belt_seconds,
+        door=door,
+        today=_today,
+    )
+
+
+def describe_running(config: Config, opened: OpenSite) -> Running:
+    """Return what the process knows of itself."""
+    return Running(
+        config=config,
+        database_key=opened.database_key,
+        mirror=opened.mirror,
+        slots=opened.slots,
+        cost=RFC_9106_SECOND,
+        disk=Disk(),
+        clock=now,
+        started=now(),
+        absent_slots=opened.absent,
+        finished_at_start=opened.vault.started_with,
+    )
+
+
+def _build(custody: Custody) -> None:
+    """Build the first table; say every few seconds how far it is."""
+    begun = told = time.monotonic()
+    custody.begin_build()
+    while (progress := custody.step_build(_LEAVES_PER_STEP)) < 1:
+        if time.monotonic() - told > 1:
+            told = time.monotonic()
+            logger.info("building the index: %d %%", int(100 * progress))
+    logger.info("%d records indexed in %.1f s", len(custody.sources), time.monotonic() - begun)
+    if custody.damaged:
+        logger.error(
+            "%d pages open neither in the store nor in the mirror: every miss is"
+            " could-not-check until they are restored",
+            len(custody.damaged),
+        )

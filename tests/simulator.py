@@ -1,0 +1,485 @@
+"""A whole site, real in all its parts, in one temporary folder.
+
+    <folder>/store  mirror  slot-0 …  run  lacuna.toml  passphrase        on tmpfs: syncs are free
+    <folder>/index                                                        the real index
+
+Three ways to run it, on the same files and sockets:
+
+* `site.open()`: custodian inside this process, with its writer thread, its door, and its HTTP
+  interface on a TCP and a UNIX socket. Answers can be looked up as a worker decides them.
+* `site.spawn_custodian()`: the custodian's own command.
+* `site.spawn_worker()`: a worker's own command, for either kind of custodian.
+
+Nothing is mocked. What a test makes cheaper than a real site: Argon2id's cost, the slot's blob.
+"""
+
+# ruff: noqa: ANN401  # `changes` are whatever JSON holds
+
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+from uuid import uuid4
+
+import httpx2
+
+from crypto.derive import TESTING_ONLY_COST
+from crypto.token import TokenMaker
+from keys.entry import EntryId
+from keys.slot.lock import Passphrase
+from lookup.catalogue import Catalogue
+from lookup.client.enrolment import ClientSecret, Enrolment, parse_enrolment
+from lookup.config import Config, parse_config
+from lookup.custodian import main
+from lookup.custodian.api.app import make_app
+from lookup.custodian.custody import Custody
+from lookup.custodian.door import Door
+from lookup.custodian.draft import Draft, parse_draft
+from lookup.custodian.policy import first_entries, new_token
+from lookup.custodian.running import Running
+from lookup.custodian.unlocking import OpenSite, create_site, open_site
+from lookup.custodian.writer import Prepare, Writer
+from lookup.errors import ServiceError
+from lookup.identifiers import parse_identifier
+from lookup.index.folder import supersede_others
+from lookup.wire import parse_lookup
+from lookup.worker.decide import decide_one
+from lookup.worker.view import OpenView, open_view
+from tests.lookup.raw_http import WAIT, Connection, Response, wait_until
+from tests.lookup.serving import Running as Served
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+PASSPHRASE: Final = "a passphrase of the tests"
+AUTHORITIES: Final = tomllib.loads(
+    (files("lookup.demo") / "data" / "authorities.toml").read_text(encoding="utf-8")
+)["authority"]
+_MEMORY: Final = "/dev/shm"  # noqa: S108  # a folder of our own is made there
+
+
+def nhs(number: int) -> str:
+    """Return the text of a valid NHS number of the 999 range, of 50,000 the one of this number."""
+    for digits in (f"9990{2 * number:05d}", f"9990{2 * number + 1:05d}"):
+        check = -sum(int(d) * w for d, w in zip(digits, range(10, 1, -1), strict=True)) % 11
+        if check < 10:  # it is for one of two neighbours at least
+            break
+    return f"nhs:{digits}{check}"
+
+
+def record(source_ref: str, /, *identifiers: str, **changes: Any) -> Json:
+    """Return a record as an authority sends it: answered today, but for the changes."""
+    members: Json = {
+        "authority": "AXT",
+        "source_ref": source_ref,
+        "identifiers": list(identifiers),
+        "category": "child-protection-plan",
+        "since": "2026-01-02",
+        "payload": {"note": f"about {source_ref}"},
+    }
+    return members | changes
+
+
+class Site:
+    """Folders, configuration, listening sockets and a vault; nothing runs yet."""
+
+    def __init__(self, *, slots: int = 1, depth: int = 1, workers: int = 1) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="lacuna-", dir=_MEMORY))
+        self.listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers + 1)]
+        self.token = new_token()
+        self.running: list[Process] = []
+        self.tables: Json = {
+            "demo": True,
+            "vault": {
+                "store": "store",
+                "mirror": "mirror",
+                "slots": [f"slot-{number}" for number in range(slots)],
+                "passphrase_file": "passphrase",
+            },
+            "serve": {
+                "workers": workers,
+                "index": str(self.folder / "index"),
+                "base_urls": [f"http://127.0.0.1:{port(each)}" for each in self.listening[1:]],
+            },
+            "authority": AUTHORITIES,
+        }
+        self.configure()
+        self.config.run.mkdir(mode=0o700)
+        self.passphrase(PASSPHRASE)
+        create_site(
+            self.config,
+            Passphrase(PASSPHRASE.encode()),
+            _now,
+            lambda: first_entries(self.token, demo=True, now=_now()),
+            cost=TESTING_ONLY_COST,
+            depth=depth,
+            blob_size=4096,
+        ).close()
+
+    def configure(self) -> None:
+        """Write the configuration anew, after a change of `tables`."""
+        (self.folder / "lacuna.toml").write_text(to_toml(self.tables))
+
+    def passphrase(self, text: str) -> None:
+        """Write the passphrase file."""
+        file = self.folder / "passphrase"
+        file.touch(mode=0o600)
+        file.write_text(text)
+
+    @property
+    def config(self) -> Config:
+        """The configuration of now."""
+        return parse_config(self.tables, self.folder / "lacuna.toml")
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Its authorities and categories."""
+        return self.config.catalogue
+
+    def draft(self, source_ref: str, /, *identifiers: str, **changes: Any) -> Draft:
+        """Return a record, parsed."""
+        raw = json.dumps(record(source_ref, *identifiers, **changes)).encode()
+        return parse_draft(raw, self.catalogue)
+
+    def open(self) -> "Custodian":
+        """Run a custodian inside this process."""
+        return Custodian(self)
+
+    def spawn_custodian(self) -> "Process":
+        """Run a custodian in its own process, and return when it serves."""
+        descriptor = self.listening[0].fileno()
+        return self._spawn(
+            ["lookup.custodian.main", "--config", self.folder / "lacuna.toml", "--fd", descriptor],
+            descriptor,
+        )
+
+    def spawn_worker(self, slot: int = 0, *arguments: str) -> "Worker":
+        """Run a worker in its own process; it needs a custodian to answer."""
+        listening = self.listening[1 + slot]
+        socket_path = self.config.worker_socket
+        process = self._spawn(
+            [
+                *("lookup.worker.main", "--fd", listening.fileno()),
+                *("--socket", socket_path, "--slot", slot, *arguments),
+            ],
+            listening.fileno(),
+        )
+        return Worker(process, listening.getsockname())
+
+    def _spawn(self, command: Sequence[object], descriptor: int) -> "Process":
+        process = Process(command, descriptor, self.folder / f"log-{len(self.running)}")
+        self.running.append(process)
+        return process
+
+    def officer(self) -> httpx2.Client:
+        """Return a client of the officers' UNIX socket."""
+        transport = httpx2.HTTPTransport(uds=str(self.config.officer_socket))
+        return httpx2.Client(transport=transport, base_url="http://custodian", timeout=WAIT)
+
+    def feed(self) -> httpx2.Client:
+        """Return a client of the TCP port, with the officer's token."""
+        return httpx2.Client(
+            base_url=f"http://127.0.0.1:{port(self.listening[0])}",
+            headers={"authorization": f"Bearer {self.token}"},
+            timeout=WAIT,
+        )
+
+    def close(self) -> None:
+        """End what still runs, and remove everything."""
+        for process in self.running:
+            process.kill()
+        for each in self.listening:
+            each.close()
+        shutil.rmtree(self.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Custodian:
+    """A custodian inside this process."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.failures: list[BaseException] = []
+        self.notes: list[str] = []
+        config = site.config
+        with contextlib.ExitStack() as closing:
+            passphrase = (site.folder / "passphrase").read_bytes()
+            self.opened: OpenSite = open_site(config, Passphrase(passphrase), _now)
+            closing.callback(self.opened.close)
+            door = Door(config.worker_socket, self.notes.append)
+            closing.callback(door.close)
+            self.custody: Custody = main._custody(config, self.opened, door)
+            closing.callback(self.custody.close)
+            main._build(self.custody, _silent)
+            assert self.custody.publication is not None
+            supersede_others(config.index, self.custody.publication.table.path, change_over=1.5)
+            self.writer = Writer(self.custody, self.failures.append)
+            self.writer.start()
+            closing.callback(self.writer.stop)
+            self.facts: Running = replace(
+                main._running(config, self.opened), cost=TESTING_ONLY_COST
+            )
+            self.app = make_app(self.writer, self.custody, self.facts)
+            self._served = Served(self.app, [site.listening[0].dup(), self._bind()], main.LIMITS)
+            closing.callback(self._served.join)
+            closing.callback(self._served.stop)
+            self.feed = closing.enter_context(site.feed())
+            self.officer = closing.enter_context(site.officer())
+            self._closing = closing.pop_all()
+
+    def _bind(self) -> socket.socket:
+        officer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.site.config.officer_socket.unlink(missing_ok=True)
+        officer.bind(str(self.site.config.officer_socket))
+        return officer
+
+    def stop(self) -> None:
+        """Stop cleanly."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def change(self, prepare: Prepare[T]) -> T:
+        """Run a change, as the HTTP interface does."""
+        return self.writer.change(prepare).result(WAIT)
+
+    def call(self, run: Callable[[Custody], T]) -> T:
+        """Run something with custody to itself."""
+        return self.writer.call(run).result(WAIT)
+
+    def add(self, source_ref: str, /, *identifiers: str, **changes: Any) -> EntryId:
+        """Add a record over HTTP; return its id."""
+        return add(self.feed, record(source_ref, *identifiers, **changes))
+
+    def shred(self, *record_ids: EntryId) -> Json:
+        """Shred records over the UNIX socket; return what is said of it."""
+        return shred(self.officer, *record_ids)
+
+    def enrol(self, name: str = "St. Elsewhere") -> Enrolment:
+        """Enrol a client over the UNIX socket."""
+        return enrol(self.officer, name)
+
+    def await_build(self) -> None:
+        """Return when no table is in the making."""
+        wait_until(lambda: self.call(lambda custody: custody.build is None))
+
+    def outcome(self, identifier: str) -> str:
+        """Return what a worker would answer now, or the fact for which it could not check."""
+        asking = self.call(_asking)
+        view = self._view()
+        try:
+            found = decide_one(view, parse_lookup(question(asking, identifier)), _today())
+            found.check()
+        except ServiceError as error:
+            return type(error).__name__
+        finally:
+            view.table.close()
+        return str(json.loads(found.body)["outcome"])
+
+    def _view(self) -> OpenView:
+        view = self.custody.door._view
+        assert view is not None
+        return open_view(view, None)
+
+
+class Process:
+    """One process of the site, in a process of its own."""
+
+    def __init__(self, command: Sequence[object], descriptor: int, log: Path) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", *map(str, command)],
+                pass_fds=[descriptor],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """All that it has written."""
+        return self._log.read_text()
+
+    def await_log(self, text: str, seconds: float = WAIT) -> None:
+        """Return when it has written this."""
+        wait_until(lambda: text in self.log or self.process.poll() is not None, seconds)
+        assert text in self.log, self.log
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """End it as the supervisor would; return its status."""
+        self.process.terminate()
+        return self.process.wait(WAIT)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait(WAIT)
+
+
+class Worker:
+    """A worker process, and questions to it over one connection for each thread."""
+
+    def __init__(self, process: Process, address: tuple[str, int]) -> None:
+        self.process = process
+        self.address = address
+
+    def ready(self) -> Self:
+        """Return when it would answer a lookup."""
+        request = b"GET /health/ready HTTP/1.1\r\nHost: lookup.test\r\n\r\n"
+
+        def asked() -> bool:
+            with Connection(self.address) as connection:
+                connection.send(request)
+                return connection.receive().status == 200
+
+        wait_until(asked)
+        return self
+
+    def ask(self, asking: Enrolment, identifier: str) -> Response:
+        """Look one identifier up."""
+        with Connection(self.address) as connection:
+            connection.send(request_for(asking, identifier))
+            return connection.receive()
+
+    def outcome(self, asking: Enrolment, identifier: str) -> str:
+        """Look one identifier up; return the outcome, or the type of the problem."""
+        return outcome_of(self.ask(asking, identifier))
+
+
+def outcome_of(response: Response) -> str:
+    """Return `known`, `no-record`, or the name of the problem."""
+    members = response.json
+    if response.status == 200:
+        return str(members["outcome"])
+    assert members["outcome"] == "could-not-check"
+    return str(members["type"].rpartition(":")[2])
+
+
+def question(asking: Enrolment, identifier: str) -> bytes:
+    """Return the body of a lookup."""
+    scheme, value = parse_identifier(identifier)
+    token = TokenMaker(asking.lookup_key).make(scheme, value)
+    members = {
+        "kid": asking.kid,
+        "token": urlsafe_b64encode(token).rstrip(b"=").decode(),
+        "user": {"id": "nurse-1", "role": "triage nurse"},
+        "encounter": "encounter-1",
+    }
+    return json.dumps(members).encode()
+
+
+def request_for(asking: Enrolment, identifier: str) -> bytes:
+    """Return a whole lookup, byte by byte."""
+    body = question(asking, identifier)
+    head = (
+        "POST /v1/lookup HTTP/1.1\r\nHost: lookup.test\r\n"
+        f"Authorization: Bearer {asking.secret.bearer()}\r\nX-Request-ID: {uuid4()}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _asking(custody: Custody) -> Enrolment:
+    """Enrol somebody for the newest lookup key, without the site hearing of it."""
+    key = next(k for k in reversed(custody.policy.live_keys()) if k.kid in custody.kids)
+    secret, canary = ClientSecret.generate(), custody.policy.canary.identifier
+    return Enrolment("nobody", "Nobody", secret, ("http://127.0.0.1:1",), key.kid, key.key, canary)
+
+
+def add(feed: httpx2.Client, members: Json) -> EntryId:
+    """Add a record; return its id."""
+    response = feed.post("/v1/records", json=members)
+    assert response.status_code == 201, response.text
+    return EntryId(bytes.fromhex(response.json()["record_id"]))
+
+
+def shred(officer: httpx2.Client, *record_ids: EntryId) -> Json:
+    """Shred records."""
+    wanted = {"record_ids": [each.hex() for each in record_ids], "reason": "art-17-1-g"}
+    response = officer.post("/v1/local/shred", json=wanted)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def enrol(officer: httpx2.Client, name: str) -> Enrolment:
+    """Enrol a client."""
+    response = officer.post("/v1/local/clients", json={"name": name})
+    assert response.status_code == 201, response.text
+    return parse_enrolment(response.content)
+
+
+def import_lines(feed: httpx2.Client, lines: Iterable[Json | bytes]) -> list[Json]:
+    """Import records; return all lines of the answer."""
+    content = b"".join(
+        (line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines
+    )
+    headers = {"content-type": "application/x-ndjson"}
+    response = feed.post("/v1/records/import", content=content, headers=headers)
+    assert response.status_code == 200, response.text
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def port(listening: socket.socket) -> int:
+    """Return the port of a socket."""
+    return int(listening.getsockname()[1])
+
+
+def to_toml(tables: Json) -> str:
+    """Return tables as TOML: JSON's texts, numbers and lists are TOML's, too."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in tables.items() if _is_plain(value)]
+    for key, value in tables.items():
+        for table in value if isinstance(value, list) and not _is_plain(value) else [value]:
+            if isinstance(table, dict):
+                name = f"[[{key}]]" if isinstance(value, list) else f"[{key}]"
+                lines += [name, *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _is_plain(value: object) -> bool:
+    return not isinstance(value, dict) and not (
+        isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+    )
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _silent(*_: object) -> None:
+    """Nobody watches a build."""
