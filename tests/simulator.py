@@ -50,11 +50,11 @@ from lookup.custodian.door import Door
 from lookup.custodian.draft import Draft, parse_draft
 from lookup.custodian.policy import first_entries, new_token
 from lookup.custodian.running import Running
+from lookup.custodian.starting import describe_running, publish, take_custody
 from lookup.custodian.unlocking import OpenSite, create_site, open_site
 from lookup.custodian.writer import Prepare, Writer
 from lookup.errors import ServiceError
 from lookup.identifiers import parse_identifier
-from lookup.index.folder import supersede_others
 from lookup.wire import parse_lookup
 from lookup.worker.decide import decide_one
 from lookup.worker.view import OpenView, open_view
@@ -226,16 +226,14 @@ class Custodian:
             closing.callback(self.opened.close)
             door = Door(config.worker_socket, self.notes.append)
             closing.callback(door.close)
-            self.custody: Custody = main._custody(config, self.opened, door)
+            self.custody: Custody = take_custody(config, self.opened, door)
             closing.callback(self.custody.close)
-            main._build(self.custody, _silent)
-            assert self.custody.publication is not None
-            supersede_others(config.index, self.custody.publication.table.path, change_over=1.5)
+            publish(self.custody)
             self.writer = Writer(self.custody, self.failures.append)
             self.writer.start()
             closing.callback(self.writer.stop)
             self.facts: Running = replace(
-                main._running(config, self.opened), cost=TESTING_ONLY_COST
+                describe_running(config, self.opened), cost=TESTING_ONLY_COST
             )
             self.app = make_app(self.writer, self.custody, self.facts)
             self._served = Served(self.app, [site.listening[0].dup(), self._bind()], main.LIMITS)
@@ -479,7 +477,3 @@ def _now() -> int:
 
 def _today() -> date:
     return datetime.now(UTC).date()
-
-
-def _silent(*_: object) -> None:
-    """Nobody watches a build."""

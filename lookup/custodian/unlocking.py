@@ -106,6 +106,11 @@ def open_site(
             raise StoreError(
                 f"there is no store at {config.store_file}: restore it, or mount its disk"
             )
+        # An empty folder is how a person says that a new mirror is to begin here.
+        if not config.mirror.is_dir():
+            raise StoreError(
+                f"there is no mirror at {config.mirror}: mount its disk, or make the folder"
+            )
         slots, absent = open_slots(config, passphrase, disk)
         store, mirror = _open_storages(config, slots[0].lock.database_key, undo)
         vault = open_vault(_keeping(store, mirror, slots, clock, disk))

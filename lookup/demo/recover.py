@@ -94,7 +94,7 @@ class _Label(NamedTuple):
     lock: bytes
 
 
-@dataclass
+@dataclass(repr=False)
 class Evidence:
     """Everything the thief has, in any order; nothing in it need fit together."""
 
@@ -106,7 +106,7 @@ class Evidence:
     blobs: set[Blob] = field(default_factory=set)
 
 
-@dataclass
+@dataclass(repr=False)
 class Loot:
     """Everything that opens. `texts` holds each opened page and payload, whole."""
 

@@ -14,11 +14,11 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from keys.errors import KeysError
 from lookup.custodian.api import authorities, imports, local, records
 from lookup.custodian.api.records import InvalidRecordRequest
 from lookup.custodian.api.requests import (
     VAULT_FAILED,
+    VAULT_FAILURES,
     is_local,
     require_local,
     require_officer,
@@ -59,7 +59,8 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
         app.include_router(router, dependencies=[Depends(require_officer)])
     app.include_router(local.router, dependencies=[Depends(require_local)])
     app.add_exception_handler(ServiceError, _tell)
-    app.add_exception_handler(KeysError, _tell_keys)
+    for failure in VAULT_FAILURES:
+        app.add_exception_handler(failure, _tell_vault)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(HTTPException, _tell_http)
     app.add_exception_handler(Exception, _tell_defect)
@@ -77,7 +78,7 @@ async def _tell(_: Request, error: Exception) -> Response:
     return _problem(error)
 
 
-async def _tell_keys(_: Request, error: Exception) -> Response:
+async def _tell_vault(_: Request, error: Exception) -> Response:
     log_defect("the vault", error)
     return _problem(Unavailable(VAULT_FAILED))
 

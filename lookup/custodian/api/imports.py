@@ -31,10 +31,9 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import State
 from starlette.types import Receive, Scope, Send
 
-from keys.errors import KeysError
 from lookup.catalogue import Catalogue
 from lookup.custodian.adding import Stored, add_or_change
-from lookup.custodian.api.requests import VAULT_FAILED, require_media_type
+from lookup.custodian.api.requests import VAULT_FAILED, VAULT_FAILURES, require_media_type
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, parse_draft
 from lookup.custodian.writer import Writer
 from lookup.errors import ServiceError, Unavailable, problem_body
@@ -152,7 +151,7 @@ class _ImportResponse(Response):
             await self._import(pieces)
         except ServiceError as error:
             return {"problem": msgspec.Raw(problem_body(error))}
-        except KeysError as error:
+        except VAULT_FAILURES as error:
             log_defect("the vault", error)
             return {"problem": msgspec.Raw(problem_body(Unavailable(VAULT_FAILED)))}
         return {"summary": self._counts}

@@ -12,12 +12,15 @@ import msgspec
 from fastapi import Depends, Path, Request, Response
 
 from keys.entry import EntryId
+from keys.errors import KeysError
 from lookup.custodian.custody import Custody
+from lookup.custodian.store.database import StoreError
 from lookup.custodian.writer import Writer
 from lookup.errors import InvalidRequest, NotFound, TooLarge, Unauthorized, UnsupportedMediaType
 
 JSON: Final = "application/json"
 NO_STORE: Final = {"cache-control": "no-store"}
+VAULT_FAILURES: Final = (KeysError, StoreError)
 VAULT_FAILED: Final = "the vault could not do this; see the custodian's log"
 
 

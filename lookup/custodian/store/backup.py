@@ -42,7 +42,7 @@ Progress = Callable[[int, int], None]
 
 
 class BackupRefused(StoreError):
-    """This folder cannot take this backup; nothing was written."""
+    """This folder cannot take this backup; what it holds stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,14 @@ def _open(folder: Path, key: DatabaseKey) -> sqlcipher3.Connection:
     path = folder / FILE_NAME
     path.touch(mode=0o600)
     connection = connect(path, key)
-    connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-    # EXTRA syncs the folder too, once the journal is gone: only then is a commit durable.
-    connection.execute("PRAGMA synchronous = EXTRA")
-    migrate(connection)
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+        # EXTRA syncs the folder too, once the journal is gone: only then is a commit durable.
+        connection.execute("PRAGMA synchronous = EXTRA")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -55,6 +55,14 @@ class Database:
         return self._connection
 
     @contextmanager
+    def reading(self) -> Iterator[sqlcipher3.Connection]:
+        """Read. Raises StoreError for a file that SQLCipher cannot make sense of any more."""
+        try:
+            yield self._connection
+        except sqlcipher3.DatabaseError as error:
+            raise StoreError(f"{self.path} cannot be read ({error}): see lacuna restore") from None
+
+    @contextmanager
     def transaction(self) -> Iterator[sqlcipher3.Connection]:
         """Commit what is done inside, or roll all of it back. Raises WriteFailed."""
         with self._failing():

@@ -44,9 +44,8 @@ class Mirror:
 
     def pages(self) -> Iterator[tuple[int, Sealed]]:
         """Yield all pages by number."""
-        yield from self._database.connection.execute(
-            "SELECT number, sealed FROM page ORDER BY number"
-        )
+        with self._database.reading() as connection:
+            yield from connection.execute("SELECT number, sealed FROM page ORDER BY number")
 
     def commit(self, change: Change, blobs: BlobChange) -> None:
         """Make a change durable if the file is where the change began."""
@@ -83,7 +82,8 @@ class Mirror:
         self._database.close()
 
     def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[Row]:
-        rows: list[Row] = self._database.connection.execute(statement, values).fetchall()
+        with self._database.reading() as connection:
+            rows: list[Row] = connection.execute(statement, values).fetchall()
         return rows
 
 

@@ -8,11 +8,11 @@ from crypto.record import Dek
 from crypto.tag import TAG_SIZE, Tag
 from keys.entry import Kind, new_entry_id
 from keys.slot.lock import Passphrase
-from lookup.custodian import main
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.publishing import Publication
 from lookup.custodian.record import Record, make_body
+from lookup.custodian.starting import publish, take_custody
 from lookup.custodian.unlocking import open_site
 from lookup.custodian.writer import Prepare
 from lookup.index.layout import EMPTY_SLOT, HANDLE_SIZE
@@ -30,9 +30,9 @@ def unattended(site: Site) -> Iterator[Custody]:
         closing.callback(opened.close)
         door = Door(config.worker_socket, print)
         closing.callback(door.close)
-        custody = main._custody(config, opened, door)
+        custody = take_custody(config, opened, door)
         closing.callback(custody.close)
-        main._build(custody, lambda *_: None)
+        publish(custody)
         yield custody
 
 

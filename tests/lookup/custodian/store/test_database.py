@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import sqlcipher3
 
+from crypto.aead import Sealed
+from keys.page import VaultId, Version
+from keys.pages import StoredRoot
 from keys.slot.lock import DatabaseKey
 from lookup.custodian.store.database import (
     Database,
@@ -23,6 +26,7 @@ from lookup.custodian.store.database import (
     migrate,
     migrations,
 )
+from lookup.custodian.store.pages import Store
 
 KEY, OTHER = DatabaseKey(bytes(range(32))), DatabaseKey(bytes(32))
 MARKER = b"a marker that nobody would write by accident"
@@ -240,3 +244,16 @@ def test_migrations_are_numbered_without_gaps() -> None:
     folder = files("lookup.custodian.store") / "schema"
     names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
     assert names == [f"{number:03}.sql" for number in range(1, len(migrations()) + 1)]
+
+
+def test_a_file_that_the_medium_changed_is_told_with_what_to_do(path: Path) -> None:
+    """SQLCipher's HMAC finds it; only a restore helps then, and the error says so."""
+    with closing(Store(Database(path, KEY))) as store:
+        pages = [(number, Sealed(b"x" * 3000)) for number in range(1, 200)]
+        store.replace(StoredRoot(VaultId(bytes(16)), Version(1, 1), Sealed(b"r"), {}), pages)
+    raw = bytearray(path.read_bytes())
+    for at in range(20 * 4096 + 100, len(raw), 4096):
+        raw[at] ^= 1
+    path.write_bytes(raw)
+    with closing(Store(Database(path, KEY))) as store, pytest.raises(StoreError, match="restore"):
+        list(store.pages())
