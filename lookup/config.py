@@ -160,7 +160,8 @@ def check_config(config: Config) -> None:
     if not config.slots:
         raise InvalidConfig("vault.slots: name at least one slot folder")
     # Resolved: two names of one folder are one folder.
-    folders = [f.resolve() for f in (config.store, config.mirror, *config.slots, config.index)]
+    named = (config.store, config.mirror, *config.slots, config.index)
+    folders = [Path(os.path.realpath(folder)) for folder in named]
     for at, folder in enumerate(folders):
         for other in folders[at + 1 :]:
             if folder == other or folder in other.parents or other in folder.parents:

@@ -158,11 +158,12 @@ class Site:
         """Run a custodian inside this process."""
         return Custodian(self)
 
-    def spawn_custodian(self) -> "Process":
-        """Run a custodian in its own process, and return when it serves."""
+    def spawn_custodian(self, *arguments: str) -> "Process":
+        """Run a custodian in its own process."""
         descriptor = self.listening[0].fileno()
+        config = self.folder / "lacuna.toml"
         return self._spawn(
-            ["lookup.custodian.main", "--config", self.folder / "lacuna.toml", "--fd", descriptor],
+            ["lookup.custodian.main", "--config", config, "--fd", descriptor, *arguments],
             descriptor,
         )
 

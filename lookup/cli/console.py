@@ -60,11 +60,15 @@ def show_usage(error: click.UsageError) -> int:
 
 
 def show_defect(error: Exception) -> int:
-    """Print what nobody foresaw, without a word of what it was about; return the exit status."""
+    """Print what no command foresaw, without its own words; return the exit status."""
     from lookup.logs import describe  # noqa: PLC0415  # it needs asyncio, `--help` does not
 
+    if isinstance(error, PermissionError):
+        _show(f"not allowed: {error.filename}", _HINTS[exits.NO_PERMISSION])
+        return exits.NO_PERMISSION
     if isinstance(error, OSError) and error.errno is not None:
-        _show(f"the system refused: {os.strerror(error.errno)} ({describe(error)})", _MEDIUM_HINT)
+        where = error.filename or describe(error)
+        _show(f"the system refused: {os.strerror(error.errno)}: {where}", _MEDIUM_HINT)
     else:
         _show(f"a defect: {describe(error)}", "report this line: it shows nothing of your data")
     return exits.FAIL_STOP

@@ -52,7 +52,7 @@ class _Lazy(click.Group):
 @click.version_option(package_name="lacuna")
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # whether it can be read is told as such
     envvar="LACUNA_CONFIG",
     default=None,
     help="The site's configuration; default ./lacuna.toml, then /etc/lacuna/lacuna.toml.",

@@ -49,6 +49,7 @@ Exit status
   65  no source can be used, a store is there already, or commits would be lost
       and --accept-loss does not say that a person has decided so
   66  a FOLDER holds nothing to restore from
+  70  a medium failed, or is full; run it again once that is mended
   75  the store is in use: stop the site
   77  the slots do not open with this passphrase
 """
@@ -193,7 +194,7 @@ def _wanted(vault: "Vault") -> Iterator["BlobName"]:
 def _told(config: Config) -> Iterator[None]:
     """End the command with what is so, whatever stands against a restore."""
     from keys.errors import KeysError, RolledBack, WrongPassphrase  # noqa: PLC0415  # as above
-    from lookup.custodian.store.database import StoreError  # noqa: PLC0415  # as above
+    from lookup.custodian.store.database import MediumFailed, StoreError  # noqa: PLC0415  # as above
     from lookup.custodian.unlocking import InUse  # noqa: PLC0415  # as above
 
     try:
@@ -202,6 +203,8 @@ def _told(config: Config) -> Iterator[None]:
         fail(exits.TEMPORARY, str(error), "stop the site first; --check works while it runs")
     except WrongPassphrase as error:
         fail(exits.NO_PERMISSION, str(error), f"vault.passphrase_file is named in {config.path}")
+    except MediumFailed as error:
+        fail(exits.FAIL_STOP, str(error), "look at the medium, then run the same command again")
     except RolledBack as error:
         hint = "look for a newer source; --accept-loss goes on without those commits"
         fail(exits.REFUSED, str(error), hint)

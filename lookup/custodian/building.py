@@ -7,6 +7,7 @@ Invariants:
 * Every table has an index key of its own, which is never stored.
 * A leaf that opens neither in the store nor in the mirror leaves the table incomplete: a miss in
   it is no answer.
+* What was gathered is wiped when the table is made; copies that arrays leave as they grow are not.
 """
 
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from crypto.aead import wipe
 from crypto.tag import TAG_SIZE, IndexKey, Tag, make_tag
 from keys.entry import EntryId, Kind
 from keys.errors import PageDamaged
@@ -31,6 +33,8 @@ Places = NDArray[np.intp]
 
 # Room for a quarter more links: 64 bytes for each link, see Table.create.
 _ROOM: Final = 5 / 4
+# Changes and shreds wait for a step: at 10 us a record and lookup key, 10 ms.
+_RECORDS_PER_STEP: Final = 1_000
 
 
 class Build:
@@ -54,10 +58,10 @@ class Build:
         return self._at / self._vault.leaves
 
     def step(self, leaves: int) -> list[Record]:
-        """Read some more leaves; return the records in them."""
+        """Read some more leaves, fewer if they are full; return the records in them."""
         stop = min(self._at + leaves, self._vault.leaves)
         records: list[Record] = []
-        while self._at < stop:
+        while self._at < stop and len(records) < _RECORDS_PER_STEP:
             try:
                 found = self._vault.scan_encoded(Kind.RECORD, self._at)
                 records.extend(map(Record.parse, found))
@@ -77,6 +81,8 @@ class Build:
     def finish(self, folder: Path, generation: int) -> Publication:
         """Return the table, complete unless pages are damaged."""
         made = self._place(folder, generation)
+        wipe(self._tags)
+        wipe(self._bodies)
         for old, new in self._missed:
             try:
                 made.replace(old, new)

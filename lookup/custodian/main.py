@@ -11,7 +11,6 @@ Exit statuses tell the supervisor whether another start could help; see lookup/e
 
 import argparse
 import logging
-import os
 import socket
 import sys
 from contextlib import ExitStack
@@ -31,12 +30,13 @@ from lookup.custodian.passphrases import PassphraseUnreadable, read_passphrase
 from lookup.custodian.publishing import NotInCatalogue
 from lookup.custodian.running import Running
 from lookup.custodian.starting import describe_running, now, publish, take_custody
-from lookup.custodian.store.database import StoreError, WriteFailed
+from lookup.custodian.stopping import fail_stop
+from lookup.custodian.store.database import MediumFailed, StoreError
 from lookup.custodian.unlocking import InUse, open_site
 from lookup.custodian.writer import Writer
 from lookup.httpd import Limits, make_server
 from lookup.index.errors import IndexSpace, TableError
-from lookup.logs import configure_logging, describe
+from lookup.logs import configure_logging
 from lookup.process import add_testing_options, settle_in
 
 LIMITS: Final = Limits(
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         _end(exits.TEMPORARY, error)
     except NotInCatalogue as error:
         _end(exits.CONFIG, error)
-    except (WriteFailed, OSError) as error:
+    except (MediumFailed, OSError) as error:
         _end(exits.FAIL_STOP, error)
     except (RefusedToStart, StoreError, TableError) as error:
         _end(exits.REFUSED, error)
@@ -102,18 +102,10 @@ def _run(config: Config, descriptor: int) -> None:
         custody = take_custody(config, opened, door)
         closing.callback(custody.close)
         publish(custody)
-        writer = Writer(custody, _fail_stop)
+        writer = Writer(custody, fail_stop)
         writer.start()
         closing.callback(writer.stop)
         uvloop.run(_serve(writer, custody, describe_running(config, opened), descriptor))
-
-
-def _fail_stop(error: BaseException) -> None:
-    """End at once: what is durable is unknown here, and the next start finds out."""
-    logger.critical("stopping, for a write failed: %s", describe(error))
-    if isinstance(error, OSError | StoreError | KeysError):
-        logger.critical("the cause: %s", error)  # these name places and rules, no values
-    os._exit(exits.FAIL_STOP)
 
 
 async def _serve(writer: Writer, custody: Custody, site: Running, descriptor: int) -> None:

@@ -109,6 +109,7 @@ class Writer:
                 self._group(command)
             elif command.run is not None and command.future.set_running_or_notify_cancel():
                 self._settle(command.future, command.run)
+            del command  # it knows a child, and the next one may be long in coming
             if self._failure is not None:
                 raise self._failure
             if self._custody.build is not None or _boot_clock() >= self._chores_due:

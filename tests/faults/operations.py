@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from unittest import mock
 
 from keys.pages import SlotId
+from keys.slot.file import FileSlot
 from lookup.custodian import slotting
 from lookup.custodian.adding import add, add_or_change, change
 from lookup.custodian.custody import Custody
@@ -24,6 +25,7 @@ from tests.faults.site import (
     NOW,
     ONE_SLOT,
     PASSPHRASES,
+    SMALL_BLOB,
     TWO_SLOTS,
     Serving,
     blobs_of,
@@ -59,7 +61,7 @@ class Operation:
         """Return the state before, and the one after each step."""
         found = [dict(self.before)]
         for step in self.steps:
-            state = found[-1] | step
+            state = {**found[-1], **step}
             found.append({name: version for name, version in state.items() if version})
         return found
 
@@ -152,7 +154,9 @@ def _shred_after_add(site: Serving, answer: Answer) -> None:
 
 
 def _add_slot(site: Serving, answer: Answer) -> None:
-    _call(site, slotting.add_slot(site.config.slots[0].with_name("slot-1"), site.running))
+    small = partial(FileSlot.create, blob_size=SMALL_BLOB)
+    with mock.patch.object(FileSlot, "create", small):
+        _call(site, slotting.add_slot(site.config.slots[0].with_name("slot-1"), site.running))
     answer()
 
 

@@ -1,14 +1,14 @@
 """Playing a fault: a copy of a prepared site, one operation under strace, and what is left.
 
-All of it lies on tmpfs where there is one. SIGKILL keeps what the kernel was given, so a sync
-changes nothing but the time it takes.
+All of it lies on tmpfs: the kernel keeps what it was given when a process is killed, so that a
+sync, which costs nothing there, makes no difference.
 """
 
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Self, TypeVar
 
@@ -19,7 +19,7 @@ from tests.faults.strace import Call, Fault, attach, calls_in
 T = TypeVar("T")
 
 ROOT: Final = Path(__file__).parents[2]
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # the folder in it is our own
+_MEMORY: Final = "/dev/shm"  # noqa: S108  # a folder of our own is made there
 _SOCKETS: Final = shutil.ignore_patterns("*.sock")
 
 
@@ -57,8 +57,7 @@ class Stage:
     """A folder, and a process with everything imported that plays one act after the other."""
 
     def __init__(self) -> None:
-        place = _MEMORY if _MEMORY.is_dir() else None
-        self.folder = Path(tempfile.mkdtemp(prefix="lacuna-", dir=place))
+        self.folder = Path(tempfile.mkdtemp(prefix="lacuna-", dir=_MEMORY))
         self._cases = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.stage"],
@@ -87,13 +86,11 @@ class Stage:
     def perform(self, name: str, base: Path, fault: Fault | None = None) -> Outcome:
         """Perform an operation on a copy of `base`, under a fault; the outcome has the folder."""
         folder = self.copy(base)
-        if fault is not None:
-            fault = replace(fault, files=[folder / file for file in fault.files])
         log = self.folder / "strace"
         self._command("perform", name, str(folder))
-        ready, pid = self._line().split()
-        assert ready == "ready", (ready, pid)
-        tracer = attach(int(pid), log, fault)
+        ready = self._line()
+        assert ready.startswith("ready "), ready
+        tracer = attach(int(ready.removeprefix("ready ")), log, fault)
         self._send(b"go\n")
         status, lines = self._finish_at_last()
         tracer.communicate()

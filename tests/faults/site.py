@@ -22,7 +22,6 @@ from keys.slot.lock import Passphrase
 from keys.vault import Vault
 from lookup.catalogue import parse_catalogue
 from lookup.config import Config, parse_config
-from lookup.custodian import main
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.draft import Draft, parse_draft
@@ -30,6 +29,7 @@ from lookup.custodian.policy import first_entries
 from lookup.custodian.record import Record
 from lookup.custodian.running import Running
 from lookup.custodian.starting import describe_running, publish, take_custody
+from lookup.custodian.stopping import fail_stop
 from lookup.custodian.store.restore import Held
 from lookup.custodian.unlocking import OpenSite, create_site, open_site
 from lookup.custodian.writer import Writer
@@ -40,7 +40,7 @@ TWO_SLOTS: Final = ("slot-0", "slot-1")
 NOW: Final = 1_800_000_000
 _AUTHORITY: Final = {"code": "TST", "name": "T", "office_hours": "1", "out_of_hours": "2"}
 _CATALOGUE: Final = parse_catalogue({"authority": [_AUTHORITY]})
-_SMALL_BLOB: Final = 4096
+SMALL_BLOB: Final = 4096
 
 
 def configure(folder: Path, slots: Sequence[str] = ONE_SLOT) -> Config:
@@ -62,7 +62,7 @@ def make_site(folder: Path, slots: Sequence[str] = ONE_SLOT) -> None:
         lambda: first_entries("token", demo=True, now=NOW),
         cost=TESTING_ONLY_COST,
         depth=1,
-        blob_size=_SMALL_BLOB,
+        blob_size=SMALL_BLOB,
     ).close()
 
 
@@ -106,7 +106,7 @@ def serve(folder: Path, slots: Sequence[str] = ONE_SLOT, passphrase: int = 0) ->
     config.run.mkdir(mode=0o700, exist_ok=True)
     custody = take_custody(config, opened, Door(config.worker_socket, _unexpected))
     publish(custody)
-    writer = Writer(custody, main._fail_stop)
+    writer = Writer(custody, fail_stop)
     writer.start()
     running = replace(describe_running(config, opened), cost=TESTING_ONLY_COST)
     return Serving(config, opened, custody, writer, running)

@@ -15,7 +15,6 @@ import ctypes
 import gc
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -132,4 +131,4 @@ def read_line() -> bytes:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

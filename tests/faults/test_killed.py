@@ -19,6 +19,18 @@ pytestmark = pytest.mark.faults
 
 # A site that was not made is one of these, said in words; it was never acknowledged.
 NOT_MADE: Final = frozenset({"AnchorLost", "NoSlotOpens", "SlotDamaged", "StoreError"})
+# Operations that take the way of another one, or nearly.
+VARIANTS: Final = frozenset(
+    {
+        "change the passphrase of two slots",
+        "make a site",
+        "purge",
+        "restore from the mirror",
+        "shred a batch",
+        "shred after add",
+        "start with two slots",
+    }
+)
 # Operations, and the start that follows when they were cut off.
 STARTS: Final = {
     "shred": "start",
@@ -46,7 +58,9 @@ def kill(
 
 def chosen(play: Play) -> Sequence[Call]:
     """Return the calls at which an operation is cut off."""
-    return play.calls if SOAK else some_of(play.calls)
+    if SOAK:
+        return play.calls
+    return some_of(play.calls, middle=0 if play.name in VARIANTS else 1)
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - {"back up", "make a site"}))
@@ -69,7 +83,7 @@ def test_so_does_the_start_after_one_that_was_cut_off(stage: Stage, name: str) -
     for first in play.calls if SOAK else play.calls[third : 2 * third + 1 : third]:
         outcome = stage.perform(name, play.base, kill_at(first))
         start = Play(stage, STARTS[name], outcome.copy, play.secrets)
-        wrong[str(first)] = kill(start, start.calls if SOAK else start.calls[::7])
+        wrong[str(first)] = kill(start, start.calls if SOAK else start.calls[::9])
 
     assert not any(wrong.values()), wrong
 

@@ -20,6 +20,7 @@ from lookup.custodian.api.requests import (
     VAULT_FAILED,
     VAULT_FAILURES,
     is_local,
+    refuse_query,
     require_local,
     require_officer,
 )
@@ -55,9 +56,13 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
     app.state.backing_up = threading.Lock()
     app.state.importing = threading.BoundedSemaphore(imports.MOST_AT_ONCE)
     app.include_router(authorities.health)
-    for router in (imports.router, records.router, authorities.router):
-        app.include_router(router, dependencies=[Depends(require_officer)])
-    app.include_router(local.router, dependencies=[Depends(require_local)])
+    for router, guard in (
+        (imports.router, require_officer),
+        (records.router, require_officer),
+        (authorities.router, require_officer),
+        (local.router, require_local),
+    ):
+        app.include_router(router, dependencies=[Depends(guard), Depends(refuse_query)])
     app.add_exception_handler(ServiceError, _tell)
     for failure in VAULT_FAILURES:
         app.add_exception_handler(failure, _tell_vault)

@@ -6,11 +6,11 @@ Every path starts with /v1/local and does not exist over TCP.
 import asyncio
 from asyncio import wrap_future
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from pathlib import Path as FolderPath
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from crypto.token import Kid
@@ -21,7 +21,14 @@ from keys.slot import DESTRUCTION
 from keys.vault import Receipt
 from lookup.client.enrolment import format_enrolment
 from lookup.custodian import enrolling, slotting, status
-from lookup.custodian.api.requests import JSON, NO_STORE, TheWriter, answer, read_body
+from lookup.custodian.api.requests import (
+    JSON,
+    NO_STORE,
+    TheWriter,
+    answer,
+    describe_body,
+    read_body,
+)
 from lookup.custodian.custody import Custody
 from lookup.custodian.shredding import MAX_RECORDS, Reason, shred
 from lookup.custodian.store.backup import Backup, BackupRefused, back_up
@@ -73,7 +80,7 @@ async def get_status(request: Request, writer: TheWriter) -> Response:
     return answer(await wrap_future(writer.call(lambda custody: status.report(custody, site))))
 
 
-@router.post("/shred")
+@router.post("/shred", openapi_extra=describe_body(ShredRequest))
 async def shred_records(request: Request, writer: TheWriter) -> Response:
     """Destroy the keys of records, all in one epoch change."""
     wanted = await _read(request, ShredRequest)
@@ -111,7 +118,7 @@ async def list_clients(writer: TheWriter) -> Response:
     return answer({"clients": await wrap_future(writer.call(run))})
 
 
-@router.post("/clients")
+@router.post("/clients", status_code=201, openapi_extra=describe_body(ClientRequest))
 async def add_client(request: Request, writer: TheWriter) -> Response:
     """Enrol a client; the answer is its enrolment file, and the only copy of its secret."""
     name = (await _read(request, ClientRequest)).name
@@ -128,7 +135,7 @@ async def list_lookup_keys(writer: TheWriter) -> Response:
     return answer({"lookup_keys": await wrap_future(writer.call(status.lookup_keys))})
 
 
-@router.post("/lookup-keys")
+@router.post("/lookup-keys", status_code=202)
 async def rotate_lookup_key(request: Request, writer: TheWriter) -> Response:
     """Add a lookup key beside the one of now."""
     run = enrolling.rotate_lookup_key(request.app.state.site.clock())
@@ -136,13 +143,15 @@ async def rotate_lookup_key(request: Request, writer: TheWriter) -> Response:
 
 
 @router.post("/lookup-keys/{kid}/retire")
-async def retire_lookup_key(kid: str, writer: TheWriter) -> Response:
+async def retire_lookup_key(
+    kid: Annotated[str, Path(pattern="^[A-Za-z0-9_-]{16}$")], writer: TheWriter
+) -> Response:
     """Destroy a lookup key; lookups with it are refused from now on."""
     await wrap_future(writer.call(enrolling.retire_lookup_key(Kid(kid))))
     return answer({"kid": kid})
 
 
-@router.post("/passphrase")
+@router.post("/passphrase", openapi_extra=describe_body(PassphraseRequest))
 async def change_passphrase(request: Request, writer: TheWriter) -> Response:
     """Lock every slot with another passphrase, and forget the old epoch's keys."""
     wanted = await _read(request, PassphraseRequest)
@@ -150,7 +159,7 @@ async def change_passphrase(request: Request, writer: TheWriter) -> Response:
     return await _changed(writer, run)
 
 
-@router.post("/slots")
+@router.post("/slots", openapi_extra=describe_body(FolderRequest))
 async def add_slot(request: Request, writer: TheWriter) -> Response:
     """Make a slot in an empty folder and give it the next epoch's key."""
     folder = _folder(await _read(request, FolderRequest))
@@ -158,16 +167,14 @@ async def add_slot(request: Request, writer: TheWriter) -> Response:
 
 
 @router.post("/slots/{slot_id}/remove")
-async def remove_slot(slot_id: str, writer: TheWriter) -> Response:
+async def remove_slot(
+    slot_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], writer: TheWriter
+) -> Response:
     """Let a slot leave; one that is out of reach is signed off as lost."""
-    try:
-        wanted = SlotId(bytes.fromhex(slot_id))
-    except ValueError:
-        raise InvalidRequest("a slot's id has 32 hexadecimal digits") from None
-    return await _changed(writer, slotting.remove_slot(wanted))
+    return await _changed(writer, slotting.remove_slot(SlotId(bytes.fromhex(slot_id))))
 
 
-@router.post("/backup")
+@router.post("/backup", openapi_extra=describe_body(FolderRequest))
 async def make_backup(request: Request) -> Response:
     """Back the store up into a folder; the answer tells of progress, line by line."""
     folder = _folder(await _read(request, FolderRequest))
@@ -223,8 +230,8 @@ async def _read(request: Request, shape: type[T]) -> T:
         raise InvalidRequest(f"the body must be a JSON object with exactly {known}") from None
 
 
-def _folder(wanted: FolderRequest) -> Path:
-    folder = Path(wanted.folder)
+def _folder(wanted: FolderRequest) -> FolderPath:
+    folder = FolderPath(wanted.folder)
     if not folder.is_absolute() or "\0" in wanted.folder:
         raise InvalidRequest("the folder must be an absolute path")
     return folder

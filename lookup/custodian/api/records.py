@@ -12,7 +12,7 @@ from crypto.aead import InvalidCiphertext
 from crypto.record import Dek, unseal_payload
 from keys.entry import EntryId
 from lookup.custodian.adding import ADDED, Stored, add, change
-from lookup.custodian.api.requests import JSON, RecordId, TheWriter, answer, read_body
+from lookup.custodian.api.requests import RecordId, TheWriter, answer, describe_body, read_body
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, RecordShape, parse_draft
 from lookup.custodian.record import Record
@@ -21,19 +21,7 @@ from lookup.errors import InvalidRequest, PreconditionRequired, RecordNotFound
 router = APIRouter(prefix="/v1/records", tags=["records"])
 
 _ETAG: Final = re.compile(r'(?:W/)?"([1-9][0-9]{0,9})"')
-_SCHEMA: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {
-                "schema": {
-                    **msgspec.json.schema(RecordShape)["$defs"]["RecordShape"],
-                    "title": "Record",
-                }
-            }
-        },
-    }
-}
+_SCHEMA: Final = describe_body(RecordShape)
 
 
 class InvalidRecordRequest(InvalidRequest):

@@ -4,9 +4,10 @@ Invariants:
 
 * A body is read to a bound and never spooled to a file.
 * The officer's token is compared in constant time, and never said to be almost right.
+* No request has a query: what is in a URL gets into the logs of whoever passes it on.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import Depends, Path, Request, Response
@@ -29,6 +30,12 @@ def answer(content: object, status: int = 200, headers: dict[str, str] = NO_STOR
     return Response(msgspec.json.encode(content), status, NO_STORE | headers, JSON)
 
 
+def describe_body(shape: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return what the description of the interface says of a body: endpoints read it themselves."""
+    schema = msgspec.json.schema(shape)["$defs"][shape.__name__]
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
 def is_local(request: Request) -> bool:
     """Say whether a request came through the UNIX socket."""
     server = request.scope.get("server")
@@ -49,6 +56,12 @@ def require_local(request: Request) -> None:
     """Let only the UNIX socket pass; over TCP these paths do not exist."""
     if not is_local(request):
         raise NotFound("there is no such path")
+
+
+def refuse_query(request: Request) -> None:
+    """Refuse what nobody asked for, before anybody makes a habit of it."""
+    if request.scope["query_string"]:
+        raise InvalidRequest("there is no query here: what is in a url gets into logs")
 
 
 def the_writer(request: Request) -> Writer:

@@ -29,8 +29,8 @@ class StoreError(Exception):
     """The file is not a vault's, is damaged, or the medium failed; the message says which."""
 
 
-class WriteFailed(StoreError):
-    """A write failed: what is durable is for the next start to find out."""
+class MediumFailed(StoreError):
+    """The medium failed or is full. What is durable is for the next start to find out."""
 
 
 class Database:
@@ -44,6 +44,8 @@ class Database:
         try:
             self._connection = _connect(path, key)
             migrate(self._connection)
+        except sqlcipher3.OperationalError as error:
+            raise MediumFailed(f"{path} does not open: {error}") from None
         except sqlcipher3.DatabaseError as error:
             raise StoreError(f"{path} does not open: {error}") from None
         # The names of file and WAL. SQLite syncs them too, but not when that fails.
@@ -64,7 +66,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlcipher3.Connection]:
-        """Commit what is done inside, or roll all of it back. Raises WriteFailed."""
+        """Commit what is done inside, or roll all of it back. Raises MediumFailed."""
         with self._failing():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -87,7 +89,7 @@ class Database:
         try:
             yield
         except sqlcipher3.Error as error:
-            raise WriteFailed(f"{self.path}: {error}") from None
+            raise MediumFailed(f"{self.path}: {error}") from None
 
     def close(self) -> None:
         """Close; the last connection also empties the WAL."""

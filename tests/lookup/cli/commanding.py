@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,12 @@ from unittest.mock import patch
 
 from click.testing import CliRunner
 
+from crypto.derive import TESTING_ONLY_COST
+from keys.slot.lock import Passphrase
+from keys.vault import Vault
 from lookup.cli.main import main
+from lookup.config import load_config
+from lookup.custodian.unlocking import open_site
 
 ROOT = Path(__file__).parents[3]
 AUTHORITIES = ROOT / "lookup" / "demo" / "data" / "authorities.toml"
@@ -84,6 +90,12 @@ class Folders:
     def passphrase(self) -> Path:
         return self.folder / "passphrase"
 
+    def remove(self) -> None:
+        """Take everything away, also the folder of its index."""
+        if self.config.exists():
+            shutil.rmtree(load_config(self.config).index, ignore_errors=True)
+        shutil.rmtree(self.folder)
+
     def run(self, *arguments: str | Path, typed: str | bytes = b"") -> Result:
         """Run a command of this site's."""
         return lacuna("--config", self.config, *arguments, typed=typed)
@@ -101,7 +113,19 @@ class Folders:
             *("--lookup", f"127.0.0.1:{free_port()}"),
             *("--custodian", f"127.0.0.1:{free_port()}"),
         )
-        return lacuna("init", self.config.parent, *options, *more)
+        with patch("crypto.derive.RFC_9106_SECOND", TESTING_ONLY_COST):
+            return lacuna("init", self.config.parent, *options, *more)
+
+
+@contextlib.contextmanager
+def opened(site: Folders) -> Iterator[Vault]:
+    """Open the vault of a site that does not run, in this process."""
+    passphrase = Passphrase(site.passphrase.read_bytes().strip())
+    there = open_site(load_config(site.config), passphrase, lambda: int(time.time()))
+    try:
+        yield there.vault
+    finally:
+        there.close()
 
 
 @dataclass
@@ -123,7 +147,7 @@ class Served:
         """Return the pids of the supervisor's processes, by what they run."""
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # it ended, or has yet to begin
                 if f"\nPPid:\t{self.process.pid}\n" in (folder / "status").read_text():
                     command = (folder / "cmdline").read_bytes().decode().split("\0")
                     module = command[command.index("-m") + 1].split(".")[1]
@@ -203,11 +227,6 @@ def is_running(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
-
-
-def kill(pid: int) -> None:
-    """End one process of ours, at once."""
-    os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

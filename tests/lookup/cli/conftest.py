@@ -1,6 +1,5 @@
 """Sites for the commands: one that runs for all tests of a process, and folders for a new one."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,7 @@ from tests.lookup.cli.commanding import SAMPLE, Folders, Served, serving
 def served() -> Iterator[Served]:
     """A demonstration site with the sample in it. Tests leave it healthy and its keys alone."""
     # Not tmp_path: the path of a UNIX socket has to stay below 108 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="lacuna-", dir="/tmp"))
-    site = Folders(folder)
+    site = Folders(Path(tempfile.mkdtemp(prefix="lacuna-", dir="/tmp")))
     made = site.init("--demo")
     assert made.status == 0, made.stderr
     try:
@@ -23,12 +21,12 @@ def served() -> Iterator[Served]:
             assert site.run("import", SAMPLE).status == 0
             yield running
     finally:
-        shutil.rmtree(folder)
+        site.remove()
 
 
 @pytest.fixture
 def site() -> Iterator[Folders]:
     """Folders for a site that is still to be made."""
-    folder = Path(tempfile.mkdtemp(prefix="lacuna-", dir="/tmp"))
-    yield Folders(folder)
-    shutil.rmtree(folder)
+    site = Folders(Path(tempfile.mkdtemp(prefix="lacuna-", dir="/tmp")))
+    yield site
+    site.remove()

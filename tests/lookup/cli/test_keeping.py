@@ -1,10 +1,13 @@
 """Who may ask, and what opens the vault: clients, lookup keys, slots, the passphrase."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from lookup import exits
+from lookup.cli.console import Failure
+from lookup.cli.officer import CustodianAway, CustodianGone
 from lookup.client.enrolment import load_enrolment
 from tests.lookup.cli.commanding import Served, import_records
 
@@ -195,6 +198,35 @@ class TestPassphrase:
         assert result.status == exits.CANNOT_CREATE
         assert f"mv {pending} {site.passphrase}" in result.stderr
         assert kept == "precious"
+
+    @pytest.mark.parametrize(
+        ("failure", "kept"),
+        [
+            (CustodianGone(exits.UNAVAILABLE, "it went away"), True),
+            (Failure(exits.TEMPORARY, "the vault could not do this"), True),
+            (Failure(exits.INTERRUPTED, "stopped waiting"), True),
+            (Failure(exits.REFUSED, "refused"), False),
+            (CustodianAway(exits.UNAVAILABLE, "nobody is there"), False),
+        ],
+    )
+    def test_whatever_happens_one_of_two_files_opens_the_vault(
+        self, served: Served, new: Path, failure: Failure, *, kept: bool
+    ) -> None:
+        """Where nobody knows whether it was changed, both passphrases are kept, and it is said."""
+        site, pending = served.site, served.site.folder / "passphrase.new"
+        before = site.passphrase.read_bytes()
+        arguments = ("passphrase", "change", "--new-passphrase-file", new, "--write")
+
+        with patch("lookup.cli.officer.Officer.post", side_effect=failure):
+            result = site.run(*arguments)
+
+        assert result.status == failure.status
+        assert site.passphrase.read_bytes() == before
+        assert pending.exists() == kept
+        if kept:
+            assert pending.read_bytes() == new.read_bytes()
+            assert f"mv {pending} {site.passphrase}" in result.stderr
+            pending.unlink()
 
     def test_bad_ones_change_nothing(self, served: Served, new: Path) -> None:
         arguments = ("passphrase", "change", "--new-passphrase-file", new, "--write")

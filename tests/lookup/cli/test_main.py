@@ -159,7 +159,7 @@ def test_without_a_configuration(words: str, tmp_path: Path) -> None:
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("words", CALLS.keys() - WITHOUT_A_CUSTODIAN)
+@pytest.mark.parametrize("words", sorted(CALLS.keys() - WITHOUT_A_CUSTODIAN))
 def test_without_a_custodian(words: str, tmp_path: Path) -> None:
     """Nothing is left behind: no enrolment file, no passphrase that might be mistaken for new."""
     (tmp_path / "lacuna.toml").write_text(CONFIG)
@@ -211,6 +211,18 @@ def test_what_the_system_refuses_is_no_defect(tmp_path: Path) -> None:
 
     assert result.status == exits.FAIL_STOP
     assert "the system refused: No space left on device" in result.stderr
+
+
+def test_what_is_not_allowed_has_a_status_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "lacuna.toml").write_text(CONFIG)
+    refused = PermissionError(13, "Permission denied", "/a/folder")
+
+    with patch("lookup.cli.officer._knock", side_effect=refused):
+        result = lacuna("--config", tmp_path / "lacuna.toml", "purge")
+
+    assert result.status == exits.NO_PERMISSION
+    assert "not allowed: /a/folder" in result.stderr
+    assert result.ends_in_a_hint
 
 
 @pytest.mark.parametrize("arguments", [(), ("client",), ("slot",)])

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from keys.entry import Put
 from lookup import exits
+from lookup.custodian.policy import client_entry
 from lookup.custodian.unlocking import lock_store
 from tests.lookup.cli.commanding import (
     ROOT,
@@ -20,6 +22,7 @@ from tests.lookup.cli.commanding import (
     Result,
     import_records,
     lacuna,
+    opened,
     serving,
 )
 
@@ -36,7 +39,7 @@ def stopped() -> Iterator[Folders]:
         import_records(site, folder / "results", *NUMBERS)
         assert site.run("backup", folder / "backup").status == 0
     yield site
-    shutil.rmtree(folder)
+    site.remove()
 
 
 @pytest.fixture
@@ -50,8 +53,7 @@ def site(stopped: Folders) -> Iterator[Folders]:
     index = f"/dev/shm/{folder.name}"  # noqa: S108  # tmpfs on purpose
     copied.config.write_text(re.sub("(?m)^index = .*$", f'index = "{index}"', text))
     yield copied
-    shutil.rmtree(folder)
-    shutil.rmtree(index, ignore_errors=True)
+    copied.remove()
 
 
 def _restore(site: Folders, *arguments: str | Path) -> Result:
@@ -121,8 +123,8 @@ def test_the_mirror_alone_has_no_contents(site: Folders) -> None:
 
 
 def test_a_backup_of_an_earlier_epoch_is_no_source_alone(site: Folders) -> None:
-    with serving(site):
-        assert site.run("purge").status == 0
+    with opened(site) as vault:
+        vault.purge()
     _lose_store(site)
     (site.config.parent / "mirror" / "mirror.db").unlink()
 
@@ -134,8 +136,8 @@ def test_a_backup_of_an_earlier_epoch_is_no_source_alone(site: Folders) -> None:
 
 
 def test_a_loss_is_accepted_by_a_person(site: Folders) -> None:
-    with serving(site):
-        import_records(site, site.folder / "more", 100)
+    with opened(site) as vault:
+        vault.commit((Put(client_entry("A", "0" * 64, 0)),))
     _lose_store(site)
     (site.config.parent / "mirror" / "mirror.db").unlink()
 

@@ -5,8 +5,6 @@ import os
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,9 +26,9 @@ from lookup.handoff import (
     PassReader,
     View,
 )
+from tests.lookup.custodian.strings import Puppet
 from tests.lookup.raw_http import WAIT, wait_until
 
-ROOT = Path(__file__).parents[3]
 SHORT = 0.3
 
 
@@ -47,34 +45,6 @@ def view(number: int) -> View:
         categories=[Category("test", answerable=True)],
         belt_seconds=60,
     )
-
-
-class Puppet:
-    """A worker process that does what it is told."""
-
-    def __init__(self, path: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.lookup.custodian.puppet", str(path)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __call__(self, *words: str) -> str:
-        """Have it do these, one after the other; return what it says to the last."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        said = ""
-        for word in words:
-            self.process.stdin.write(f"{word}\n")
-            self.process.stdin.flush()
-            said = self.process.stdout.readline().strip()
-        return said
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lookup.custodian.api import imports
 from lookup.custodian.draft import MAX_RECORD
@@ -140,6 +142,19 @@ def test_a_source_twice_in_one_stream(shared: Custodian) -> None:
     ]
     record_id = answer[1]["record_id"]
     assert shared.feed.get(f"/v1/records/{record_id}").json()["payload"] == 2
+
+
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_any_bytes_at_all(shared: Custodian, parts: list[bytes]) -> None:
+    """Every line that is not blank has a result, in order; nothing is a defect of ours."""
+    content = b"\n".join(parts)
+    answer = shared.feed.post("/v1/records/import", content=content, headers=NDJSON)
+    *results, last = [json.loads(line) for line in answer.text.splitlines()]
+    lines = content.split(b"\n")
+    told = [number for number, line in enumerate(lines, start=1) if line.strip()]
+    assert [each["line"] for each in results] == told
+    assert {each["rule"] for each in results} <= {"record-shape"}
+    assert "summary" in last
 
 
 def test_nothing_but_refused_lines_is_told_as_it_comes(

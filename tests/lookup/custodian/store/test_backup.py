@@ -311,7 +311,7 @@ def test_an_empty_store_is_not_backed_up(site: Site) -> None:
 def test_a_medium_that_fails_is_said_so(site: Site, maker: Maker) -> None:
     fill(site, maker)
     (site.folder / "backup").write_text("a file")
-    with pytest.raises(StoreError, match="failed: .*exists"):
+    with pytest.raises(StoreError, match=r"failed: .*exists"):
         site.back_up("backup")
 
 

@@ -21,7 +21,7 @@ from keys.slot.lock import DatabaseKey
 from lookup.custodian.store.database import (
     Database,
     StoreError,
-    WriteFailed,
+    MediumFailed,
     connect,
     migrate,
     migrations,
@@ -202,7 +202,7 @@ def test_a_transaction_that_sqlite_has_ended_already(database: Database) -> None
             for _ in range(2):
                 connection.execute("INSERT OR ROLLBACK INTO page VALUES (1, ?)", (MARKER,))
 
-    with pytest.raises(WriteFailed, match="UNIQUE"):
+    with pytest.raises(MediumFailed, match="UNIQUE"):
         put_twice()
     assert rows(database) == []
 

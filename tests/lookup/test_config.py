@@ -1,0 +1,215 @@
+"""A site's configuration: what is taken, and that everything else is named and refused."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lookup.catalogue import InvalidCatalogue
+from lookup.config import (
+    MAX_CONFIG_SIZE,
+    Address,
+    InvalidConfig,
+    load_config,
+    parse_address,
+    parse_config,
+)
+
+WHERE = Path("/etc/lacuna/lacuna.toml")
+AUTHORITY = {"code": "AXT", "name": "Axtonbury", "office_hours": "1", "out_of_hours": "2"}
+VAULT = {"store": "/s/store", "mirror": "/m/mirror", "slots": ["/k/slot"]}
+
+
+def _tables(**changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a valid configuration with some keys of some tables changed; None removes one."""
+    tables: dict[str, Any] = {"vault": VAULT, "serve": {}, "authority": [AUTHORITY]}
+    for name, keys in changes.items():
+        table = {**tables.get(name, {}), **keys}
+        tables[name] = {key: value for key, value in table.items() if value is not None}
+    return tables
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    config = parse_config(_tables(), WHERE)
+
+    assert config.demo is False
+    assert (config.lookup, config.custodian) == (
+        Address("127.0.0.1", 8440),
+        Address("127.0.0.1", 8441),
+    )
+    assert config.workers == 2
+    assert config.run == Path("/etc/lacuna/run")
+    assert config.belt_seconds == 900
+    assert config.base_urls == ("http://127.0.0.1:8440",)
+    assert config.passphrase_file is None
+    assert config.store_file == Path("/s/store/vault.db")
+    assert config.mirror_file == Path("/m/mirror/mirror.db")
+    assert {config.worker_socket.parent, config.officer_socket.parent} == {config.run}
+
+
+def test_relative_paths_start_at_the_file() -> None:
+    """Not at where the command happens to be called."""
+    keys = {"store": "a", "mirror": "../b", "slots": ["./c/../d"], "passphrase_file": "p"}
+    config = parse_config(_tables(vault=keys, serve={"run": "r", "index": "i"}), WHERE)
+
+    assert config.store == Path("/etc/lacuna/a")
+    assert config.mirror == Path("/etc/b")
+    assert config.slots == (Path("/etc/lacuna/d"),)
+    assert config.passphrase_file == Path("/etc/lacuna/p")
+    assert (config.run, config.index) == (Path("/etc/lacuna/r"), Path("/etc/lacuna/i"))
+
+
+REFUSED = {
+    "an unknown table": ({"vaults": {}}, "vaults: unknown key"),
+    "an unknown key": (_tables(vault={"stroe": "/s"}), "vault.stroe: unknown key; known are"),
+    "a key of another table": (_tables(serve={"store": "/s"}), "serve.store: unknown key"),
+    "no vault": ({"authority": [AUTHORITY]}, "vault.store: missing"),
+    "a table that is none": ({"vault": 3}, "vault: write it as a table"),
+    "a list of tables": ({"serve": [{}], "vault": VAULT}, "serve: write it as a table"),
+    "no mirror": (_tables(vault={"mirror": None}), "vault.mirror: missing"),
+    "no slots": (_tables(vault={"slots": None}), "vault.slots: name at least one"),
+    "an empty list of slots": (_tables(vault={"slots": []}), "vault.slots: name at least one"),
+    "nine slots": (_tables(vault={"slots": list("abcdefghi")}), "a list of at most 8 texts"),
+    "one slot, not in a list": (_tables(vault={"slots": "/k"}), "vault.slots: write a list"),
+    "a slot that is no text": (_tables(vault={"slots": [1]}), "vault.slots: write 1 to 4,096"),
+    "a number for a path": (_tables(vault={"store": 1}), "vault.store: write 1 to 4,096"),
+    "an empty path": (_tables(vault={"store": ""}), "vault.store: write 1 to 4,096"),
+    "an empty passphrase file": (_tables(vault={"passphrase_file": ""}), "passphrase_file: write"),
+    "a path of two lines": (_tables(vault={"store": "/s\n/t"}), "printable"),
+    "a path with a zero byte": (_tables(vault={"store": "/s\0"}), "printable"),
+    "a path of 5,000 characters": (_tables(vault={"store": "/" * 5000}), "4,096"),
+    "the mirror in the store": (_tables(vault={"mirror": "/s/store/m"}), "folders apart"),
+    "the store in the mirror": (_tables(vault={"store": "/m/mirror/x/y"}), "folders apart"),
+    "the slot is the store": (_tables(vault={"slots": ["/s/store"]}), "folders apart"),
+    "the same by another name": (_tables(vault={"slots": ["/s/x/../store/k"]}), "folders apart"),
+    "a slot twice": (_tables(vault={"slots": ["/k", "/k"]}), "folders apart"),
+    "the index in the store": (_tables(serve={"index": "/s/store/index"}), "folders apart"),
+    "a path too long for a socket": (_tables(serve={"run": "/" + "r" * 100}), "too long for a"),
+    "bytes count, not characters": (_tables(serve={"run": "/" + "ä" * 50}), "too long for a"),
+    "workers as a text": (_tables(serve={"workers": "2"}), "a whole number from 1 to 64"),
+    "no workers": (_tables(serve={"workers": 0}), "a whole number from 1 to 64"),
+    "too many workers": (_tables(serve={"workers": 65}), "a whole number from 1 to 64"),
+    "half a worker": (_tables(serve={"workers": 1.5}), "a whole number from 1 to 64"),
+    "true workers": (_tables(serve={"workers": True}), "a whole number from 1 to 64"),
+    "a belt of no time": (_tables(serve={"belt_minutes": 0}), "from 1 to 1440"),
+    "demo as a text": ({**_tables(), "demo": "false"}, "demo: write true or false"),
+    "demo as a number": ({**_tables(), "demo": 0}, "demo: write true or false"),
+    "an address without a port": (_tables(serve={"lookup": "127.0.0.1"}), "write host:port"),
+    "a port without a host": (_tables(serve={"lookup": ":8440"}), "serve.lookup: write host"),
+    "a port too high": (_tables(serve={"custodian": "a:65536"}), "serve.custodian: write host"),
+    "one address for both": (_tables(serve={"lookup": "127.0.0.1:8441"}), "two different"),
+    "no base URL": (_tables(serve={"base_urls": []}), "serve.base_urls: write one URL"),
+    "a base URL twice": (_tables(serve={"base_urls": ["https://a", "https://a"]}), "each once"),
+    "no URL": (_tables(serve={"base_urls": ["example.org"]}), "not http(s)://"),
+    "secrets in the clear": (_tables(serve={"base_urls": ["http://a.example"]}), "use https"),
+    "a default that is in the clear": (_tables(serve={"lookup": "0.0.0.0:80"}), "use https"),
+    "an authority without a telephone": (
+        {**_tables(), "authority": [{"code": "A", "name": "A"}]},
+        "authority",
+    ),
+}
+
+
+@pytest.mark.parametrize(("tables", "rule"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_wrong_is_refused_by_its_place(tables: dict[str, Any], rule: str) -> None:
+    with pytest.raises((InvalidConfig, InvalidCatalogue), match=re.escape(rule)):
+        parse_config(tables, WHERE)
+
+
+def test_two_links_to_one_folder_are_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    keys = {"store": str(tmp_path / "store"), "slots": [str(tmp_path / "link" / "slot")]}
+
+    with pytest.raises(InvalidConfig, match="folders apart"):
+        parse_config(_tables(vault=keys), WHERE)
+
+
+def test_a_link_to_itself_is_no_defect(tmp_path: Path) -> None:
+    """It is refused where the folder is used; here it must not raise something of its own."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+
+    config = parse_config(_tables(vault={"store": str(tmp_path / "loop")}), WHERE)
+
+    assert config.store == tmp_path / "loop"
+
+
+ADDRESSES = {
+    "127.0.0.1:8440": Address("127.0.0.1", 8440),
+    "localhost:1": Address("localhost", 1),
+    "lookup.example.org:65535": Address("lookup.example.org", 65535),
+    "[::1]:80": Address("::1", 80),
+}
+
+
+@pytest.mark.parametrize(("text", "address"), ADDRESSES.items())
+def test_an_address_is_written_as_it_is_read(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":", "a:", "a:b", "a:-1", "a:1:2", "::1:80", "[::1]", "[::1:80", "::1]:80"),
+        *("a b:1", "a..b:1", ".a:1", "a_b:1", "ä:1", "a:\u0661", "a:000001", "a" * 64 + ":1"),
+        *("[]:1", "[g::1]:1", "a/b:1", "user@a:1", f"{'a.' * 130}a:1"),
+    ],
+)
+def test_what_is_no_address(text: str) -> None:
+    """What a socket would refuse with an exception of its own is refused before."""
+    with pytest.raises(ValueError, match="write host:port"):
+        parse_address(text)
+
+
+FILES = {
+    "not UTF-8": (b"\xff\xfe", "is not UTF-8"),
+    "not TOML": (b"[vault", "is not TOML"),
+    "a key twice": (b"demo = true\ndemo = true", "is not TOML"),
+    "JSON": (b'{"vault": {}}', "is not TOML"),
+    "deeply nested": (b"a = " + b"[" * 100_000, "is not TOML"),
+    "a number of 5,000 digits": (b"a = " + b"1" * 5_000, "is not TOML"),
+    "too large": (b"#" * (MAX_CONFIG_SIZE + 1), "is larger than"),
+    "empty": (b"", "vault.store: missing"),
+    "a rule broken": (b"[vault]\nx = 1", "vault.x: unknown key"),
+    "a catalogue's rule broken": (
+        b'[vault]\nstore="s"\nmirror="m"\nslots=["k"]\n[[authority]]\ncode="a"',
+        "authority",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "rule"), FILES.values(), ids=FILES.keys())
+def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, rule: str) -> None:
+    """Always InvalidConfig, with the path, whatever is in it."""
+    path = tmp_path / "lacuna.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(InvalidConfig) as refused:
+        load_config(path)
+
+    assert str(refused.value).startswith(str(path))
+    assert rule in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["none.toml", "."])
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidConfig, match="cannot be read: "):
+        load_config(tmp_path / name)
+
+
+def test_a_relative_path_to_the_file_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is started elsewhere finds the same folders."""
+    (tmp_path / "lacuna.toml").write_text(
+        '[vault]\nstore = "store"\nmirror = "mirror"\nslots = ["slot"]\n'
+        '[[authority]]\ncode = "A"\nname = "A"\noffice_hours = "1"\nout_of_hours = "2"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+
+    config = load_config(Path("lacuna.toml"))
+
+    assert config.path == tmp_path / "lacuna.toml"
+    assert config.store == tmp_path / "store"
