@@ -11,7 +11,7 @@ from lookup.cli.officer import connect
 HELP: Final = """Forget what was written and never committed.
 
 An epoch change without any other change: aborted and rolled-back writes stop being readable, and
-a slot that was away and is back gets its key. Run it every night; deploy/lacuna-purge.timer does.
+a slot that was away and is back gets its key. The custodian does it once a day by itself.
 
 \b
 Exit status

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx2
 import pytest
@@ -23,7 +24,7 @@ from lookup.custodian.shredding import shred as shredding
 from lookup.custodian.writer import Prepare
 from lookup.index.layout import MIN_CAPACITY
 from tests.guarantees.histories import KNOWN, NO_RECORD, History, Life, Look
-from tests.lookup.custodian.strings import Puppet
+from tests.lookup.custodian.puppeteer import Puppet
 from tests.lookup.raw_http import WAIT, Connection
 from tests.simulator import (
     Process,
@@ -153,7 +154,7 @@ def test_an_acknowledgement_waits_for_answers_on_their_way(site: Site, verb: str
         record_id = first.result(WAIT).record_id
         before = custodian.custody.vault.version
         puppet("enter")
-        prepare: Prepare[object] = {
+        prepare: Prepare[Any] = {
             "add": adding(site.draft("second", nhs(2))),
             "shred": shredding([record_id]),
             "change": changing(record_id, site.draft("first", nhs(2)), 1),

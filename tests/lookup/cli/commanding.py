@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -21,7 +20,7 @@ from crypto.derive import TESTING_ONLY_COST
 from keys.slot.lock import Passphrase
 from keys.vault import Vault
 from lookup.cli.main import main
-from lookup.config import load_config
+from lookup.config import InvalidConfig, load_config
 from lookup.custodian.unlocking import open_site
 
 ROOT = Path(__file__).parents[3]
@@ -92,7 +91,7 @@ class Folders:
 
     def remove(self) -> None:
         """Take everything away, also the folder of its index."""
-        if self.config.exists():
+        with contextlib.suppress(InvalidConfig):  # it was never made
             shutil.rmtree(load_config(self.config).index, ignore_errors=True)
         shutil.rmtree(self.folder)
 

@@ -26,7 +26,7 @@ from lookup.handoff import (
     PassReader,
     View,
 )
-from tests.lookup.custodian.strings import Puppet
+from tests.lookup.custodian.puppeteer import Puppet
 from tests.lookup.raw_http import WAIT, wait_until
 
 SHORT = 0.3

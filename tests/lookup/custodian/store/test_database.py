@@ -20,8 +20,8 @@ from keys.pages import StoredRoot
 from keys.slot.lock import DatabaseKey
 from lookup.custodian.store.database import (
     Database,
-    StoreError,
     MediumFailed,
+    StoreError,
     connect,
     migrate,
     migrations,

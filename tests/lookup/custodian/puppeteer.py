@@ -1,4 +1,4 @@
-"""What a test pulls to have a puppet do something; see puppet.py."""
+"""Pulls the strings of a puppet, which is in a process of its own; see puppet.py."""
 
 import subprocess
 import sys
