@@ -309,3 +309,14 @@ def test_takes_long():
         assert done.returncode == status, done.stdout
         assert f"{closing_line} in " in done.stdout
         assert "no-such-tool is not installed" in done.stdout
+
+
+class TestDocuments:
+    """What a document points to is there."""
+
+    @pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
+    def test_every_test_and_page_that_is_named_exists(self, document: Path) -> None:
+        text = document.read_text()
+        named = re.findall(r"`((?:tests|bench|deploy|lookup|keys|crypto)/[\w./-]*)`", text)
+        linked = re.findall(r"\]\(([\w./-]+)\)", text)
+        assert [path for path in (*named, *linked) if not (ROOT / path).exists()] == []

@@ -95,8 +95,11 @@ def create_file(folder: Path, size: int) -> tuple[Path, int]:
 
 
 def is_read(path: Path) -> bool:
-    """Say whether another process reads this table."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    """Say whether another process reads this table; nobody new can, once its file is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
     try:
         return find_reader(descriptor) is not None
     finally:

@@ -16,6 +16,7 @@ from keys.slot.file import FileSlot
 from lookup.custodian import slotting
 from lookup.custodian.adding import add, add_or_change, change
 from lookup.custodian.custody import Custody
+from lookup.custodian.enrolling import rotate_lookup_key
 from lookup.custodian.shredding import shred
 from lookup.custodian.store.backup import back_up
 from lookup.custodian.store.restore import rehearse, restore
@@ -119,15 +120,16 @@ def _call(site: Serving, run: Callable[[Custody], T]) -> T:
     return site.writer.call(run).result()
 
 
-def _add(site: Serving, answer: Answer) -> None:
-    _change(site, add(draft("new")))
-    answer()
+def _add(names: Sequence[str], site: Serving, answer: Answer) -> None:
+    for name in names:
+        _change(site, add(draft(name)))
+        answer()
 
 
 def _add_and_checkpoint(site: Serving, answer: Answer) -> None:
     """As an addition is that finds the WAL full."""
     with mock.patch("lookup.custodian.store.database.MAX_WAL", 0):
-        _add(site, answer)
+        _add(["new"], site, answer)
 
 
 def _import(site: Serving, answer: Answer) -> None:
@@ -149,7 +151,7 @@ def _shred(names: Sequence[str], site: Serving, answer: Answer) -> None:
 
 def _shred_after_add(site: Serving, answer: Answer) -> None:
     """The WAL is not empty, and a page changes that was written a moment ago."""
-    _add(site, answer)
+    _add(["new"], site, answer)
     _shred(["new"], site, answer)
 
 
@@ -172,6 +174,15 @@ def _change_passphrase(site: Serving, answer: Answer) -> None:
 
 def _purge(site: Serving, answer: Answer) -> None:
     _call(site, lambda custody: custody.vault.purge())
+    answer()
+
+
+def _rotate(site: Serving, answer: Answer) -> None:
+    """A new lookup key, and a table in which every link has a slot for it."""
+    kid = _call(site, rotate_lookup_key(NOW))
+    answer()
+    while kid not in _call(site, lambda custody: custody.kids):
+        pass  # each call also takes the build a step further
     answer()
 
 
@@ -257,7 +268,7 @@ def _served(
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
-    "add": _served(_add, {"new": 1}),
+    "add": _served(partial(_add, ["new", "one"]), {"new": 1}, {"one": 1}),
     "add and checkpoint": _served(_add_and_checkpoint, {"new": 1}),
     "import": _served(_import, {"new": 1, "one": 1, "two": 1}, {"six": 1, "ann": 2}),
     "update": _served(_update, {"ann": 2}),
@@ -276,6 +287,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         _change_passphrase, base="two slots", slots=TWO_SLOTS, passphrase_after=1
     ),
     "purge": _served(_purge),
+    "rotate the lookup key": _served(_rotate, {}, {}),
     "stop": _served(_stop),
     "back up": _served(_back_up_site),
     "start": Operation("plain", _itself, partial(_start, ONE_SLOT)),

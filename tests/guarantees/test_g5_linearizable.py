@@ -154,12 +154,12 @@ def test_an_acknowledgement_waits_for_answers_on_their_way(site: Site, verb: str
         record_id = first.result(WAIT).record_id
         before = custodian.custody.vault.version
         puppet("enter")
-        prepare: Prepare[Any] = {
+        ways: dict[str, Prepare[Any]] = {
             "add": adding(site.draft("second", nhs(2))),
             "shred": shredding([record_id]),
             "change": changing(record_id, site.draft("first", nhs(2)), 1),
-        }[verb]
-        second = custodian.writer.change(prepare)
+        }
+        second = custodian.writer.change(ways[verb])
         time.sleep(0.1)
         assert not second.done()
         links = custodian.custody.publication.table  # type: ignore[union-attr]  # there is one

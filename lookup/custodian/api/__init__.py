@@ -2,6 +2,6 @@
 
 One app serves two listeners. Over TCP every request but health needs the officer's token; over the
 UNIX socket in its 0700 folder the file system is the guard, and only there are the calls that
-destroy (`local`): over TCP nothing tells that they exist. There is no DELETE anywhere: forgetting
-is a procedure, not a verb. No answer is to be stored: most of them name a child.
+destroy (`local`): over TCP they are not there, for whatever method. There is no DELETE anywhere:
+forgetting is a procedure, not a verb. No answer is to be stored: most of them name a child.
 """

@@ -5,7 +5,7 @@ Invariants:
 * Every error is a problem (RFC 9457). None repeats what was sent: FastAPI's own answer to a
   request that does not validate would hand an identifier back, and write it to a log.
 * No page of documentation: the default one loads scripts from a third party. The description of
-  the interface is served as data, at /openapi.json.
+  the interface is data, at /openapi.json.
 """
 
 import threading
@@ -46,8 +46,7 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
     app = FastAPI(
         title="Lacuna custodian",
         version="1",
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,
         redirect_slashes=False,  # a redirect would name a path of whoever's choice of host
     )
     app.state.writer = writer

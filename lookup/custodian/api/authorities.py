@@ -1,4 +1,4 @@
-"""Authorities and health: what a caller needs to know before it sends anything."""
+"""What a caller needs to know before it sends anything: authorities, health, this interface."""
 
 from asyncio import wrap_future
 
@@ -21,6 +21,12 @@ async def authorities(request: Request) -> Response:
             "categories": [c for c in catalogue.categories if c.name in catalogue.category_numbers],
         }
     )
+
+
+@router.get("/openapi.json")
+async def describe(request: Request) -> Response:
+    """Return the description of this interface."""
+    return answer(request.app.openapi())
 
 
 @health.get("/live")
