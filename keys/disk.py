@@ -39,15 +39,23 @@ class Disk:
         return path.stat().st_size
 
     def create(self, path: Path, data: bytes) -> None:
-        """Make a file (0600) that did not exist, with its folder (0700) where that is missing."""
+        """Make a file (0600) that did not exist, with its folder (0700) where that is missing.
+
+        It takes its name when it is whole: what a crash or an error leaves is not in the way.
+        """
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         self.make_folder(path.parent)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = os.open(unfinished, flags, 0o600)
         with _naming(path):
             try:
                 self._write(descriptor, data, 0)
                 self._sync(descriptor)
             finally:
                 os.close(descriptor)
+        unfinished.rename(path)
         self.sync_folder(path.parent)
 
     def make_folder(self, path: Path) -> None:

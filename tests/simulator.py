@@ -40,7 +40,6 @@ from crypto.derive import TESTING_ONLY_COST
 from crypto.token import TokenMaker
 from keys.entry import EntryId
 from keys.slot.lock import Passphrase
-from lookup.catalogue import Catalogue
 from lookup.client.enrolment import ClientSecret, Enrolment, parse_enrolment
 from lookup.config import Config, parse_config
 from lookup.custodian import main
@@ -64,6 +63,7 @@ from tests.lookup.serving import Running as Served
 T = TypeVar("T")
 Json = dict[str, Any]
 
+LONG: Final = 30.0  # seconds: processes start slowly where many do
 PASSPHRASE: Final = "a passphrase of the tests"
 AUTHORITIES: Final = tomllib.loads(
     (files("lookup.demo") / "data" / "authorities.toml").read_text(encoding="utf-8")
@@ -116,7 +116,7 @@ class Site:
             },
             "authority": AUTHORITIES,
         }
-        self.configure()
+        self.config: Config = self.configure()
         self.config.run.mkdir(mode=0o700)
         self.passphrase(PASSPHRASE)
         create_site(
@@ -129,9 +129,12 @@ class Site:
             blob_size=4096,
         ).close()
 
-    def configure(self) -> None:
-        """Write the configuration anew, after a change of `tables`."""
-        (self.folder / "lacuna.toml").write_text(to_toml(self.tables))
+    def configure(self) -> Config:
+        """Write the configuration anew, after a change of `tables`; return it."""
+        file = self.folder / "lacuna.toml"
+        file.write_text(to_toml(self.tables))
+        self.config = parse_config(self.tables, file)
+        return self.config
 
     def passphrase(self, text: str) -> None:
         """Write the passphrase file."""
@@ -139,20 +142,10 @@ class Site:
         file.touch(mode=0o600)
         file.write_text(text)
 
-    @property
-    def config(self) -> Config:
-        """The configuration of now."""
-        return parse_config(self.tables, self.folder / "lacuna.toml")
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """Its authorities and categories."""
-        return self.config.catalogue
-
     def draft(self, source_ref: str, /, *identifiers: str, **changes: Any) -> Draft:
         """Return a record, parsed."""
         raw = json.dumps(record(source_ref, *identifiers, **changes)).encode()
-        return parse_draft(raw, self.catalogue)
+        return parse_draft(raw, self.config.catalogue)
 
     def open(self) -> "Custodian":
         """Run a custodian inside this process."""
@@ -188,14 +181,14 @@ class Site:
     def officer(self) -> httpx2.Client:
         """Return a client of the officers' UNIX socket."""
         transport = httpx2.HTTPTransport(uds=str(self.config.officer_socket))
-        return httpx2.Client(transport=transport, base_url="http://custodian", timeout=WAIT)
+        return httpx2.Client(transport=transport, base_url="http://custodian", timeout=LONG)
 
     def feed(self) -> httpx2.Client:
         """Return a client of the TCP port, with the officer's token."""
         return httpx2.Client(
             base_url=f"http://127.0.0.1:{port(self.listening[0])}",
             headers={"authorization": f"Bearer {self.token}"},
-            timeout=WAIT,
+            timeout=LONG,
         )
 
     def close(self) -> None:
@@ -262,11 +255,11 @@ class Custodian:
 
     def change(self, prepare: Prepare[T]) -> T:
         """Run a change, as the HTTP interface does."""
-        return self.writer.change(prepare).result(WAIT)
+        return self.writer.change(prepare).result(LONG)
 
     def call(self, run: Callable[[Custody], T]) -> T:
         """Run something with custody to itself."""
-        return self.writer.call(run).result(WAIT)
+        return self.writer.call(run).result(LONG)
 
     def add(self, source_ref: str, /, *identifiers: str, **changes: Any) -> EntryId:
         """Add a record over HTTP; return its id."""
@@ -282,7 +275,7 @@ class Custodian:
 
     def await_build(self) -> None:
         """Return when no table is in the making."""
-        wait_until(lambda: self.call(lambda custody: custody.build is None))
+        wait_until(lambda: self.call(lambda custody: custody.build is None), LONG)
 
     def outcome(self, identifier: str) -> str:
         """Return what a worker would answer now, or the fact for which it could not check."""
@@ -327,9 +320,9 @@ class Process:
         """All that it has written."""
         return self._log.read_text()
 
-    def await_log(self, text: str, seconds: float = WAIT) -> None:
+    def await_log(self, text: str) -> None:
         """Return when it has written this."""
-        wait_until(lambda: text in self.log or self.process.poll() is not None, seconds)
+        wait_until(lambda: text in self.log or self.process.poll() is not None, LONG)
         assert text in self.log, self.log
 
     def signal(self, number: signal.Signals) -> None:
@@ -363,7 +356,7 @@ class Worker:
                 connection.send(request)
                 return connection.receive().status == 200
 
-        wait_until(asked)
+        wait_until(asked, LONG)
         return self
 
     def ask(self, asking: Enrolment, identifier: str) -> Response:

@@ -13,7 +13,7 @@ Invariants:
   a crash between the two leaves a label on a broken key, never a spare with an old blob.
 * A key is made of the blob that the medium shows at that moment, not of a remembered one: a
   medium that was changed in the meantime must not cost the vault.
-* Areas are overwritten in place. The file is never renamed, truncated or copied.
+* Areas are overwritten in place. Once made, the file is never renamed, truncated or copied.
 * A header's digest guards against torn writes, not against people: whoever can write the slot can
   destroy it anyway, and an altered label only makes the vault refuse to start.
 

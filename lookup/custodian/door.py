@@ -155,6 +155,8 @@ class Door:
 
     def await_passes(self) -> None:
         """Return when no answer that was begun before this call can leave after it."""
+        # Taking the lock also orders what was written to the table before what is read here: a
+        # lookup that did not see the change is seen to have entered (lookup/worker/passage.py).
         with self._moved:
             waiting = [(guest, guest.passes.entered()) for guest in self._living()]
         deadline = time.monotonic() + PASS_DEADLINE

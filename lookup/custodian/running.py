@@ -7,7 +7,6 @@ from pathlib import Path
 from crypto.derive import Argon2Cost
 from keys.disk import Disk
 from keys.epoch import Destruction
-from keys.slot.file import FileSlot
 from keys.slot.lock import DatabaseKey
 from lookup.config import Config
 from lookup.custodian.store.pages import Mirror
@@ -20,15 +19,9 @@ class Running:
     config: Config
     database_key: DatabaseKey
     mirror: Mirror
-    slots: tuple[FileSlot, ...]
     cost: Argon2Cost
     disk: Disk
     clock: Callable[[], int]
     started: int
     absent_slots: tuple[Path, ...]
     finished_at_start: tuple[Destruction, ...]
-
-    @property
-    def base_urls(self) -> tuple[str, ...]:
-        """What enrolment files tell clients."""
-        return self.config.base_urls

@@ -64,7 +64,6 @@ def describe_running(config: Config, opened: OpenSite) -> Running:
         config=config,
         database_key=opened.database_key,
         mirror=opened.mirror,
-        slots=opened.slots,
         cost=RFC_9106_SECOND,
         disk=Disk(),
         clock=now,

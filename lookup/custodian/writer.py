@@ -5,8 +5,8 @@ Invariants:
 * Commands run in the order of their arrival. Additions that wait together share a commit, as long
   as they do not speak of the same record or source; each hears its own result.
 * A command that fails before anything is written fails alone. Any other failure, also a defect of
-  this thread, stops the vault and with it this process: what is durable is then for the next start
-  to find out. Nobody waits for ever: whoever asks a stopped writer is refused.
+  this thread, stops the vault and with it this process, with nobody answered: what is durable is
+  then for the next start to find out.
 * Idle moments are used: the slots prepare, a table in the making goes on.
 * Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
   stays far from its limit) and a new table is begun (a new index key; what has expired leaves).
@@ -97,11 +97,13 @@ class Writer:
     def _work(self) -> None:
         try:
             self._run_all()
-            self._custody.vault.close()
         except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the process
-            self._custody.vault.stop()
-            self._on_failure(error)
+            self._end(error)
             self._refuse_all()
+        try:
+            self._custody.vault.close()
+        except BaseException as error:  # noqa: BLE001  # as above
+            self._end(error)
 
     def _run_all(self) -> None:
         while (command := self._next()) is not None:
@@ -115,8 +117,15 @@ class Writer:
             if self._custody.build is not None or _boot_clock() >= self._chores_due:
                 self._use_idle_moment()  # neither may starve under load
 
+    def _end(self, error: BaseException) -> None:
+        """End the process before anybody is answered: nobody knows here what is durable."""
+        if self._failure is None:
+            self._failure = error
+            self._custody.vault.stop()
+            self._on_failure(error)
+
     def _refuse_all(self) -> None:
-        """Answer whoever asks until `stop`, in the moments that the process still has."""
+        """Refuse whoever asks until `stop`, where a failure did not end the process: in tests."""
         while (command := self._commands.get()) is not None:
             if command.future.set_running_or_notify_cancel():
                 command.future.set_exception(Stopped("a failure has stopped this custodian"))
@@ -215,9 +224,9 @@ class Writer:
             future.set_result(result)
 
     def _refuse(self, future: Future[Any], error: BaseException) -> None:
-        """Tell a caller; where the vault was stopped by it, remember why."""
-        if self._custody.vault.stopped and self._failure is None:
-            self._failure = error
+        """Tell a caller, unless the vault was stopped by it."""
+        if self._custody.vault.stopped:
+            self._end(error)
         future.set_exception(error)
 
 

@@ -44,7 +44,7 @@ class Fault:
     `files` limits both counting and fault to calls about these files.
     """
 
-    kinds: Sequence[str]
+    kind: str
     nth: int
     what: str
     lasting: bool = False
@@ -53,14 +53,14 @@ class Fault:
     def options(self) -> Iterator[str]:
         """Yield strace's options for it."""
         plus = "+" if self.lasting else ""
-        yield f"--inject={','.join(self.kinds)}:{self.what}:when={self.nth}{plus}"
+        yield f"--inject={self.kind}:{self.what}:when={self.nth}{plus}"
         for file in self.files:
             yield from ("-P", str(file))
 
 
 def kill_at(call: Call) -> Fault:
     """SIGKILL at this call."""
-    return Fault((call.kind,), call.nth, "signal=SIGKILL")
+    return Fault(call.kind, call.nth, "signal=SIGKILL")
 
 
 def some_of(calls: Sequence[Call], middle: int = 1) -> list[Call]:

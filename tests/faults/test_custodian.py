@@ -133,7 +133,7 @@ def test_lookups_go_on_while_a_custodian_ends_and_another_starts(
     with Site() as site, Served(site) as served, LookupClient(served.enrolment) as client:
         served.await_ready(1)
         wait_until(lambda: outcome(client, THERE) == "known")
-        failing = Fault((call,), 1, f"error={error}", files=[site.folder / file])
+        failing = Fault(call, 1, f"error={error}", files=[site.folder / file])
         tracer = attach(served.custodian, site.folder / "strace", failing)
         with asking_all_the_time(client) as heard:
             with pytest.raises(httpx2.HTTPError):

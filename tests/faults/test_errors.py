@@ -38,10 +38,10 @@ def faults(calls: Sequence[Call]) -> Iterator[tuple[Call, str, Fault]]:
             continue  # nothing is written to a medium: SQLite only reads a restore's sources
         if call.kind in WRITES and (SOAK or at % 2 == 0):
             # A lasting fault of `write` would keep the process from saying what happened.
-            full = Fault((call.kind,), call.nth, "error=ENOSPC", lasting=call.kind != "write")
+            full = Fault(call.kind, call.nth, "error=ENOSPC", lasting=call.kind != "write")
             yield call, "ENOSPC", full
         if call.kind in SYNCS or (call.kind in WRITES and (SOAK or at % 2 == 1)):
-            yield call, "EIO", Fault((call.kind,), call.nth, "error=EIO")
+            yield call, "EIO", Fault(call.kind, call.nth, "error=EIO")
 
 
 def fail(play: Play) -> dict[str, str]:

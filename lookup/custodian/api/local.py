@@ -124,7 +124,7 @@ async def add_client(request: Request, writer: TheWriter) -> Response:
     name = (await _read(request, ClientRequest)).name
     site = request.app.state.site
     enrolment = await wrap_future(
-        writer.call(enrolling.add_client(name, site.base_urls, site.clock()))
+        writer.call(enrolling.add_client(name, site.config.base_urls, site.clock()))
     )
     return Response(format_enrolment(enrolment), 201, NO_STORE, JSON)
 

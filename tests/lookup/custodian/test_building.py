@@ -168,5 +168,6 @@ def test_records_that_the_configuration_does_not_know_are_not_left_out(site: Sit
     with unattended(site) as custody:
         commit(custody, add_or_change([site.draft("first", nhs(1), authority="BSC")]))
     site.tables["authority"] = [each for each in site.tables["authority"] if each["code"] != "BSC"]
+    site.configure()
     with pytest.raises(NotInCatalogue, match="configuration lacks"), unattended(site):
         pass

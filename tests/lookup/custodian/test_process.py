@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from keys.errors import RefusedToStart, WrongPassphrase
+from keys.slot.lock import Passphrase
 from lookup import exits
 from lookup.custodian import main
 from lookup.custodian.unlocking import InUse, open_site
-from tests.lookup.raw_http import WAIT, wait_until
-from tests.simulator import Process, Site, add, enrol, nhs, record, shred
+from tests.lookup.raw_http import wait_until
+from tests.simulator import LONG, Process, Site, add, enrol, nhs, record, shred
 
 READY = "ready: "
 
 
 def ended(process: Process) -> int:
-    return process.process.wait(WAIT)
+    return process.process.wait(LONG)
 
 
 def test_it_serves_and_stops(site: Site) -> None:
@@ -85,11 +86,9 @@ def test_two_custodians_on_one_store(site: Site) -> None:
         assert ended(second) == exits.TEMPORARY
         assert "is open in another process" in second.log
         (site.folder / "also-store").symlink_to(site.folder / "store")
-        tables = site.tables | {"vault": site.tables["vault"] | {"store": "also-store"}}
-        site.tables, before = tables, site.tables
+        site.tables["vault"]["store"] = "also-store"
         with pytest.raises(InUse):
-            open_site(site.config, None, lambda: 0)  # type: ignore[arg-type]  # never looked at
-        site.tables = before
+            open_site(site.configure(), Passphrase(b""), lambda: 0)
         custodian.add("after", nhs(1))
 
 
@@ -189,7 +188,7 @@ def test_starts_that_need_a_person(
 def test_a_stop_while_it_starts(site: Site) -> None:
     """Ends it with status 0, with everything closed."""
     process = site.spawn_custodian()
-    wait_until(site.config.worker_socket.exists)
+    wait_until(site.config.worker_socket.exists, LONG)
     process.signal(signal.SIGTERM)
     assert ended(process) == 0
     with site.open() as custodian:
