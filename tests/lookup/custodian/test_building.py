@@ -11,7 +11,7 @@ from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.enrolling import rotate_lookup_key
 from lookup.custodian.publishing import NotInCatalogue, Publication
 from lookup.custodian.shredding import shred
-from lookup.errors import IndexNotReady
+from lookup.errors import IndexNotReady, IndexSuperseded
 from lookup.index import layout
 from lookup.index.errors import IndexSpace
 from lookup.index.reader import TableReader
@@ -96,6 +96,20 @@ def test_a_table_grows_while_records_are_imported(custodian: Custodian) -> None:
     custodian.call(verify_published)
     assert custodian.outcome(nhs(1)) == custodian.outcome(nhs(10)) == "known"
     assert len(list((custodian.site.folder / "index").iterdir())) == 1
+
+
+def test_a_table_that_was_replaced_answers_nothing_any_more(site: Site) -> None:
+    """Whoever still maps it, and for whatever reason: it says so itself."""
+    with unattended(site) as custody:
+        assert custody.publication is not None
+        reader = TableReader(custody.publication.table.path)
+        reader.require_ready()
+        custody.begin_build()
+        while custody.step_build() < 1:
+            pass
+        with pytest.raises(IndexSuperseded):
+            reader.require_ready()
+        reader.close()
 
 
 def make_full(custody: Custody) -> Publication:

@@ -162,6 +162,7 @@ def test_nothing_but_refused_lines_is_told_as_it_comes(
 ) -> None:
     """They fill batches, too: neither do they wait for the end, nor is one of them kept."""
     monkeypatch.setattr(imports, "FIRST_BATCH", 10)
+    monkeypatch.setattr(imports, "BATCH_SECONDS", 60.0)  # or a pause would do it
     with Stream(shared.site) as stream:
         stream.send(b'{"nonsense":1}\n' * 25)
         results = stream.results()
