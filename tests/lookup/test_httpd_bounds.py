@@ -123,7 +123,7 @@ class TestOutput:
             wait_until(lambda: not server.connections)
 
     def test_a_client_that_reads_is_not(self) -> None:
-        with running(unread_seconds=0.5) as server, server.connect() as connection:
+        with running(unread_seconds=10) as server, server.connect() as connection:
             connection.send(post("/large") * 3)
             assert [len(connection.receive().body) for _ in range(3)] == [LARGE] * 3
             wait_until(lambda: server.app.left == 3)
