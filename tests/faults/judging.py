@@ -79,7 +79,9 @@ class Play:
         """Learn the secrets of the base; one that is not the operation's own says its state."""
         if not (self.base / "store" / "vault.db").exists():
             return
-        started = self._examine(self.stage.copy(self.base), self.past, done=False).started
+        folder = self.stage.copy(self.base)
+        started = self._examine(folder, self.past, done=False).started
+        self.stage.remove(folder)
         if elsewhere:
             self.states = [started.state] * len(self.states)
         assert started.state == self.states[0]

@@ -118,9 +118,13 @@ class Stage:
 
     def forget(self, outcome: Outcome) -> None:
         """Remove what a case left."""
-        for path in (outcome.folder, outcome.copy):
-            shutil.rmtree(path)
-        outcome.folder.with_name(f"{outcome.folder.name}.log").unlink()
+        self.remove(outcome.folder)
+        self.remove(outcome.copy)
+
+    def remove(self, folder: Path) -> None:
+        """Remove a copy, and what was said about it."""
+        shutil.rmtree(folder)
+        folder.with_name(f"{folder.name}.log").unlink(missing_ok=True)
 
     def _command(self, *words: str) -> None:
         self._send(msgspec.json.encode(words) + b"\n")
