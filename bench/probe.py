@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -28,7 +27,7 @@ import numpy as np
 from bench.claim import Claim, Floor, Json, Outcome, Plot
 from bench.running import Run
 from crypto.tag import TAG_SIZE, Tag
-from lookup.index.layout import HANDLE_SIZE, Link, pack_body
+from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link, pack_body
 from lookup.index.placing import Bytes, Chunk
 from lookup.index.reader import TableReader
 from lookup.index.writer import Table
@@ -37,7 +36,7 @@ _FLOOR: Final = Floor("<=", 1.5)
 _RATIO: Final = Floor("<=", 1.5)
 _PROBES: Final = 100_000
 _CHANGES: Final = 1_000
-_LINK: Final = Link(bytes(HANDLE_SIZE), date(2026, 1, 2), None, None, 3, 2, test=False)
+_LINK: Final = Link(bytes(HANDLE_SIZE), 9_498, NO_DAY, NO_DAY, 3, 2, test=False)
 
 
 def measure(run: Run) -> Outcome:

@@ -25,6 +25,16 @@ class IndexKey(SecretBytes):
     """What workers hash tokens with; lives in memory, as long as one table."""
 
 
-def make_tag(key: IndexKey, token: bytes) -> Tag:
-    """Return the tag of a token."""
-    return Tag(blake2b(token, digest_size=TAG_SIZE, key=key.expose()).digest())
+class TagMaker:
+    """Makes tags under one key; the keyed state is computed once and copied for each."""
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, key: IndexKey) -> None:
+        self._keyed = blake2b(digest_size=TAG_SIZE, key=key.expose())
+
+    def make(self, token: bytes) -> Tag:
+        """Return the tag of a token."""
+        state = self._keyed.copy()
+        state.update(token)
+        return Tag(state.digest())

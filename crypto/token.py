@@ -26,6 +26,8 @@ Kid = NewType("Kid", str)
 
 TOKEN_SIZE = 32
 KID_LENGTH = 16
+# How many schemes a maker remembers; there are four, and one for each authority that has its own.
+MAX_SCHEMES = 1_100
 
 
 class LookupKey(SecretBytes):
@@ -33,23 +35,30 @@ class LookupKey(SecretBytes):
 
 
 class TokenMaker:
-    """Makes tokens under one key; the keyed state is computed once and copied for each."""
+    """Makes tokens under one key; a scheme's keyed state is computed once and copied for each."""
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_keyed", "_schemes")
 
     def __init__(self, key: LookupKey) -> None:
         self._keyed = hmac.new(key.expose(), digestmod="sha256")
+        self._schemes: dict[str, hmac.HMAC] = {}
 
     def make(self, scheme: str, value: str) -> Token:
         """Return the token of a canonical identifier."""
-        return Token(self._mac(b"lacuna/token/v1", scheme.encode(), value.encode()))
+        state = (self._schemes.get(scheme) or self._begin(scheme)).copy()
+        state.update(encode(value.encode()))  # fields stand side by side: what `encode` is of all
+        return Token(state.digest())
 
     @property
     def kid(self) -> Kid:
         """The fingerprint of the key."""
-        return Kid(urlsafe_b64encode(self._mac(b"lacuna/kid/v1")[:12]).decode())
-
-    def _mac(self, *fields: bytes) -> bytes:
         state = self._keyed.copy()
-        state.update(encode(*fields))
-        return state.digest()
+        state.update(encode(b"lacuna/kid/v1"))
+        return Kid(urlsafe_b64encode(state.digest()[:12]).decode())
+
+    def _begin(self, scheme: str) -> hmac.HMAC:
+        state = self._keyed.copy()
+        state.update(encode(b"lacuna/token/v1", scheme.encode()))
+        if len(self._schemes) < MAX_SCHEMES:
+            self._schemes[scheme] = state
+        return state

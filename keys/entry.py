@@ -6,6 +6,8 @@ Invariants:
 
 * (kind, id) names one entry. An id is random and says nothing; those of *pinned* kinds begin with
   two zero bytes, so that all of them lie in the first leaf and a start need not open the others.
+* Entries that arrive together share leaves: a leaf is written whole, and costs the same for one
+  new entry as for many. That two ids begin alike says that they may have arrived in one batch.
 * `version` and `flags` may change without an epoch change, `body` may not: whatever must be
   forgotten when it changes belongs into the body. Nothing secret goes into the other two.
 * A body is at most 4 KiB; larger content is a blob under a key that lives in an entry.
@@ -13,6 +15,7 @@ Invariants:
 Numbers are big-endian. The numbers of kinds are part of the format: never reuse one.
 """
 
+import random
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,6 +45,14 @@ class Kind(IntEnum):
     OFFICER = 8
 
 
+# How many entries that arrive together share a leaf. A site that imports a million writes its
+# leaves once or twice each instead of sixteen times (bench/importing.py), and no leaf gets so long
+# that a shred, which writes it anew, would notice.
+NEIGHBOURS: Final = 16
+
+_PREFIX: Final = 2
+_random = random.SystemRandom()
+
 _UNPINNED = frozenset({Kind.RECORD})
 
 # What only this package writes: a batch from outside that touched it could lose the whole vault.
@@ -60,8 +71,19 @@ def is_pinned(kind: Kind) -> bool:
 def new_entry_id(kind: Kind) -> EntryId:
     """Draw a random id; 112 random bits for pinned kinds, 128 for the others."""
     if is_pinned(kind):
-        return EntryId(bytes(2) + secrets.token_bytes(ID_SIZE - 2))
+        return EntryId(bytes(_PREFIX) + secrets.token_bytes(ID_SIZE - _PREFIX))
     return EntryId(secrets.token_bytes(ID_SIZE))
+
+
+def new_entry_ids(count: int) -> list[EntryId]:
+    """Draw ids for entries of no pinned kind that arrive together; their order is random."""
+    prefixes = [secrets.token_bytes(_PREFIX) for _ in range(-(-count // NEIGHBOURS))]
+    ids = [
+        EntryId(prefixes[at // NEIGHBOURS] + secrets.token_bytes(ID_SIZE - _PREFIX))
+        for at in range(count)
+    ]
+    _random.shuffle(ids)
+    return ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +99,9 @@ class Entry:
     def __post_init__(self) -> None:
         if len(self.body) > MAX_BODY:
             raise EntryTooLarge(f"an entry holds at most {MAX_BODY} bytes, got {len(self.body)}")
-        if len(self.id) != ID_SIZE or (is_pinned(self.kind) and self.id[:2] != b"\0\0"):
+        if len(self.id) != ID_SIZE or (
+            is_pinned(self.kind) and self.id[:_PREFIX] != bytes(_PREFIX)
+        ):
             raise ValueError(f"not an id of a {self.kind.name} entry")
         if self.version >> 32 or self.flags >> 32:
             raise ValueError("version and flags have 32 bits")
@@ -120,19 +144,26 @@ def decode_all(data: bytes | bytearray | memoryview) -> Iterator[tuple[bytes, by
         at = stop
 
 
+def bodies_of(data: bytes, kind: Kind) -> list[tuple[EntryId, bytes]]:
+    """Return id and body of the entries of a kind, of those that stand one behind the other.
+
+    For whoever walks over a million records: a third of the time of `decode_all` and `decode`.
+    """
+    found: list[tuple[EntryId, bytes]] = []
+    at, end = 0, len(data)
+    while at < end:
+        its, entry_id, _, _, length = _HEAD.unpack_from(data, at)
+        body = at + _HEAD.size
+        at = body + length
+        if its == kind:
+            found.append((entry_id, data[body:at]))
+    return found
+
+
 def decode(encoded: bytes) -> Entry:
     """Return the entry of one `encode`."""
     kind, entry_id, version, flags, _ = _HEAD.unpack_from(encoded)
     return Entry(Kind(kind), EntryId(entry_id), encoded[_HEAD.size :], version, flags)
-
-
-def decode_parts(encoded: bytes) -> tuple[EntryId, int, int, bytes]:
-    """Return id, version, flags and body of one `encode`.
-
-    Quicker than `decode`, for whoever walks over every record.
-    """
-    _, entry_id, version, flags, _ = _HEAD.unpack_from(encoded)
-    return EntryId(entry_id), version, flags, encoded[_HEAD.size :]
 
 
 def body_of(encoded: bytes) -> bytes:

@@ -28,6 +28,11 @@ class _Patched:
         patch = self._patches.get(number)
         return self._store.page(number) if patch is None else patch
 
+    def span(self, numbers: range) -> dict[int, Sealed]:
+        """Return pages as `page` does."""
+        patches = {number: self._patches[number] for number in numbers if number in self._patches}
+        return self._store.span(numbers) | patches
+
 
 def mended(
     read: Callable[[PageSource], T], store: PageSource, mirror: PageSource

@@ -26,7 +26,7 @@ from crypto.aead import OVERHEAD, AssociatedData, Sealed, associate, seal, unsea
 from crypto.encoding import uint
 from crypto.padding import pad, unpad
 from crypto.secret import SecretBytes
-from keys.entry import decode_all
+from keys.entry import EntryId, Kind, bodies_of, decode_all
 
 VaultId = NewType("VaultId", bytes)
 
@@ -130,9 +130,20 @@ def open_leaf(
     The opened page is wiped; the entries that were cut out of it are ordinary bytes, and Python
     cannot wipe those.
     """
+    return dict(decode_all(_leaf_content(key, sealed, vault, position)))
+
+
+def scan_leaf(
+    key: PageKey, sealed: bytes, vault: VaultId, position: Position, kind: Kind
+) -> list[tuple[EntryId, bytes]]:
+    """Return id and body of the leaf's entries of a kind. Raises and wipes as `open_leaf`."""
+    return bodies_of(_leaf_content(key, sealed, vault, position), kind)
+
+
+def _leaf_content(key: PageKey, sealed: bytes, vault: VaultId, position: Position) -> bytes:
     plaintext = unseal_wipeable(key, sealed, _place(vault, position))
     try:
-        return dict(decode_all(_content(unpad(plaintext))))
+        return bytes(_content(unpad(plaintext)))
     finally:
         wipe(plaintext)
 

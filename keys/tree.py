@@ -12,8 +12,9 @@ Invariants:
 * The root key and the keys of interior pages stay in memory; leaves are opened one at a time.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Self, TypeVar
 
 from crypto.aead import InvalidCiphertext, Sealed
 from keys.entry import Batch, Entry, EntryId, Kind, Put, body_of, decode
@@ -29,6 +30,7 @@ from keys.page import (
     open_interior,
     open_leaf,
     open_root,
+    scan_leaf,
     seal_interior,
     seal_leaf,
     seal_root,
@@ -36,6 +38,8 @@ from keys.page import (
 from keys.pages import Change, Opened, PageSource, SlotId, StoredRoot
 
 Leaf = dict[bytes, bytes]
+
+T = TypeVar("T")
 
 
 class Tree:
@@ -92,12 +96,20 @@ class Tree:
 
         Raises PageDamaged.
         """
-        return map(decode, self.scan_encoded(pages, kind, index))
-
-    def scan_encoded(self, pages: PageSource, kind: Kind, index: int) -> list[bytes]:
-        """Return the same entries as their bytes: a walk over a million need not open each."""
         leaf = self.leaf(pages, index)
-        return [encoded for key, encoded in leaf.items() if key[-1] == kind]
+        return (decode(encoded) for key, encoded in leaf.items() if key[-1] == kind)
+
+    def scan_bodies(
+        self, pages: PageSource, kind: Kind, leaves: range
+    ) -> list[tuple[EntryId, bytes]]:
+        """Return id and body of the entries of a kind in these leaves: for walks over millions."""
+        base = Position(self.depth, 0).number
+        sealed = pages.span(range(base + leaves.start, base + leaves.stop))
+        found: list[tuple[EntryId, bytes]] = []
+        for index in leaves:
+            scan = partial(scan_leaf, kind=kind)
+            found += self._open_leaf(sealed.get(base + index), index, scan) or ()
+        return found
 
     @property
     def leaves(self) -> int:
@@ -110,15 +122,26 @@ class Tree:
 
     def leaf(self, pages: PageSource, index: int) -> Leaf:
         """Return a leaf's encoded entries, in order. Raises PageDamaged."""
+        if self._leaf_key(index) is None:
+            return {}
+        sealed = pages.page(Position(self.depth, index).number)
+        return self._open_leaf(sealed, index, open_leaf) or {}
+
+    def _open_leaf(
+        self,
+        sealed: Sealed | None,
+        index: int,
+        opened: Callable[[PageKey, bytes, VaultId, Position], T],
+    ) -> T | None:
+        """Return what a leaf opens to, or None where there is no such leaf."""
         key = self._leaf_key(index)
         if key is None:
-            return {}
+            return None
         position = Position(self.depth, index)
-        sealed = pages.page(position.number)
         if sealed is None:
             raise PageDamaged(position.number)
         try:
-            return open_leaf(key, sealed, self.vault, position)
+            return opened(key, sealed, self.vault, position)
         except InvalidCiphertext:
             raise PageDamaged(position.number) from None
 

@@ -91,9 +91,9 @@ class Vault:
         """Return the entries of a kind in one leaf. Raises PageDamaged as `get` does."""
         return self._read(lambda pages: list(self._state.tree.scan_leaf(pages, kind, index)))
 
-    def scan_encoded(self, kind: Kind, index: int) -> list[bytes]:
-        """Return what `scan_leaf` does, as the bytes that `keys.entry.decode` opens."""
-        return self._read(lambda pages: self._state.tree.scan_encoded(pages, kind, index))
+    def scan_bodies(self, kind: Kind, leaves: range) -> list[tuple[EntryId, bytes]]:
+        """Return id and body of the entries of a kind in these leaves. Raises as `get` does."""
+        return self._read(lambda pages: self._state.tree.scan_bodies(pages, kind, leaves))
 
     def commit(
         self,

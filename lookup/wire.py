@@ -36,6 +36,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from lookup.errors import InvalidRequest
+from lookup.index.layout import FIRST_ORDINAL, NO_DAY
 
 ANSWER_SIZE: Final = 2_048
 BATCH_ANSWER_SIZE: Final = 256
@@ -196,13 +197,17 @@ def make_short_authority(code: str) -> bytes:
     return msgspec.json.encode({"code": code})
 
 
-def make_record(category: bytes, since: date, until: date | None, authority: bytes) -> bytes:
-    """One record; `category` and `authority` are JSON already."""
-    ends = b"null" if until is None else b'"%b"' % until.isoformat().encode()
-    return b'{"category":%b,"since":"%b","until":%b,"authority":%b}' % (
+_DAYS: Final = [
+    b'"%b"' % date.fromordinal(FIRST_ORDINAL + day).isoformat().encode() for day in range(NO_DAY)
+] + [b"null"]
+
+
+def make_record(category: bytes, since: int, until: int, authority: bytes) -> bytes:
+    """One record; `category` and `authority` are JSON already, days are the index's."""
+    return b'{"category":%b,"since":%b,"until":%b,"authority":%b}' % (
         category,
-        since.isoformat().encode(),
-        ends,
+        _DAYS[since],
+        _DAYS[until],
         authority,
     )
 

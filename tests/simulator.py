@@ -54,6 +54,7 @@ from lookup.custodian.unlocking import OpenSite, create_site, open_site
 from lookup.custodian.writer import Prepare, Writer
 from lookup.errors import ServiceError
 from lookup.identifiers import parse_identifier
+from lookup.index.layout import days_of
 from lookup.wire import parse_lookup
 from lookup.worker.decide import decide_one
 from lookup.worker.view import OpenView, open_view
@@ -282,7 +283,7 @@ class Custodian:
         asking = self.call(_asking)
         view = self._view()
         try:
-            found = decide_one(view, parse_lookup(question(asking, identifier)), _today())
+            found = decide_one(view, parse_lookup(question(asking, identifier)), days_of(_today()))
             found.check()
         except ServiceError as error:
             return type(error).__name__

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from crypto.aead import Sealed
 from crypto.record import Dek, seal_payload
-from keys.entry import EntryId, Kind, Put, new_entry_id
+from keys.entry import EntryId, Kind, Put, new_entry_id, new_entry_ids
 from keys.pages import BlobChange
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.draft import Draft
@@ -48,7 +48,7 @@ def add(draft: Draft) -> Prepare[Stored]:
                 "this authority and source reference name a record that says something else:"
                 " change it with PUT, or import it"
             )
-        return _one(_step(custody, draft, old))
+        return _one(_step(custody, draft, old, new_entry_id(Kind.RECORD)))
 
     return prepare
 
@@ -68,7 +68,7 @@ def change(record_id: EntryId, draft: Draft, expected: int) -> Prepare[Stored]:
             raise PreconditionFailed(f"expected version {expected}, the record is at {old.version}")
         if custody.sources.get(draft.source, record_id) != record_id:
             raise Conflict("the source reference is another record's")
-        return _one(_step(custody, draft, old))
+        return _one(_step(custody, draft, old, record_id))
 
     return prepare
 
@@ -77,7 +77,12 @@ def add_or_change(drafts: Sequence[Draft]) -> Prepare[list[Stored]]:
     """Store drafts in one commit, whatever was there before. Their sources must differ."""
 
     def prepare(custody: Custody) -> Prepared[list[Stored]]:
-        steps = [_step(custody, draft, custody.by_source(draft.source)) for draft in drafts]
+        found = [(draft, custody.by_source(draft.source)) for draft in drafts]
+        ids = new_entry_ids(len(drafts))
+        steps = [
+            _step(custody, draft, old, fresh)
+            for (draft, old), fresh in zip(found, ids, strict=True)
+        ]
         return _prepared(steps, [step.stored for step in steps])
 
     return prepare
@@ -93,13 +98,14 @@ class _Step:
     touches: tuple[bytes, ...]
 
 
-def _step(custody: Custody, draft: Draft, old: Record | None) -> _Step:
+def _step(custody: Custody, draft: Draft, old: Record | None, fresh: EntryId) -> _Step:
+    """Return what a draft does; a new record is named `fresh`."""
     if old is not None and old.body.says(draft):
         return _Step(Stored(UNCHANGED, old.id, old.version), None, None, (old.id, draft.source))
     if old is None and custody.damaged:
         # Its record may be on one of them; a second one of the same source would never be found.
         raise Unavailable("pages are damaged: restore them, then add what is new")
-    record_id = new_entry_id(Kind.RECORD) if old is None else old.id
+    record_id = fresh if old is None else old.id
     version = 1 if old is None else old.version + 1
     dek = Dek.generate()
     body = make_body(draft, dek, () if old is None else old.body.links)

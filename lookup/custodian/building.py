@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto.aead import wipe
-from crypto.tag import TAG_SIZE, IndexKey, Tag, make_tag
+from crypto.tag import TAG_SIZE, IndexKey, Tag, TagMaker
 from keys.entry import EntryId, Kind
 from keys.errors import PageDamaged
 from keys.vault import Vault
-from lookup.custodian.publishing import Publication, Rules
-from lookup.custodian.record import Record
-from lookup.identifiers import Identifier
+from lookup.custodian.publishing import Named, Publication, Rules
+from lookup.custodian.record import Body, Record, decode_body
 from lookup.index.errors import TableFull, TooManyLinks
 from lookup.index.layout import BODY, MAX_LINKS_PER_TAG, checksum, pack_body, unpack_slot
 from lookup.index.writer import Table
@@ -35,6 +34,7 @@ Places = NDArray[np.intp]
 _ROOM: Final = 5 / 4
 # Changes and shreds wait for a step: at 10 us a record and lookup key, 10 ms.
 _RECORDS_PER_STEP: Final = 1_000
+_LEAVES_AT_ONCE: Final = 16
 
 
 class Build:
@@ -45,6 +45,7 @@ class Build:
         self._rules = rules
         self._vault = vault
         self._key = IndexKey.generate()
+        self._make_tag = TagMaker(self._key).make
         self._tags = bytearray()
         self._bodies = bytearray()
         self._at = 0
@@ -57,21 +58,28 @@ class Build:
         """From 0 to 1."""
         return self._at / self._vault.leaves
 
-    def step(self, leaves: int) -> list[Record]:
+    def step(self, most: int) -> list[tuple[EntryId, Body]]:
         """Read some more leaves, fewer if they are full; return the records in them."""
-        stop = min(self._at + leaves, self._vault.leaves)
-        records: list[Record] = []
+        stop = min(self._at + most, self._vault.leaves)
+        records: list[tuple[EntryId, Body]] = []
         while self._at < stop and len(records) < _RECORDS_PER_STEP:
-            try:
-                found = self._vault.scan_encoded(Kind.RECORD, self._at)
-                records.extend(map(Record.parse, found))
-            except PageDamaged as damage:
-                self.damaged.append(damage.number)
-            self._at += 1
-        for record in records:
-            for identifier, link in self._rules.links(record):
-                self._take(identifier, pack_body(link))
+            leaves = range(self._at, min(self._at + _LEAVES_AT_ONCE, stop))
+            found = self._scan(leaves)
+            records += [(record_id, decode_body(body)) for record_id, body in found]
+            self._at = leaves.stop
+        for _, body in records:
+            for named, link in self._rules.links(body):
+                self._take(named, pack_body(link))
         return records
+
+    def _scan(self, leaves: range) -> list[tuple[EntryId, bytes]]:
+        try:
+            return self._vault.scan_bodies(Kind.RECORD, leaves)
+        except PageDamaged as damage:
+            if len(leaves) == 1:
+                self.damaged.append(damage.number)
+                return []
+            return [found for index in leaves for found in self._scan(range(index, index + 1))]
 
     def note(self, record_id: EntryId, old: Record | None, new: Record | None) -> None:
         """Hear of a change that was committed while the build goes on."""
@@ -94,10 +102,9 @@ class Build:
             made.table.complete()
         return made
 
-    def _take(self, identifier: Identifier, body: bytes) -> None:
+    def _take(self, named: Named, body: bytes) -> None:
         for maker in self._rules.makers:
-            token = maker.make(identifier.scheme, identifier.value)
-            self._tags += make_tag(self._key, token)
+            self._tags += self._make_tag(maker.make(named.scheme, named.value))
             self._bodies += body
 
     def _place(self, folder: Path, generation: int) -> Publication:

@@ -111,7 +111,7 @@ class Custody:
             return 1.0
         records = self.build.step(leaves)
         if self.publication is None:
-            self.sources.update((record.body.source, record.id) for record in records)
+            self.sources.update([(body.source, record_id) for record_id, body in records])
         progress = self.build.progress
         if progress == 1:
             build, self.build = self.build, None

@@ -13,19 +13,20 @@ Invariants:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
-from crypto.tag import IndexKey, Tag, make_tag
+from crypto.tag import IndexKey, Tag, TagMaker
 from crypto.token import Kid, TokenMaker
 from lookup.catalogue import Catalogue
-from lookup.custodian.record import Record
+from lookup.custodian.record import Body, Kept, Record
 from lookup.identifiers import Identifier
 from lookup.index.errors import LinkExists, LinkNotFound, TooManyLinks
-from lookup.index.layout import Link
+from lookup.index.layout import FIRST_ORDINAL, NO_DAY, Link
 from lookup.index.writer import Table
 
 Slot = tuple[Tag, Link]
+Named = Identifier | Kept
 
 
 class NotInCatalogue(Exception):
@@ -48,38 +49,42 @@ class Rules:
     makers: tuple[TokenMaker, ...]
     canary: Canary
     day: date
+    _categories: dict[str, int | None] = field(init=False, repr=False)  # None: never answered
+    _today: int = field(init=False, repr=False)
 
-    def links(self, record: Record) -> list[tuple[Identifier, Link]]:
+    def __post_init__(self) -> None:
+        numbers = {
+            name: number if self.catalogue.categories[number].answerable else None
+            for name, number in self.catalogue.category_numbers.items()
+        }
+        object.__setattr__(self, "_categories", numbers)
+        object.__setattr__(self, "_today", self.day.toordinal())
+
+    def links(self, body: Body) -> list[tuple[Named, Link]]:
         """Return what of a record may be answered.
 
         Raises NotInCatalogue: to leave such a record out would answer *no record*.
         """
-        body = record.body
-        category = self.catalogue.category_numbers.get(body.category)
-        authority = self.catalogue.authority_numbers.get(body.authority)
-        if category is None or authority is None:
+        try:
+            category = self._categories[body.category]
+            authority = self.catalogue.authority_numbers[body.authority]
+        except KeyError:
             raise NotInCatalogue(
                 "there are records of an authority or a category that the configuration lacks"
-            )
-        if not self.catalogue.categories[category].answerable:
+            ) from None
+        if category is None or (body.answer_until is not None and body.answer_until < self._today):
             return []
-        if body.answer_until is not None and body.answer_until < self.day.toordinal():
-            return []
-        since = date.fromordinal(body.since)
-        until, last = _day(body.until), _day(body.answer_until)
+        since = body.since - FIRST_ORDINAL
+        until, last = _days(body.until), _days(body.answer_until)
         return [
-            (
-                Identifier(kept.scheme, kept.value),
-                Link(kept.handle, since, until, last, authority, category, test=False),
-            )
+            (kept, Link(kept.handle, since, until, last, authority, category, False))  # noqa: FBT003  # by name costs a fifth of a microsecond
             for kept in body.links
         ]
 
     def canary_link(self) -> tuple[Identifier, Link]:
         """Return the canary's link."""
         number = self.catalogue.test_number
-        since = date(2000, 1, 1)
-        link = Link(self.canary.handle, since, None, None, 0, number, test=True)
+        link = Link(self.canary.handle, 0, NO_DAY, NO_DAY, 0, number, test=True)
         return self.canary.identifier, link
 
 
@@ -89,6 +94,7 @@ class Publication:
     def __init__(self, rules: Rules, key: IndexKey, table: Table) -> None:
         self.rules = rules
         self.key = key
+        self._tags = TagMaker(key)
         self.table = table
         self._crowded: dict[Tag, dict[bytes, Link]] = {}  # by handle
 
@@ -97,11 +103,11 @@ class Publication:
         """The lookup keys that every link is tagged with."""
         return tuple(maker.kid for maker in self.rules.makers)
 
-    def slots(self, links: Iterable[tuple[Identifier, Link]]) -> list[Slot]:
+    def slots(self, links: Iterable[tuple[Named, Link]]) -> list[Slot]:
         """Return the slots of links: one per lookup key."""
-        key = self.key
+        make_tag = self._tags.make
         return [
-            (make_tag(key, maker.make(identifier.scheme, identifier.value)), link)
+            (make_tag(maker.make(identifier.scheme, identifier.value)), link)
             for identifier, link in links
             for maker in self.rules.makers
         ]
@@ -124,7 +130,9 @@ class Publication:
     def _named(self, record: Record | None) -> list[tuple[tuple[Tag, bytes], Link]]:
         if record is None:
             return []
-        return [((tag, link.handle), link) for tag, link in self.slots(self.rules.links(record))]
+        return [
+            ((tag, link.handle), link) for tag, link in self.slots(self.rules.links(record.body))
+        ]
 
     def _add(self, tag: Tag, link: Link) -> None:
         try:
@@ -161,5 +169,5 @@ class Publication:
         self._crowded.setdefault(tag, {})[link.handle] = link
 
 
-def _day(ordinal: int | None) -> date | None:
-    return None if ordinal is None else date.fromordinal(ordinal)
+def _days(ordinal: int | None) -> int:
+    return NO_DAY if ordinal is None else ordinal - FIRST_ORDINAL

@@ -15,17 +15,17 @@ Invariants:
 import secrets
 from datetime import date
 from hashlib import blake2b
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
 from crypto.record import Dek
-from keys.entry import Entry, EntryId, Kind, decode_parts
+from keys.entry import Entry, EntryId, Kind
 from lookup.custodian.draft import Draft, source_key
 from lookup.index.layout import HANDLE_SIZE
 
 
-class Kept(NamedTuple):
+class Kept(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A link as the map keeps it: an identifier and its handle."""
 
     scheme: str
@@ -62,7 +62,7 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return self == make_body(draft, Dek(self.dek), self.links)
 
 
-_decode = msgspec.msgpack.Decoder(Body).decode
+decode_body: Final = msgspec.msgpack.Decoder(Body).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -77,13 +77,7 @@ class Record(NamedTuple):
     @classmethod
     def of(cls, entry: Entry) -> Self:
         """Open a record's entry."""
-        return cls(entry.id, entry.version, entry.flags, _decode(entry.body))
-
-    @classmethod
-    def parse(cls, encoded: bytes) -> Self:
-        """Open a record's encoded entry."""
-        record_id, version, flags, body = decode_parts(encoded)
-        return cls(record_id, version, flags, _decode(body))
+        return cls(entry.id, entry.version, entry.flags, decode_body(entry.body))
 
     def entry(self) -> Entry:
         """Return the record's entry."""

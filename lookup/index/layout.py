@@ -45,6 +45,7 @@ bytes for each link of a full table, 77 just after growing one by half.
 
 from datetime import date
 from struct import Struct
+from struct import error as StructError  # noqa: N812  # a class, whatever its name
 from typing import Final, NamedTuple
 
 from crypto.tag import TAG_SIZE, Tag
@@ -79,7 +80,7 @@ CHECKSUM_MODULUS: Final = 65_521
 NO_DAY: Final = 0xFFFF
 FIRST_DAY: Final = date(2000, 1, 1)
 LAST_DAY: Final = date.fromordinal(FIRST_DAY.toordinal() + NO_DAY - 1)
-_FIRST: Final = FIRST_DAY.toordinal()
+FIRST_ORDINAL: Final = FIRST_DAY.toordinal()
 
 _SLOT: Final = Struct(f"<{TAG_SIZE}x{HANDLE_SIZE}s5H")
 _TOP: Final = Struct(f">I{TAG_SIZE - 4}x")
@@ -93,12 +94,12 @@ class InvalidSlot(ValueError):
 
 
 class Link(NamedTuple):
-    """What the index knows of a link: its handle, its dates, whom to ring."""
+    """What the index knows of a link: its handle, its days as slots count them, whom to ring."""
 
     handle: bytes
-    since: date
-    until: date | None
-    answer_until: date | None
+    since: int
+    until: int
+    answer_until: int
     authority: int
     category: int
     test: bool
@@ -128,37 +129,30 @@ def file_size(homes: int) -> int:
     return HEADER_SIZE + SLOT_SIZE * slot_count(homes)
 
 
-def days_of(day: date | None) -> int:
-    """Return the two bytes of a date.
+def days_of(day: date) -> int:
+    """Return a date as slots count days; below 0 or above the last, `pack_body` refuses it.
 
-    Raises ValueError for a date that they cannot say. Whoever accepts dates from outside refuses
-    those first: moving a date would change an answer, leaving the link out would lose it.
+    Whoever accepts dates from outside refuses those first: moving a date would change an answer,
+    leaving the link out would lose it.
     """
-    if day is None:
-        return NO_DAY
-    days = day.toordinal() - _FIRST
-    if not 0 <= days < NO_DAY:
-        raise ValueError(f"dates in the index lie between {FIRST_DAY} and {LAST_DAY}")
-    return days
-
-
-def day_of(days: int) -> date | None:
-    """Return the date that two bytes say, or None where they say that there is none."""
-    return None if days == NO_DAY else date.fromordinal(_FIRST + days)
+    return day.toordinal() - FIRST_ORDINAL
 
 
 def pack_body(link: Link) -> bytes:
     """Return a slot's bytes between tag and checksum.
 
-    Raises ValueError if a date, the handle, the authority or the category does not fit.
+    Raises ValueError if a day, the handle, the authority or the category does not fit.
     """
-    if len(link.handle) != HANDLE_SIZE:
+    handle, since, until, answer_until, authority, category, test = link
+    if len(handle) != HANDLE_SIZE:
         raise ValueError(f"handles have {HANDLE_SIZE} bytes")
-    if not (0 <= link.authority < _AUTHORITIES and 0 <= link.category < _CATEGORIES):
+    if not (0 <= authority < _AUTHORITIES and 0 <= category < _CATEGORIES):
         raise ValueError(f"{_AUTHORITIES} authorities and {_CATEGORIES} categories have a number")
-    who = link.authority | link.category << 10 | (_TEST if link.test else 0)
-    days = (days_of(link.since), days_of(link.until), days_of(link.answer_until))
-    return BODY.pack(link.handle, *days, who)
+    who = authority | category << 10 | (_TEST if test else 0)
+    try:
+        return BODY.pack(handle, since, until, answer_until, who)
+    except StructError:
+        raise ValueError(f"dates in the index lie between {FIRST_DAY} and {LAST_DAY}") from None
 
 
 def checksum(checked: bytes) -> int:
@@ -186,12 +180,4 @@ def unpack_slot(slot: bytes) -> Link:
     handle, since, until, answer_until, who, stored = _SLOT.unpack(slot)
     if checksum(slot[:CHECKED_SIZE]) != stored:
         raise InvalidSlot("a slot does not match its checksum")
-    return Link(
-        handle,
-        date.fromordinal(_FIRST + since),
-        day_of(until),
-        day_of(answer_until),
-        who & 0x3FF,
-        who >> 10 & 0xF,
-        who & _TEST != 0,
-    )
+    return Link(handle, since, until, answer_until, who & 0x3FF, who >> 10 & 0xF, who & _TEST != 0)

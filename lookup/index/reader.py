@@ -49,7 +49,7 @@ _STATE: Final = slice(layout.STATE_OFFSET, layout.STATE_OFFSET + layout.STATE.si
 _TOP: Final = Struct(f">I{TAG_SIZE - 4}x")
 _DECOY: Final = layout.pack_slot(
     Tag(bytes(TAG_SIZE)),
-    Link(bytes(layout.HANDLE_SIZE), layout.FIRST_DAY, None, layout.LAST_DAY, 0, 0, test=False),
+    Link(bytes(layout.HANDLE_SIZE), 0, layout.NO_DAY, layout.NO_DAY, 0, 0, test=False),
 )
 
 

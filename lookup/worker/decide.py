@@ -1,4 +1,4 @@
-"""The lookup: from a view, a request and today's date to an answer.
+"""The lookup: from a view, a request and today's number to an answer.
 
     tag → links of one window → those that may be answered today → 2,048 bytes
 
@@ -15,13 +15,11 @@ Pure but for the reading of the shared table, whose state `Decision.check` asks 
 """
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Final
 
-from crypto.tag import make_tag
 from lookup import wire
 from lookup.errors import IndexStale, UnknownKid
-from lookup.index.layout import FIRST_DAY, HANDLE_SIZE, Link
+from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link
 from lookup.index.reader import Probe, TableReader
 from lookup.worker.view import OpenView
 
@@ -30,7 +28,7 @@ TEST_CATEGORY: Final = b'"test"'
 TEST_AUTHORITY: Final = wire.make_authority("TEST", "Test entry, no child", "none", "none")
 SHORT_TEST_AUTHORITY: Final = wire.make_short_authority("TEST")
 
-_NO_LINK: Final = Link(bytes(HANDLE_SIZE), FIRST_DAY, None, FIRST_DAY, 0, 0, test=False)
+_NO_LINK: Final = Link(bytes(HANDLE_SIZE), 0, NO_DAY, 0, 0, 0, test=False)
 
 
 class Decision:
@@ -57,7 +55,7 @@ class Decision:
             self._table.require_ready()
 
 
-def decide_one(view: OpenView, request: wire.Lookup, today: date) -> Decision:
+def decide_one(view: OpenView, request: wire.Lookup, today: int) -> Decision:
     """Answer one lookup. Raises InvalidRequest, UnknownKid, or what the table's reader raises."""
     _require_kid(view, request.kid)
     probe = _probe(view, request.token)
@@ -65,7 +63,7 @@ def decide_one(view: OpenView, request: wire.Lookup, today: date) -> Decision:
     return Decision(wire.make_answer(records), view.table, (probe,), unknown=not records)
 
 
-def decide_many(view: OpenView, request: wire.Lookups, today: date) -> Decision:
+def decide_many(view: OpenView, request: wire.Lookups, today: int) -> Decision:
     """Answer a batch, all or nothing. Raises as `decide_one`."""
     _require_kid(view, request.kid)
     probes = [_probe(view, token) for token in request.tokens]
@@ -83,11 +81,11 @@ def _require_kid(view: OpenView, kid: str) -> None:
 
 
 def _probe(view: OpenView, token: str) -> Probe:
-    return view.table.probe(make_tag(view.index_key, wire.parse_token(token)))
+    return view.table.probe(view.tags.make(wire.parse_token(token)))
 
 
 def _records(
-    view: OpenView, probe: Probe, today: date, authorities: Sequence[bytes], test_authority: bytes
+    view: OpenView, probe: Probe, today: int, authorities: Sequence[bytes], test_authority: bytes
 ) -> list[bytes]:
     """Render every link, then keep those that may be answered, newest first."""
     links = probe.links or (_NO_LINK,)
@@ -102,12 +100,11 @@ def _records(
 
 
 def _newest_first(link: Link) -> tuple[int, bytes]:
-    return -link.since.toordinal(), link.handle
+    return -link.since, link.handle
 
 
-def _answerable(view: OpenView, link: Link, today: date) -> bool:
-    open_today = link.answer_until is None or link.answer_until >= today
-    return open_today and (link.test or view.categories[link.category] is not None)
+def _answerable(view: OpenView, link: Link, today: int) -> bool:
+    return link.answer_until >= today and (link.test or view.categories[link.category] is not None)
 
 
 def _render(

@@ -18,7 +18,6 @@ Invariants:
 
 import time
 from collections.abc import Awaitable, Callable
-from datetime import date
 from hashlib import sha256
 from typing import Any, Final
 
@@ -36,9 +35,9 @@ from lookup.errors import (
 from lookup.exchange import WHOLE_ANSWER, Headers, request_id_of
 from lookup.worker.decide import Decision, decide_many, decide_one
 from lookup.worker.passage import Passage
-from lookup.worker.view import OpenView, Standing, boot_clock, utc_date
+from lookup.worker.view import OpenView, Standing, boot_clock, utc_day
 
-Decide = Callable[[OpenView, date], Decision]
+Decide = Callable[[OpenView, int], Decision]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]
 
@@ -138,7 +137,7 @@ class _Turn:
         app = self._app
         self._number = app._passage.enter()  # noqa: SLF001  # one object in two halves
         view = app._require_client(self._secret)  # noqa: SLF001  # as above
-        decision = self._decide(view, utc_date(time.time()))
+        decision = self._decide(view, utc_day(time.time()))
         decision.check()
         return 200, self._headers, decision.body
 

@@ -18,10 +18,11 @@ from typing import Final
 
 import msgspec
 
-from crypto.tag import IndexKey
+from crypto.tag import IndexKey, TagMaker
 from lookup import handoff, wire
 from lookup.errors import CustodianUnavailable
 from lookup.index.errors import InvalidTable
+from lookup.index.layout import days_of
 from lookup.index.reader import TableReader
 
 
@@ -41,7 +42,7 @@ class OpenView:
     vault: bytes
     path: str
     table: TableReader
-    index_key: IndexKey
+    tags: TagMaker
     kids: frozenset[str]
     clients: dict[str, handoff.Client]
     categories: tuple[bytes | None, ...]
@@ -68,7 +69,7 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
     _require_fitting(categories, authorities, wire.MAX_RECORD)
     _require_fitting(categories, short_authorities, wire.MAX_BATCH_RECORD)
     try:
-        index_key = IndexKey(view.index_key)
+        tags = TagMaker(IndexKey(view.index_key))
         # Last of all: a view that is refused must not leave this process a reader of its table.
         table = _open_table(view.table, current)
     except (ValueError, OSError, InvalidTable) as error:
@@ -78,7 +79,7 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
         vault=view.vault,
         path=view.table,
         table=table,
-        index_key=index_key,
+        tags=tags,
         kids=frozenset(view.kids),
         clients=view.clients,
         categories=categories,
@@ -101,7 +102,7 @@ def _require_fitting(
         raise InvalidView("there must be a category and an authority")
     category = max((each for each in categories if each is not None), key=len, default=b"")
     longest = max(authorities, key=len)
-    if len(wire.make_record(category, date.max, date.max, longest)) > room:
+    if len(wire.make_record(category, 0, 0, longest)) > room:
         raise InvalidView("a record with the longest names does not fit into an answer")
 
 
@@ -138,9 +139,9 @@ def boot_clock() -> float:
 
 
 DAY_SECONDS: Final = 86_400
-_EPOCH: Final = date(1970, 1, 1).toordinal()
+_EPOCH: Final = days_of(date(1970, 1, 1))
 
 
-def utc_date(now: float) -> date:
-    """The date of a time since 1970, in UTC."""
-    return date.fromordinal(_EPOCH + int(now // DAY_SECONDS))
+def utc_day(now: float) -> int:
+    """The day of a time since 1970, in UTC, as the index counts days."""
+    return _EPOCH + int(now // DAY_SECONDS)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto.tag import IndexKey, make_tag
+from crypto.tag import IndexKey, TagMaker
 from crypto.token import KID_LENGTH, TOKEN_SIZE, LookupKey, TokenMaker
 from tests.crypto import reference
 from tests.vectors import load
@@ -42,7 +42,8 @@ def test_published_lookup_vectors(vector: dict[str, str]) -> None:
 
     assert urlsafe_b64encode(token).decode() == vector["token"] + "="
     assert maker.kid == vector["kid"]
-    assert make_tag(IndexKey(bytes.fromhex(vector["index_key"])), token).hex() == vector["tag"]
+    tags = TagMaker(IndexKey(bytes.fromhex(vector["index_key"])))
+    assert tags.make(token).hex() == vector["tag"]
 
 
 def test_the_lookup_vectors_are_what_their_generator_makes() -> None:
@@ -99,3 +100,12 @@ def test_a_maker_shows_and_gives_away_nothing() -> None:
     assert KEY.expose().hex() not in repr(MAKER)
     with pytest.raises(TypeError):
         pickle.dumps(MAKER)
+
+
+def test_a_maker_remembers_only_so_many_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller with ever new schemes costs time, not memory; its tokens are the same."""
+    monkeypatch.setattr("crypto.token.MAX_SCHEMES", 1)
+    maker, key = TokenMaker(LookupKey(bytes(32))), LookupKey(bytes(32))
+    made = [maker.make(scheme, "1") for scheme in ("nhs", "chi", "chi")]
+    assert made == [TokenMaker(key).make(scheme, "1") for scheme in ("nhs", "chi", "chi")]
+    assert len(maker._schemes) == 1

@@ -53,6 +53,9 @@ class Watched:
     def page(self, number: int) -> Sealed | None:
         return self._pages.page(number)
 
+    def span(self, numbers: range) -> dict[int, Sealed]:
+        return self._pages.span(numbers)
+
     def pages(self) -> Iterator[tuple[int, Sealed]]:
         return self._pages.pages()
 

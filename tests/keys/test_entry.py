@@ -6,15 +6,17 @@ from hypothesis import strategies as st
 
 from keys.entry import (
     MAX_BODY,
+    NEIGHBOURS,
     Entry,
     EntryId,
     Kind,
+    bodies_of,
     body_of,
     decode,
     decode_all,
-    decode_parts,
     is_pinned,
     new_entry_id,
+    new_entry_ids,
 )
 from keys.errors import EntryTooLarge
 
@@ -31,7 +33,6 @@ def test_an_entry_comes_back_as_it_was(name: bytes, body: bytes, version: int, f
     entry = Entry(Kind.RECORD, EntryId(name), body, version, flags)
     assert decode(entry.encode()) == entry
     assert body_of(entry.encode()) == body
-    assert decode_parts(entry.encode()) == (entry.id, version, flags, body)
 
 
 @given(st.lists(st.binary(max_size=100), max_size=5))
@@ -41,6 +42,19 @@ def test_entries_stand_one_behind_the_other(bodies: list[bytes]) -> None:
     found = list(decode_all(together))
     assert [decode(encoded) for _, encoded in found] == entries
     assert [key for key, _ in found] == [entry.id + bytes((entry.kind,)) for entry in entries]
+    assert bodies_of(together, Kind.RECORD) == [(entry.id, entry.body) for entry in entries]
+    assert bodies_of(together, Kind.CLIENT) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, NEIGHBOURS, NEIGHBOURS + 1, 1_000])
+def test_entries_that_arrive_together_share_leaves(count: int) -> None:
+    """A leaf costs the same for one new entry as for many; the order of ids tells nothing."""
+    ids = new_entry_ids(count)
+    assert len(set(ids)) == count
+    assert len({name[:2] for name in ids}) <= -(-count // NEIGHBOURS)
+    if count == 1_000:
+        assert [name[:2] for name in ids] != sorted(name[:2] for name in ids)
+        assert {name[:2] for name in ids} != {name[:2] for name in new_entry_ids(count)}
 
 
 def test_a_body_has_a_bound() -> None:

@@ -16,6 +16,9 @@ class Rows(dict[int, Sealed]):
     def page(self, number: int) -> Sealed | None:
         return self.get(number)
 
+    def span(self, numbers: range) -> dict[int, Sealed]:
+        return {number: self[number] for number in numbers if number in self}
+
 
 def read(pages: PageSource) -> list[Sealed]:
     """Read pages 1 to 3; only good ones open."""
@@ -26,6 +29,22 @@ def read(pages: PageSource) -> list[Sealed]:
             raise PageDamaged(number)
         found.append(sealed)
     return found
+
+
+def read_span(pages: PageSource) -> list[Sealed]:
+    """Read the same pages in one go."""
+    found = pages.span(range(1, 4))
+    for number in (1, 2, 3):
+        if found.get(number) != GOOD:
+            raise PageDamaged(number)
+    return list(found.values())
+
+
+def test_a_span_is_mended_as_its_pages_are() -> None:
+    store, mirror = Rows({1: BAD, 2: GOOD}), Rows({1: GOOD, 2: GOOD, 3: GOOD})
+    assert mended(read_span, store, mirror) == ([GOOD] * 3, {1: GOOD, 3: GOOD})
+    with pytest.raises(PageDamaged):
+        mended(read_span, store, Rows({1: GOOD}))
 
 
 def test_a_whole_store_needs_no_mirror() -> None:

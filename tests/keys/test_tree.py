@@ -56,6 +56,9 @@ class Kept:
     def page(self, number: int) -> Sealed | None:
         return self.pages.get(number)
 
+    def span(self, numbers: range) -> dict[int, Sealed]:
+        return {number: self.pages[number] for number in numbers if number in self.pages}
+
     def adopt(self, change: Change) -> None:
         self.tree.adopt(change)
         for number, sealed in change.pages.items():

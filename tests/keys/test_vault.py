@@ -40,7 +40,9 @@ def test_what_is_put_is_found(place: Place) -> None:
         assert vault.get(Kind.RECORD, new_entry_id(Kind.RECORD)) is None
         assert list(vault.scan(Kind.CLIENT)) == [client]
         assert vault.scan_leaf(Kind.RECORD, vault.leaf_of(B.id)) == [B]
-        assert vault.scan_encoded(Kind.RECORD, vault.leaf_of(B.id)) == [B.encode()]
+        assert vault.scan_bodies(Kind.RECORD, range(vault.leaves)) == [
+            (each.id, each.body) for each in (A, B)
+        ]
         assert vault.leaves == 256
         assert vault.id == place.vault
     with place.opened() as vault:

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from lookup import wire
 from lookup.errors import InvalidRequest
+from lookup.index.layout import NO_DAY, days_of
+
+FIRST_OF_2026 = days_of(date(2026, 1, 1))
 
 TOKEN = urlsafe_b64encode(bytes(range(32))).rstrip(b"=").decode()
 MARKER = "QUITE-A-MARKER"
@@ -169,7 +172,7 @@ def test_tokens_have_one_alphabet(bad: str) -> None:
 def make_records(count: int, name: str = "Axtonbury City Council") -> list[bytes]:
     authority = wire.make_authority("AXT", name, "01632 960100", "01632 960199")
     return [
-        wire.make_record(b'"looked-after"', date(2026, 1, 1 + n % 28), None, authority)
+        wire.make_record(b'"looked-after"', FIRST_OF_2026 + n % 28, NO_DAY, authority)
         for n in range(count)
     ]
 
@@ -191,7 +194,7 @@ def test_answers_have_one_length(count: int, name: str) -> None:
 def test_a_batch_has_one_length_for_each(counts: list[int]) -> None:
     """257 n + 1 bytes, and each answer stands at its place without parsing."""
     short = wire.make_short_authority("AXT")
-    record = wire.make_record(b'"child-protection-plan"', date(2026, 1, 1), None, short)
+    record = wire.make_record(b'"child-protection-plan"', FIRST_OF_2026, NO_DAY, short)
     body = wire.make_batch_answer([[record] * count for count in counts])
 
     assert len(body) == 257 * len(counts) + 1
@@ -203,7 +206,7 @@ def test_a_batch_has_one_length_for_each(counts: list[int]) -> None:
 
 def test_a_record_says_what_a_hospital_needs() -> None:
     authority = wire.make_authority("AXT", 'The "Ü"', "1", "2")
-    record = wire.make_record(b'"test"', date(2026, 1, 2), date(2027, 3, 4), authority)
+    record = wire.make_record(b'"test"', FIRST_OF_2026 + 1, days_of(date(2027, 3, 4)), authority)
 
     assert json.loads(wire.make_answer([record]))["records"] == [
         {

@@ -42,6 +42,11 @@ class Mirror:
         rows = self._rows("SELECT sealed FROM page WHERE number = ?", (number,))
         return Sealed(rows[0][0]) if rows else None
 
+    def span(self, numbers: range) -> dict[int, Sealed]:
+        """Return the pages with these numbers."""
+        within = "SELECT number, sealed FROM page WHERE number >= ? AND number < ?"
+        return dict(self._rows(within, (numbers.start, numbers.stop)))
+
     def pages(self) -> Iterator[tuple[int, Sealed]]:
         """Yield all pages by number."""
         with self._database.reading() as connection:

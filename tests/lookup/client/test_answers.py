@@ -17,6 +17,7 @@ from lookup.client.answers import (
 from lookup.client.outcome import BriefRecord, Known, KnownRecord, NoRecord
 from lookup.client.questions import Occasion, Questioner
 from lookup.errors import UnknownKid, problem_body
+from lookup.index.layout import NO_DAY, days_of
 from tests.lookup.client.scripted_site import CHILD, KNOWN, KNOWN_TEST, OCCASION, make_enrolment
 
 DAYS = st.dates(date(2000, 1, 1), date(2179, 6, 5))
@@ -40,15 +41,18 @@ def _written(record: KnownRecord) -> bytes:
     each = record.authority
     authority = wire.make_authority(each.code, each.name, each.office_hours, each.out_of_hours)
     return wire.make_record(
-        b'"%b"' % record.category.encode(), record.since, record.until, authority
+        b'"%b"' % record.category.encode(),
+        days_of(record.since),
+        NO_DAY if record.until is None else days_of(record.until),
+        authority,
     )
 
 
 def _written_briefly(record: KnownRecord) -> bytes:
     return wire.make_record(
         b'"%b"' % record.category.encode(),
-        record.since,
-        record.until,
+        days_of(record.since),
+        NO_DAY if record.until is None else days_of(record.until),
         wire.make_short_authority(record.authority.code),
     )
 

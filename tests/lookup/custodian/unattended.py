@@ -10,12 +10,12 @@ from keys.entry import Kind, new_entry_id
 from keys.slot.lock import Passphrase
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
-from lookup.custodian.publishing import Publication
+from lookup.custodian.publishing import Named, Publication
 from lookup.custodian.record import Record, make_body
 from lookup.custodian.starting import publish, take_custody
 from lookup.custodian.unlocking import open_site
 from lookup.custodian.writer import Prepare
-from lookup.index.layout import EMPTY_SLOT, HANDLE_SIZE
+from lookup.index.layout import EMPTY_SLOT, HANDLE_SIZE, Link
 from tests.simulator import PASSPHRASE, Site
 
 Handles = dict[Tag, list[bytes]]
@@ -63,10 +63,10 @@ def published(publication: Publication) -> Handles:
 
 def to_publish(custody: Custody, publication: Publication) -> Handles:
     """What the map says that should be there."""
-    links = [publication.rules.canary_link()]
+    links: list[tuple[Named, Link]] = [publication.rules.canary_link()]
     for leaf in range(custody.vault.leaves):
         for entry in custody.vault.scan_leaf(Kind.RECORD, leaf):
-            links += publication.rules.links(Record.of(entry))
+            links += publication.rules.links(Record.of(entry).body)
     found: Handles = {}
     for tag, link in publication.slots(links):
         found.setdefault(tag, []).append(link.handle)

@@ -7,11 +7,12 @@ import numpy as np
 
 from crypto.tag import TAG_SIZE, Tag
 from lookup.index import layout
-from lookup.index.layout import Link
+from lookup.index.layout import Link, days_of
 from lookup.index.placing import Chunk
 from lookup.index.reader import TableReader
 from lookup.index.writer import Table
 
+LEAP_DAY = days_of(date(2024, 2, 29))
 HOMES = layout.homes_for(layout.MIN_CAPACITY)
 
 
@@ -24,7 +25,7 @@ def tag_at(home: int, number: int = 0, homes: int = HOMES) -> Tag:
 def link_of(number: int, category: int = 0) -> Link:
     """A link with a handle of its own."""
     handle = number.to_bytes(layout.HANDLE_SIZE, "big")
-    return Link(handle, date(2024, 2, 29), None, date(2031, 1, 1), 1023, category, test=False)
+    return Link(handle, LEAP_DAY, layout.NO_DAY, 11_323, 1023, category, test=False)
 
 
 def chunk_of(pairs: Iterable[tuple[Tag, Link]]) -> Chunk:

@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -289,7 +288,7 @@ def test_a_damaged_slot_is_no_answer(table: Table, reader: TableReader, byte: in
 def test_the_bytes_of_a_tag_elsewhere_are_not_that_tag(table: Table, reader: TableReader) -> None:
     """In a neighbour's handle and dates, before or behind the tag itself or without it."""
     handle = TAG[: layout.HANDLE_SIZE]
-    since = layout.FIRST_DAY + timedelta(int.from_bytes(TAG[layout.HANDLE_SIZE :], "little"))
+    since = int.from_bytes(TAG[layout.HANDLE_SIZE :], "little")
     posing = link_of(1)._replace(handle=handle, since=since)
     table.add(tag_at(101), posing)
     table.complete()

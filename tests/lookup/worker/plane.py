@@ -26,7 +26,7 @@ from uuid import uuid4
 
 import msgspec
 
-from crypto.tag import IndexKey, Tag, make_tag
+from crypto.tag import IndexKey, Tag, TagMaker
 from lookup.handoff import (
     Authority,
     Category,
@@ -39,7 +39,7 @@ from lookup.handoff import (
     View,
     verify_peer,
 )
-from lookup.index.layout import Link
+from lookup.index.layout import NO_DAY, Link, days_of
 from lookup.index.writer import Table
 from tests.lookup.raw_http import WAIT, Connection, Response, wait_until
 
@@ -64,13 +64,17 @@ def make_link(**changes: Any) -> Link:
     """A link that is answered today, but for the changes."""
     link = Link(
         handle=secrets.token_bytes(10),
-        since=date(2026, 1, 2),
-        until=None,
-        answer_until=None,
+        since=days_of(date(2026, 1, 2)),
+        until=NO_DAY,
+        answer_until=NO_DAY,
         authority=0,
         category=0,
         test=False,
     )
+    for name in ("since", "until", "answer_until"):
+        day = changes.get(name, 0)
+        if not isinstance(day, int):
+            changes[name] = NO_DAY if day is None else days_of(day)
     return link._replace(**changes)
 
 
@@ -135,7 +139,7 @@ class FakeCustodian:
 
     def tag(self, token: bytes) -> Tag:
         """The tag of a token in this custodian's table."""
-        return make_tag(self.index_key, token)
+        return TagMaker(self.index_key).make(token)
 
     def add(self, **changes: Any) -> bytes:
         """Add a link under a fresh token, which is returned."""

@@ -8,6 +8,7 @@ from datetime import date
 
 import pytest
 
+from lookup.index.layout import days_of
 from lookup.wire import parse_lookup
 from lookup.worker.decide import decide_one
 from lookup.worker.view import open_view
@@ -26,7 +27,7 @@ def expunged(plane: Plane) -> bytes:
 
 
 def expired(plane: Plane) -> bytes:
-    return plane.custodian.add(answer_until=date(2026, 1, 1))
+    return plane.custodian.add(answer_until=days_of(date(2026, 1, 1)))
 
 
 def not_answerable(plane: Plane) -> bytes:
@@ -80,7 +81,7 @@ def test_they_are_the_same_work(shared: Plane) -> None:
     """
     view = open_view(shared.custodian.make_view(), None)
     requests = [parse_lookup(make_body(kind(shared))) for kind in KINDS]
-    today = date(2026, 7, 1)
+    today = days_of(date(2026, 7, 1))
     taken: list[list[int]] = [[] for _ in KINDS]
     for _ in range(4_000):
         for times, request in zip(taken, requests, strict=True):
