@@ -79,13 +79,37 @@ class Authority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who may ask."""
+    """Who may ask, and how much.
+
+    `per_second` and `per_day` count tokens; `batch` allows the batch route; where `certificates`
+    names any (hex SHA-256 of the DER), a connection must have shown one of them.
+    """
 
     id: str
     name: str
+    per_second: int = 50
+    per_day: int = 100_000
+    batch: bool = True
+    certificates: list[str] = []  # msgspec copies it
 
     def __repr__(self) -> str:
         return "<Client>"
+
+
+class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where answers are audited, and with which keys.
+
+    Segments in `folder` are sealed to `public_key` (X25519); witnesses are made under
+    `witness_key`, answers sealed under `answer_key`, which changes with every epoch.
+    """
+
+    public_key: bytes
+    witness_key: bytes
+    answer_key: bytes
+    folder: str
+
+    def __repr__(self) -> str:
+        return "<Audit>"
 
 
 class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
@@ -94,7 +118,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
     `vault` names the vault at random; `table` is the path of the index, whose tags were made with
     `index_key`; `kids` are the lookup keys that are live and completely indexed; `clients` are
     found by the hex SHA-256 of their secret; without word from a custodian for `belt_seconds`
-    nothing is answered.
+    nothing is answered. `token_key` authenticates the access tokens that workers give out.
     """
 
     number: int
@@ -106,6 +130,8 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
     authorities: list[Authority]
     categories: list[Category]
     belt_seconds: int
+    token_key: bytes = b""
+    audit: Audit | None = None
 
     def __repr__(self) -> str:
         return f"<View {self.number}>"

@@ -2,7 +2,7 @@
 
     file   = header page (4,096) || slot * slot_count
     slot   = tag 12 | handle 10 | since u16 | until u16 | answer_until u16 | who u16 | checksum u16
-    who    = authority, 10 bits | category, 4 bits | test, 1 bit | reserved, 1 bit
+    who    = authority, 10 bits | category, 4 bits | test, 1 bit | honey, 1 bit
     days   = days since 2000-01-01; 65,535 says that there is none
     header = identity, at 0:  magic, version, generation, homes, capacity
              state, at 64:    live, complete, sequence, change: one aligned 8-byte word each
@@ -87,6 +87,7 @@ _TOP: Final = Struct(f">I{TAG_SIZE - 4}x")
 _AUTHORITIES: Final = 2**10
 _CATEGORIES: Final = 2**4
 _TEST: Final = 1 << 14
+_HONEY: Final = 1 << 15
 
 
 class InvalidSlot(ValueError):
@@ -94,7 +95,11 @@ class InvalidSlot(ValueError):
 
 
 class Link(NamedTuple):
-    """What the index knows of a link: its handle, its days as slots count them, whom to ring."""
+    """What the index knows of a link: its handle, its days as slots count them, whom to ring.
+
+    A `test` link is the canary's. A `honey` link is nobody's: to ask for it is an alarm, and the
+    answer is *no record*.
+    """
 
     handle: bytes
     since: int
@@ -103,6 +108,7 @@ class Link(NamedTuple):
     authority: int
     category: int
     test: bool
+    honey: bool = False
 
     def __repr__(self) -> str:
         return "<Link>"  # a handle is secret
@@ -143,12 +149,12 @@ def pack_body(link: Link) -> bytes:
 
     Raises ValueError if a day, the handle, the authority or the category does not fit.
     """
-    handle, since, until, answer_until, authority, category, test = link
+    handle, since, until, answer_until, authority, category, test, honey = link
     if len(handle) != HANDLE_SIZE:
         raise ValueError(f"handles have {HANDLE_SIZE} bytes")
     if not (0 <= authority < _AUTHORITIES and 0 <= category < _CATEGORIES):
         raise ValueError(f"{_AUTHORITIES} authorities and {_CATEGORIES} categories have a number")
-    who = authority | category << 10 | (_TEST if test else 0)
+    who = authority | category << 10 | (_TEST if test else 0) | (_HONEY if honey else 0)
     try:
         return BODY.pack(handle, since, until, answer_until, who)
     except StructError:
@@ -180,4 +186,13 @@ def unpack_slot(slot: bytes) -> Link:
     handle, since, until, answer_until, who, stored = _SLOT.unpack(slot)
     if checksum(slot[:CHECKED_SIZE]) != stored:
         raise InvalidSlot("a slot does not match its checksum")
-    return Link(handle, since, until, answer_until, who & 0x3FF, who >> 10 & 0xF, who & _TEST != 0)
+    return Link(
+        handle,
+        since,
+        until,
+        answer_until,
+        who & 0x3FF,
+        who >> 10 & 0xF,
+        who & _TEST != 0,
+        who & _HONEY != 0,
+    )

@@ -19,6 +19,7 @@ LINKS = st.builds(
     authority=st.integers(0, 1023),
     category=st.integers(0, 15),
     test=st.booleans(),
+    honey=st.booleans(),
 )
 TAGS = st.binary(min_size=TAG_SIZE, max_size=TAG_SIZE).map(Tag)
 TAG = Tag(b"a tag of 12.")
