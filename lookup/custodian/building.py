@@ -46,6 +46,7 @@ class Build:
         self._vault = vault
         self._key = IndexKey.generate()
         self._make_tag = TagMaker(self._key).make
+        self._makers = [maker.make for maker in rules.makers]
         self._tags = bytearray()
         self._bodies = bytearray()
         self._at = 0
@@ -67,8 +68,9 @@ class Build:
             found = self._scan(leaves)
             records += [(record_id, decode_body(body)) for record_id, body in found]
             self._at = leaves.stop
+        links = self._rules.links
         for _, body in records:
-            for named, link in self._rules.links(body):
+            for named, link in links(body):
                 self._take(named, pack_body(link))
         return records
 
@@ -103,8 +105,8 @@ class Build:
         return made
 
     def _take(self, named: Named, body: bytes) -> None:
-        for maker in self._rules.makers:
-            self._tags += self._make_tag(maker.make(named.scheme, named.value))
+        for make in self._makers:
+            self._tags += self._make_tag(make(named.scheme, named.value))
             self._bodies += body
 
     def _place(self, folder: Path, generation: int) -> Publication:

