@@ -3,6 +3,7 @@
     ServiceError
     ├── InvalidRequest          malformed, or breaks a rule of the interface
     ├── Unauthorized            no credential, a malformed one, a wrong one: never said which
+    ├── Forbidden               a client that is known, and may not do that
     ├── NotFound                no such path
     │   └── RecordNotFound      also said of expunged records
     ├── MethodNotAllowed
@@ -19,6 +20,7 @@
     └── Unavailable             says that it may go better elsewhere, or later
         ├── TooManyConnections
         ├── CustodianUnavailable    no hand-off yet, or none for longer than the belt
+        ├── AuditUnavailable        what cannot be audited is not answered
         ├── IndexNotReady           the table is not completely loaded: a miss proves nothing
         ├── IndexStale              the table could not be read, or not trusted, just now
         └── IndexSuperseded         a newer table exists
@@ -50,6 +52,10 @@ class InvalidRequest(ServiceError):
 
 class Unauthorized(ServiceError):
     """No credential that this service knows; which part was wrong is not said."""
+
+
+class Forbidden(ServiceError):
+    """This client may not do that."""
 
 
 class NotFound(ServiceError):
@@ -120,6 +126,10 @@ class CustodianUnavailable(Unavailable):
     """Nothing was heard from a custodian yet, or not for longer than may be trusted."""
 
 
+class AuditUnavailable(Unavailable):
+    """What cannot be audited is not answered."""
+
+
 class IndexNotReady(Unavailable):
     """The table is not completely loaded, so that a miss proves nothing."""
 
@@ -150,6 +160,7 @@ _UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
 PROBLEMS: Final[dict[type[ServiceError], Problem]] = {
     InvalidRequest: _problem("invalid-request", HTTPStatus.BAD_REQUEST, "Invalid request"),
     Unauthorized: _problem("unauthorized", HTTPStatus.UNAUTHORIZED, "Unauthorized"),
+    Forbidden: _problem("forbidden", HTTPStatus.FORBIDDEN, "Not allowed to this client"),
     NotFound: _problem("not-found", HTTPStatus.NOT_FOUND, "No such path"),
     RecordNotFound: _problem("record-not-found", HTTPStatus.NOT_FOUND, "No such record"),
     MethodNotAllowed: _problem(
@@ -182,6 +193,7 @@ PROBLEMS: Final[dict[type[ServiceError], Problem]] = {
     Unavailable: _problem("unavailable", _UNAVAILABLE, "Unavailable"),
     TooManyConnections: _problem("too-many-connections", _UNAVAILABLE, "Too many connections"),
     CustodianUnavailable: _problem("custodian-unavailable", _UNAVAILABLE, "No custodian"),
+    AuditUnavailable: _problem("audit-unavailable", _UNAVAILABLE, "The audit cannot be written"),
     IndexNotReady: _problem("index-not-ready", _UNAVAILABLE, "The index is not complete"),
     IndexStale: _problem("index-stale", _UNAVAILABLE, "The index cannot be trusted just now"),
     IndexSuperseded: _problem("index-superseded", _UNAVAILABLE, "The index was replaced"),

@@ -66,7 +66,7 @@ class Limits:
     problem_members: dict[str, str] = field(default_factory=dict)
 
 
-_HEAD, _BODY, _REST = "head", "body", "rest"
+HEAD, BODY, REST = "head", "body", "rest"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -77,7 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, limits: Limits, **keywords: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **keywords)
         self.limits = limits
-        self._stage = _HEAD
+        self._stage = HEAD
         self._stage_since = self._body_since = self.loop.time()
         self._head_size = 0  # what the parser has told of this head
         self._unparsed = 0  # what it has been fed since, without finishing the head
@@ -154,13 +154,13 @@ class BoundedProtocol(HttpToolsProtocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(InvalidRequest("this is not a request of HTTP/1.1"))
         else:
-            if self._stage == _HEAD and self._unparsed > self.limits.header_bytes:
+            if self._stage == HEAD and self._unparsed > self.limits.header_bytes:
                 self._refuse(HeadersTooLarge())
 
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._stage, self._stage_since = _HEAD, self.loop.time()
+        self._stage, self._stage_since = HEAD, self.loop.time()
         self._head_size = self._unparsed = self._hosts = 0
 
     def on_url(self, url: bytes) -> None:
@@ -170,7 +170,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field."""
-        if self._stage != _HEAD:
+        if self._stage != HEAD:
             raise InvalidRequest("trailers are not taken")
         self._count(len(name) + len(value) + 4)
         super().on_header(name, value)
@@ -192,8 +192,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._hosts != 1 and not (version == "1.0" and self._hosts == 0):
             raise InvalidRequest("host must be given once")
         self._complete_scope(parser.get_method(), version)
-        self._stage, self._stage_since = _BODY, self.loop.time()
-        self._body_since, self._discarded = self._stage_since, 0
+        self._begin_body()
         before = self.cycle
         crowded = self._surplus and len(self.connections) > self.limits.max_connections
         app = _refuse_surplus if crowded else self.app
@@ -208,6 +207,10 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.cycle = before
             raise InvalidRequest("wait for answers before asking again")
+
+    def _begin_body(self) -> None:
+        self._stage, self._stage_since = BODY, self.loop.time()
+        self._body_since, self._discarded = self._stage_since, 0
 
     def _complete_scope(self, method: bytes, version: str) -> None:
         try:
@@ -255,7 +258,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is here."""
-        self._stage, self._stage_since = _REST, self.loop.time()
+        self._stage, self._stage_since = REST, self.loop.time()
         super().on_message_complete()
 
     # Answers
@@ -302,14 +305,14 @@ class BoundedProtocol(HttpToolsProtocol):
         waited = now - self._stage_since
         if self._deaf or self.flow.read_paused:
             self._stage_since = now
-        elif self._stage == _HEAD and waited > limits.head_seconds:
+        elif self._stage == HEAD and waited > limits.head_seconds:
             self._give_up("the head of the request did not arrive in time")
-        elif self._stage == _BODY and (
+        elif self._stage == BODY and (
             waited > limits.body_idle_seconds
             or (limits.body_seconds is not None and now - self._body_since > limits.body_seconds)
         ):
             self._give_up("the body of the request did not arrive in time")
-        elif self._stage == _REST and self._running is None and waited > limits.idle_seconds:
+        elif self._stage == REST and self._running is None and waited > limits.idle_seconds:
             self.transport.close()
 
     def _give_up(self, rule: str) -> None:
@@ -350,7 +353,11 @@ class BoundedServer(uvicorn.Server):
 
 
 def make_server(
-    app: App, *, limits: Limits, lifespan: Literal["on", "off"] = "off"
+    app: App,
+    *,
+    limits: Limits,
+    lifespan: Literal["on", "off"] = "off",
+    protocol: Callable[..., BoundedProtocol] = BoundedProtocol,
 ) -> BoundedServer:
     """A server for `app`, to be run by `serve(sockets=…)`: TCP and UNIX sockets together.
 
@@ -361,7 +368,7 @@ def make_server(
     most = min(limits.max_connections, _raise_file_limit() - _OTHER_FILES)
     config = uvicorn.Config(
         app,
-        http=functools.partial(BoundedProtocol, limits=replace(limits, max_connections=most)),  # type: ignore[arg-type]  # uvicorn only calls it
+        http=functools.partial(protocol, limits=replace(limits, max_connections=most)),  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
         loop="uvloop",
         lifespan=lifespan,

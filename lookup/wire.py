@@ -42,6 +42,8 @@ ANSWER_SIZE: Final = 2_048
 BATCH_ANSWER_SIZE: Final = 256
 MAX_RECORDS: Final = 8
 MAX_TOKENS: Final = 1_000
+# What an audit entry has room for.
+MAX_NAME_BYTES: Final = 64
 MAX_LOOKUP_BODY: Final = 4 * 1_024
 MAX_BATCH_BODY: Final = 128 * 1_024
 
@@ -61,24 +63,17 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         return "<User>"
 
-    def __post_init__(self) -> None:
-        _refuse_unprintable(self.id, self.role)
-
 
 class Asking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every request says of itself, besides what it looks up."""
 
     kid: Kid
     user: User
-    purpose: Purpose = "unscheduled-care"
-    encounter: Name | None = None
+    purpose: Purpose | msgspec.UnsetType = msgspec.UNSET
+    encounter: Name | msgspec.UnsetType | None = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
-
-    def __post_init__(self) -> None:
-        if self.encounter is not None:
-            _refuse_unprintable(self.encounter)
 
 
 class Lookup(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,11 +86,6 @@ class Lookups(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Up to 1,000 lookups under one kid, as they are sent."""
 
     tokens: Annotated[list[TokenText], msgspec.Meta(min_length=1, max_length=MAX_TOKENS)]
-
-
-def _refuse_unprintable(*texts: str) -> None:
-    if not all(text.isprintable() for text in texts):
-        raise ValueError("unprintable")
 
 
 Request = TypeVar("Request", Lookup, Lookups)
@@ -118,6 +108,8 @@ _RULES: Final = {
 }
 
 
+# Of kid and its value, "token" or "tokens", user, id and role and their values.
+_USUAL_MARKS: Final = 16
 _INDEX: Final = re.compile(r"\[\d+\]")
 
 
@@ -138,30 +130,39 @@ def _parse(decoder: "msgspec.json.Decoder[Request]", body: bytes, subject: str) 
         raise InvalidRequest(_rule_broken(str(error), subject)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidRequest("body must be JSON in UTF-8") from None
-    _refuse_repeated_members(body)
+    _require_names(request)
+    # Two tokens in one object: which child was meant?  msgspec would take the last. Each string has
+    # two quotation marks; so a member that repeats, or one spelled with an escape, shows in their
+    # number, and only bodies with another number than the usual are read again.
+    if b"\\" in body or body.count(b'"') != _quotation_marks(request):
+        json.loads(body, object_pairs_hook=_unique)
     return request
+
+
+def _require_names(request: Asking) -> None:
+    user, encounter = request.user, request.encounter or ""
+    if not (user.id.isprintable() and user.role.isprintable() and encounter.isprintable()):
+        raise InvalidRequest("names of users, roles and encounters must be printable")
+    if not (user.id.isascii() and user.role.isascii() and encounter.isascii()):
+        for name in (user.id, user.role, encounter):
+            if len(name.encode()) > MAX_NAME_BYTES:
+                raise InvalidRequest(
+                    "names of users, roles and encounters take at most 64 bytes in UTF-8"
+                )
+
+
+def _quotation_marks(request: Asking) -> int:
+    purpose = 0 if request.purpose is msgspec.UNSET else 4
+    encounter = request.encounter
+    named = 0 if encounter is msgspec.UNSET else 2 if encounter is None else 4
+    tokens = 2 if type(request) is Lookup else 2 * len(request.tokens)  # type: ignore[attr-defined]  # one of two
+    return _USUAL_MARKS + purpose + named + tokens
 
 
 def _rule_broken(message: str, subject: str) -> str:
     place = _INDEX.sub("[...]", message.rpartition(" - at ")[2])
     members = f"body must be an object of kid, {subject}, user and optionally purpose and encounter"
     return _RULES.get(place, members)
-
-
-_MEMBERS: Final = tuple(
-    f'"{name}"'.encode()
-    for name in ("kid", "token", "tokens", "user", "id", "role", "purpose", "encounter")
-)
-
-
-def _refuse_repeated_members(body: bytes) -> None:
-    """Two tokens in one object: which child was meant?  msgspec would take the last.
-
-    A member can repeat only if its quoted name does, or is spelled with an escape; so nearly every
-    body passes on counts alone, and the others (a user whose role is "kid") are read again.
-    """
-    if b"\\" in body or any(body.count(member) > 1 for member in _MEMBERS):
-        json.loads(body, object_pairs_hook=_unique)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> None:

@@ -7,6 +7,7 @@ not dumpable. SIGTERM and SIGINT end it with status 0, after the answers it owes
 
 import argparse
 import asyncio
+import functools
 import os
 import socket
 from typing import Final
@@ -17,9 +18,12 @@ from lookup.handoff import Hello, PassPage
 from lookup.httpd import Limits, make_server
 from lookup.logs import configure_logging
 from lookup.process import add_testing_options, settle_in
+from lookup.worker.answering import Desk
+from lookup.worker.hot import HotProtocol
 from lookup.worker.link import Link
 from lookup.worker.passage import Passage
 from lookup.worker.routes import LookupApp
+from lookup.worker.sessions import Sessions
 from lookup.worker.view import Standing
 
 COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
@@ -54,7 +58,10 @@ async def _serve(options: argparse.Namespace) -> None:
     hello = Hello(slot=options.slot, pid=os.getpid())
     link = Link(options.socket, hello, page.descriptor, standing, asyncio.get_running_loop())
     limits = Limits(max_connections=options.max_connections, problem_members=COULD_NOT_CHECK)
-    server = make_server(LookupApp(standing, Passage(page)), limits=limits)
+    desk = Desk(standing, Passage(page), Sessions(), None, None)
+    server = make_server(
+        LookupApp(desk), limits=limits, protocol=functools.partial(HotProtocol, desk=desk)
+    )
     link.start()
     try:
         await server.serve(sockets=[listening])

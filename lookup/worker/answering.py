@@ -1,0 +1,161 @@
+"""One lookup, from who asks to the answer that leaves; both edges (hot.py, routes.py) call it.
+
+    admit, parse → begin: count, look up, audit → … durable … → finish: look again → leave
+
+Invariants:
+
+* A lookup is counted as in flight from `begin`, before anything of the table is read, to `leave`,
+  when nothing of its answer is in this process any more. A turn that began leaves, once.
+* No answer is finished before its audit entry is durable; one that cannot be audited is *could
+  not check*.
+* At the moment an answer leaves the table is asked again, and its client looked for again if the
+  view has changed: what was revoked or removed while the entry was written is not answered.
+* Known, no record, and a record that may not be answered take one path.
+"""
+
+import time
+from binascii import unhexlify
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from lookup import wire
+from lookup.audit.entry import Head
+from lookup.errors import AuditUnavailable, CustodianUnavailable, Forbidden, ServiceError
+from lookup.handoff import Client
+from lookup.worker.auditing import Auditor
+from lookup.worker.decide import Decision, decide_many, decide_one
+from lookup.worker.passage import Passage
+from lookup.worker.quota import Quotas
+from lookup.worker.sessions import Sessions
+from lookup.worker.view import OpenView, Standing, boot_clock, utc_day
+
+Audited = Callable[[ServiceError | None], None]
+
+_PURPOSES: Final = {msgspec.UNSET: 0, "unscheduled-care": 1, "scheduled-care": 2}
+
+
+class Desk:
+    """What a worker answers with. Without an auditor nothing is audited: for benchmarks alone."""
+
+    def __init__(
+        self,
+        standing: Standing,
+        passage: Passage,
+        sessions: Sessions,
+        quotas: Quotas | None,
+        auditor: Auditor | None,
+    ) -> None:
+        self.standing = standing
+        self.passage = passage
+        self.quotas = quotas
+        self.auditor = auditor
+        self._sessions = sessions
+
+    def admit(self, authorization: bytes | None) -> tuple[OpenView, Client]:
+        """Return the view in force and who asks. Raises Unauthorized, or CustodianUnavailable."""
+        view = self.standing.view
+        if view is None:
+            raise CustodianUnavailable("no custodian has handed anything over yet")
+        client = self._sessions.client_of(authorization, view, time.time())
+        return self.standing.require_view(boot_clock()), client
+
+
+class Turn:
+    """One lookup whose body is here: used once."""
+
+    __slots__ = (
+        "_admitted",
+        "_authorization",
+        "_decision",
+        "_desk",
+        "_number",
+        "_request",
+        "_request_id",
+    )
+
+    def __init__(
+        self,
+        desk: Desk,
+        admitted: tuple[OpenView, Client],
+        authorization: bytes,
+        request_id: bytes,
+        request: wire.Lookup | wire.Lookups,
+    ) -> None:
+        """`admitted` is what `Desk.admit` gave, `request_id` the UUID as it was sent."""
+        self._desk = desk
+        self._admitted = admitted
+        self._authorization = authorization
+        self._request_id = request_id
+        self._request = request
+        self._number = 0
+
+    def begin(self, audited: Audited) -> None:
+        """Look up and have it audited; `audited` is called once the entry is durable, or cannot be.
+
+        Raises Unauthorized, Forbidden, TooManyRequests, AuditUnavailable, CustodianUnavailable and
+        what `decide` raises; `audited` is not called then.
+        """
+        desk, request = self._desk, self._request
+        view, client = self._readmit()
+        now = time.time()
+        self._number = desk.passage.enter()
+        if type(request) is wire.Lookup:
+            self._charge(client, 1, now)
+            decision = decide_one(view, request, utc_day(now))
+        else:
+            decision = self._decide_batch(view, client, request, now)
+        self._decision = decision
+        if desk.auditor is None:
+            audited(None)
+        else:
+            desk.auditor.append(self._entry(desk.auditor, client, decision, now), audited)
+
+    def finish(self) -> bytes:
+        """Return the body of the answer, which leaves now. Raises as `begin`."""
+        self._readmit()
+        self._decision.check()
+        return self._decision.body
+
+    def leave(self) -> None:
+        """Nothing of the answer is in this process any more, or there is none."""
+        number, self._number = self._number, 0
+        if number:
+            self._desk.passage.leave(number)
+
+    def _readmit(self) -> tuple[OpenView, Client]:
+        """Look for the client again if there is another view than it was found in."""
+        standing = self._desk.standing
+        if standing.view is not self._admitted[0]:
+            self._admitted = self._desk.admit(self._authorization)
+        standing.require_view(boot_clock())
+        return self._admitted
+
+    def _charge(self, client: Client, tokens: int, now: float) -> None:
+        if self._desk.quotas is not None:
+            self._desk.quotas.take(client, tokens, now)
+
+    def _decide_batch(
+        self, view: OpenView, client: Client, request: wire.Lookups, now: float
+    ) -> Decision:
+        if not client.batch:
+            raise Forbidden("this client may not ask in batches")
+        self._charge(client, len(request.tokens), now)
+        return decide_many(view, request, utc_day(now))
+
+    def _entry(self, auditor: Auditor, client: Client, decision: Decision, now: float) -> bytes:
+        if auditor.maker is None:
+            raise AuditUnavailable("the custodian has not said how to audit yet")
+        request = self._request
+        encounter = request.encounter
+        head = Head(
+            purpose=_PURPOSES[request.purpose],
+            time=int(now * 1e6),
+            client=unhexlify(client.id),
+            request_id=unhexlify(self._request_id.replace(b"-", b"")),
+            user=request.user.id.encode(),
+            role=request.user.role.encode(),
+            encounter=encounter.encode() if encounter else b"",
+        )
+        return auditor.maker.make(head, decision.handles)
