@@ -77,6 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, limits: Limits, **keywords: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **keywords)
         self.limits = limits
+        self._header_bytes, self._header_fields = limits.header_bytes, limits.header_fields
         self._stage = HEAD
         self._stage_since = self._body_since = self.loop.time()
         self._head_size = 0  # what the parser has told of this head
@@ -159,29 +160,37 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        super().on_message_begin()
+        # The parent would make the scope here; only what it is made for needs one.
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._stage, self._stage_since = HEAD, self.loop.time()
         self._head_size = self._unparsed = self._hosts = 0
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request target."""
-        self._count(len(url))
+        self._head_size += len(url)
+        self._unparsed = 0
+        if self._head_size > self._header_bytes:
+            raise HeadersTooLarge
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field."""
+        # All that the parent does too, in one call: this runs for every field of every request.
         if self._stage != HEAD:
             raise InvalidRequest("trailers are not taken")
-        self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
-        self._hosts += self.headers[-1][0] == b"host"
-
-    def _count(self, size: int) -> None:
-        self._head_size += size
+        self._head_size = size = self._head_size + len(name) + len(value) + 4
         self._unparsed = 0
-        limits = self.limits
-        if self._head_size > limits.header_bytes or len(self.headers) >= limits.header_fields:
+        headers = self.headers
+        if size > self._header_bytes or len(headers) >= self._header_fields:
             raise HeadersTooLarge
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Start the app, or let it wait for the answers before."""
@@ -191,7 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         if self._hosts != 1 and not (version == "1.0" and self._hosts == 0):
             raise InvalidRequest("host must be given once")
-        self._complete_scope(parser.get_method(), version)
+        self._make_scope(parser.get_method(), version)
         self._begin_body()
         before = self.cycle
         crowded = self._surplus and len(self.connections) > self.limits.max_connections
@@ -212,17 +221,27 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stage, self._stage_since = BODY, self.loop.time()
         self._body_since, self._discarded = self._stage_since, 0
 
-    def _complete_scope(self, method: bytes, version: str) -> None:
+    def _make_scope(self, method: bytes, version: str) -> None:
         try:
             target = httptools.parse_url(self.url)
         except httptools.HttpParserInvalidURLError:
             raise InvalidRequest("the request target is not valid") from None
         path = target.path or b"/"
-        self.scope["method"] = method.decode("ascii")
-        self.scope["http_version"] = version
-        self.scope["path"] = unquote(path.decode("ascii"))
-        self.scope["raw_path"] = path
-        self.scope["query_string"] = target.query or b""
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,  # type: ignore[typeddict-item]  # set with the connection
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "method": method.decode("ascii"),
+            "path": unquote(path.decode("ascii")),
+            "raw_path": path,
+            "query_string": target.query or b"",
+        }
 
     def _make_cycle(self, *, keep_alive: bool) -> Exchange:
         cycle = Exchange(

@@ -203,20 +203,32 @@ _DAYS: Final = [
 ] + [b"null"]
 
 
+def begin_record(category: bytes) -> bytes:
+    """What stands before a record's days; `category` is JSON already."""
+    return b'{"category":%b,"since":' % category
+
+
+def end_record(authority: bytes) -> bytes:
+    """What stands behind them; `authority` is JSON already."""
+    return b',"authority":%b}' % authority
+
+
+def word_record(begin: bytes, since: int, until: int, end: bytes) -> bytes:
+    """One record; days are the index's."""
+    return b"".join((begin, _DAYS[since], b',"until":', _DAYS[until], end))
+
+
 def make_record(category: bytes, since: int, until: int, authority: bytes) -> bytes:
-    """One record; `category` and `authority` are JSON already, days are the index's."""
-    return b'{"category":%b,"since":%b,"until":%b,"authority":%b}' % (
-        category,
-        _DAYS[since],
-        _DAYS[until],
-        authority,
-    )
+    """One record, of names that are JSON already."""
+    return word_record(begin_record(category), since, until, end_record(authority))
 
 
-_FRAME = b'{"outcome":"%b","records":[%b],"more":%b,"padding":"%b"}'
-_OUTCOMES = (b"no-record", b"known")
-_BOOLEANS = (b"false", b"true")
-_LARGEST_FRAME = len(_FRAME % (_OUTCOMES[0], b"", _BOOLEANS[0], b""))
+# Drawn once: padding is no secret, it only must not compress, and a compressor sees one response.
+_NOISE: Final = b64encode(os.urandom(48 * 1_024))
+_BEGIN: Final = (b'{"outcome":"no-record","records":[', b'{"outcome":"known","records":[')
+_MORE: Final = (b'],"more":false,"padding":"', b'],"more":true,"padding":"')
+_END: Final = b'"}'
+_LARGEST_FRAME: Final = len(_BEGIN[0] + _MORE[0] + _END)
 
 # What one record may take, so that the first always fits.
 MAX_RECORD: Final = ANSWER_SIZE - _LARGEST_FRAME
@@ -235,26 +247,21 @@ def make_batch_answer(answers: Sequence[Sequence[bytes]]) -> bytes:
 
 def _make_answer(records: Sequence[bytes], size: int) -> bytes:
     fitting = _fitting(records, size - _LARGEST_FRAME)
-    more = len(fitting) < len(records)
-    outcome = _OUTCOMES[len(records) > 0]
-    unpadded = _FRAME % (outcome, b",".join(fitting), _BOOLEANS[more], b"")
-    return unpadded[:-2] + _padding(size - len(unpadded)) + b'"}'
+    begin = _BEGIN[len(records) > 0]
+    shown = b",".join(fitting)
+    more = _MORE[len(fitting) < len(records)]
+    room = size - len(begin) - len(shown) - len(more) - len(_END)
+    # A random place, because a running one would count this worker's lookups for its clients.
+    start = int(random.random() * (len(_NOISE) - size))  # noqa: S311  # no secret, see above
+    return b"".join((begin, shown, more, _NOISE[start : start + room], _END))
 
 
 def _fitting(records: Sequence[bytes], room: int) -> Sequence[bytes]:
     """As many of the first records as are allowed and fit, with the commas between them."""
+    if len(records) <= 1:
+        return records  # the first always fits
     for count, record in enumerate(records[:MAX_RECORDS]):
         room -= len(record) + (count > 0)
         if room < 0:
             return records[:count]
     return records[:MAX_RECORDS]
-
-
-# Drawn once: padding is no secret, it only must not compress, and a compressor sees one response.
-# A random place in it, because a running one would count this worker's lookups for its clients.
-_NOISE: Final = b64encode(os.urandom(48 * 1_024))
-
-
-def _padding(size: int) -> bytes:
-    start = int(random.random() * (len(_NOISE) - size))  # noqa: S311  # no secret, see above
-    return _NOISE[start : start + size]

@@ -114,6 +114,7 @@ class Turn:
 
     def finish(self) -> bytes:
         """Return the body of the answer, which leaves now. Raises as `begin`."""
+        self._desk.standing.require_view(boot_clock())
         self._readmit()
         self._decision.check()
         return self._decision.body
@@ -129,7 +130,6 @@ class Turn:
         standing = self._desk.standing
         if standing.view is not self._admitted[0]:
             self._admitted = self._desk.admit(self._authorization)
-        standing.require_view(boot_clock())
         return self._admitted
 
     def _charge(self, client: Client, tokens: int, now: float) -> None:

@@ -15,20 +15,12 @@ Pure but for the reading of the shared table, whose state `Decision.check` asks 
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from lookup import wire
 from lookup.errors import IndexStale, UnknownKid
-from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link
 from lookup.index.reader import Probe, TableReader
 from lookup.worker.view import OpenView
-
-TEST_CATEGORY: Final = b'"test"'
-# Nobody is rung because of a test.
-TEST_AUTHORITY: Final = wire.make_authority("TEST", "Test entry, no child", "none", "none")
-SHORT_TEST_AUTHORITY: Final = wire.make_short_authority("TEST")
-
-_NO_LINKS: Final = (Link(bytes(HANDLE_SIZE), 0, NO_DAY, 0, 0, 0, test=False),)
+from lookup.worker.wording import Wordings
 
 
 class Decision:
@@ -67,7 +59,7 @@ def decide_one(view: OpenView, request: wire.Lookup, today: int) -> Decision:
     """Answer one lookup. Raises InvalidRequest, UnknownKid, or what the table's reader raises."""
     _require_kid(view, request.kid)
     probe = view.table.probe(view.tags.make(wire.parse_token(request.token)))
-    records, handles = _records(view, probe, today, view.authorities, TEST_AUTHORITY)
+    records, handles = _records(probe, today, view.wordings)
     body = wire.make_answer(records)
     return Decision(body, (handles,), view.table, (probe,), unknown=not records)
 
@@ -77,13 +69,10 @@ def decide_many(view: OpenView, request: wire.Lookups, today: int) -> Decision:
     _require_kid(view, request.kid)
     probe, make_tag, parse_token = view.table.probe, view.tags.make, wire.parse_token
     probes = [probe(make_tag(parse_token(token))) for token in request.tokens]
-    answers, handles = [], []
-    for each in probes:
-        records, witnessed = _records(
-            view, each, today, view.short_authorities, SHORT_TEST_AUTHORITY
-        )
-        answers.append(records)
-        handles.append(witnessed)
+    wordings = view.short_wordings
+    found = [_records(each, today, wordings) for each in probes]
+    answers = [records for records, _ in found]
+    handles = [witnessed for _, witnessed in found]
     body = wire.make_batch_answer(answers)
     return Decision(body, handles, view.table, probes, unknown=not all(answers))
 
@@ -93,32 +82,28 @@ def _require_kid(view: OpenView, kid: str) -> None:
         raise UnknownKid("this lookup key is unknown, retired or not completely indexed")
 
 
-def _records(
-    view: OpenView, probe: Probe, today: int, authorities: Sequence[bytes], test_authority: bytes
-) -> tuple[list[bytes], list[bytes]]:
-    """Render every link; return those that may be answered, newest first, and their handles.
+def _records(probe: Probe, today: int, wordings: Wordings) -> tuple[list[bytes], list[bytes]]:
+    """Word every link; return those that may be answered, newest first, and their handles.
 
     A honey link is witnessed like an answered one, and answered like none.
     """
-    links = probe.links or _NO_LINKS
+    links = probe.read()
     if len(links) > 1:
-        links = tuple(sorted(links, key=_newest_first))
+        links.sort(key=_newest_first)
     records: list[bytes] = []
     handles: list[bytes] = []
-    for link in links:
-        handle, since, until, answer_until, authority, category, test, honey = link
+    for handle, since, until, answer_until, who in links:
         try:
-            name = TEST_CATEGORY if test else view.categories[category]
-            whom = test_authority if test else authorities[authority]
-        except IndexError:
+            answerable, honey, begin, end = wordings[who]
+        except KeyError:
             raise IndexStale("the index names what the hand-off does not") from None
-        record = wire.make_record(name or TEST_CATEGORY, since, until, whom)
-        if name is not None and answer_until >= today:
+        record = wire.word_record(begin, since, until, end)
+        if answerable and answer_until >= today and probe.found:
             handles.append(handle)
             if not honey:
                 records.append(record)
     return records, handles[: wire.MAX_RECORDS]
 
 
-def _newest_first(link: Link) -> tuple[int, bytes]:
-    return -link.since, link.handle
+def _newest_first(link: tuple[bytes, int, int, int, int]) -> tuple[int, bytes]:
+    return -link[1], link[0]

@@ -66,8 +66,7 @@ class Lookup(Exchange):
         keep_alive: bool,
     ) -> None:
         # Not the parent's: it would make what only an application needs.
-        self.scope = protocol.scope
-        self.scope["method"] = "POST"
+        self.scope = {"method": "POST", "headers": protocol.headers}  # type: ignore[typeddict-item]  # all that an answer needs
         self.transport = protocol.transport
         self.flow = protocol.flow
         self.default_headers = protocol.server_state.default_headers

@@ -24,6 +24,12 @@ from lookup.errors import CustodianUnavailable
 from lookup.index.errors import InvalidTable
 from lookup.index.layout import days_of
 from lookup.index.reader import TableReader
+from lookup.worker.wording import (
+    SHORT_TEST_AUTHORITY,
+    TEST_AUTHORITY,
+    Wordings,
+    make_wordings,
+)
 
 
 class InvalidView(Exception):
@@ -34,8 +40,7 @@ class InvalidView(Exception):
 class OpenView:
     """A view, ready to answer from.
 
-    `categories` has None where a category is not answerable. `short_authorities` are what a
-    batch's answers show.
+    `short_wordings` are what a batch's answers show.
     """
 
     number: int
@@ -45,9 +50,8 @@ class OpenView:
     tags: TagMaker
     kids: frozenset[str]
     clients: dict[str, handoff.Client]
-    categories: tuple[bytes | None, ...]
-    authorities: tuple[bytes, ...]
-    short_authorities: tuple[bytes, ...]
+    wordings: Wordings
+    short_wordings: Wordings
     belt_seconds: int
 
 
@@ -82,9 +86,8 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
         tags=tags,
         kids=frozenset(view.kids),
         clients=view.clients,
-        categories=categories,
-        authorities=authorities,
-        short_authorities=short_authorities,
+        wordings=make_wordings(categories, authorities, TEST_AUTHORITY),
+        short_wordings=make_wordings(categories, short_authorities, SHORT_TEST_AUTHORITY),
         belt_seconds=view.belt_seconds,
     )
 
