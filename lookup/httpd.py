@@ -4,6 +4,8 @@
     waiting    75 s between requests; 64 pipelined requests; so many connections, then 503
     leaving    output that a client does not read is thrown away with its connection
 
+With TLS (lookup/secured.py) the same holds from the first byte of the handshake on.
+
 Invariants:
 
 * Answers leave in the order of their requests, also an answer to a request that is no HTTP.
@@ -22,8 +24,10 @@ import asyncio
 import functools
 import resource
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
@@ -41,6 +45,7 @@ from lookup.errors import (
 )
 from lookup.exchange import App, Exchange, make_problem
 from lookup.logs import log_defect, log_loop_error
+from lookup.secured import Handshakes, Secured
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,11 @@ class Limits:
     # Further members of every problem that is answered here.
     problem_members: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def far_too_many(self) -> int:
+        """As many connections as are taken at all; those beyond the limit only to be told so."""
+        return self.max_connections + self.max_connections // 4 + 16
+
 
 _HEAD, _BODY, _REST = "head", "body", "rest"
 
@@ -77,6 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, limits: Limits, **keywords: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **keywords)
         self.limits = limits
+        # The hex SHA-256 of the certificate (DER) that the client has shown and proved to be its.
+        self.certificate: str | None = None
         self._stage = _HEAD
         self._stage_since = self._body_since = self.loop.time()
         self._head_size = 0  # what the parser has told of this head
@@ -95,11 +107,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Admit it; beyond the limit only to be told so, and far beyond not even that."""
         super().connection_made(transport)
+        self.certificate = _certificate_of(transport)
         # Nothing may linger here that the kernel would take: see WholeAnswer.
         transport.set_write_buffer_limits(high=0)
         most = self.limits.max_connections
         self._surplus = len(self.connections) > most
-        if len(self.connections) > most + most // 4 + 16:
+        if len(self.connections) > self.limits.far_too_many:
             self._deaf = True
             transport.abort()
 
@@ -160,6 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
+        self.scope["lacuna.certificate"] = self.certificate  # type: ignore[typeddict-unknown-key]
         self._stage, self._stage_since = _HEAD, self.loop.time()
         self._head_size = self._unparsed = self._hosts = 0
 
@@ -328,12 +342,24 @@ def _cause(error: httptools.HttpParserCallbackError) -> ServiceError:
     return InternalError()
 
 
+def _certificate_of(transport: asyncio.Transport) -> str | None:
+    tls = transport.get_extra_info("ssl_object")
+    shown = None if tls is None else tls.getpeercert(binary_form=True)
+    return None if shown is None else sha256(shown).hexdigest()
+
+
 async def _refuse_surplus(*_: object) -> None:
     raise TooManyConnections
 
 
 class BoundedServer(uvicorn.Server):
     """uvicorn's server, with a sweeper and quiet about what went wrong in the event loop."""
+
+    def __init__(self, config: uvicorn.Config, handshakes: Handshakes | None) -> None:
+        super().__init__(config)
+        self._handshakes = handshakes
+        if handshakes is not None:
+            handshakes.established = lambda: len(self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
@@ -346,22 +372,38 @@ class BoundedServer(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 connection.sweep(now)  # type: ignore[union-attr]  # all are BoundedProtocol
+            if self._handshakes is not None:
+                self._handshakes.sweep(now)
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; a handshake owes nobody an answer."""
+        if self._handshakes is not None:
+            self._handshakes.end()
+        await super().shutdown(sockets)
 
 
 def make_server(
-    app: App, *, limits: Limits, lifespan: Literal["on", "off"] = "off"
+    app: App,
+    *,
+    limits: Limits,
+    lifespan: Literal["on", "off"] = "off",
+    tls: ssl.SSLContext | None = None,
 ) -> BoundedServer:
     """A server for `app`, to be run by `serve(sockets=…)`: TCP and UNIX sockets together.
+
+    With `tls` it is spoken on the TCP sockets.
 
     Raises this process's limit of open files as far as it may, and takes no more connections than
     that leaves room for. SIGTERM and SIGINT end `serve` after at most `drain_seconds`; uvicorn then
     raises the signal again, for the handlers that were there before.
     """
     most = min(limits.max_connections, _raise_file_limit() - _OTHER_FILES)
+    limits = replace(limits, max_connections=most)
+    handshakes = Handshakes(tls, limits.head_seconds, limits.far_too_many) if tls else None
     config = uvicorn.Config(
         app,
-        http=functools.partial(BoundedProtocol, limits=replace(limits, max_connections=most)),  # type: ignore[arg-type]  # uvicorn only calls it
+        http=functools.partial(_make_protocol, limits, handshakes),  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
         loop="uvloop",
         lifespan=lifespan,
@@ -372,7 +414,16 @@ def make_server(
         server_header=False,
         timeout_graceful_shutdown=limits.drain_seconds,
     )
-    return BoundedServer(config)
+    return BoundedServer(config, handshakes)
+
+
+def _make_protocol(
+    limits: Limits,
+    handshakes: Handshakes | None,
+    **keywords: Any,  # noqa: ANN401  # uvicorn's own
+) -> asyncio.Protocol:
+    protocol = BoundedProtocol(limits=limits, **keywords)
+    return protocol if handshakes is None else Secured(protocol, handshakes)
 
 
 # What a process has open besides connections, generously.

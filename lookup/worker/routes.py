@@ -33,6 +33,7 @@ from lookup.errors import (
     UnsupportedMediaType,
 )
 from lookup.exchange import WHOLE_ANSWER, Headers, request_id_of
+from lookup.worker.certificates import require_certificate
 from lookup.worker.decide import Decision, decide_many, decide_one
 from lookup.worker.passage import Passage
 from lookup.worker.view import OpenView, Standing, boot_clock, utc_day
@@ -93,21 +94,25 @@ class LookupApp:
         if request_id is None:
             raise InvalidRequest("x-request-id must be given once, as a uuid")
         secret = _secret_digest(headers)
-        self._require_client(secret)
+        shown = scope["lacuna.certificate"]
+        self._require_client(secret, shown)
         parse, most = _LOOKUPS[scope["path"]]
         _require_json(scope, most)
         body = await _read_body(receive, most)
         if body is None:
             return  # the client has left
-        turn = _Turn(self, parse(body), secret, [*JSON_HEADERS, (b"x-request-id", request_id)])
+        headers = [*JSON_HEADERS, (b"x-request-id", request_id)]
+        turn = _Turn(self, parse(body), (secret, shown), headers)
         await send({"type": WHOLE_ANSWER, "make": turn.make, "left": turn.left})
 
-    def _require_client(self, secret: str | None) -> OpenView:
+    def _require_client(self, secret: str | None, shown: str | None) -> OpenView:
         view = self._standing.view
         if view is None:
             raise CustodianUnavailable("no custodian has handed anything over yet")
-        if secret not in view.clients:
+        client = view.clients.get(secret or "")
+        if client is None:
             raise Unauthorized
+        require_certificate(client, shown)
         return self._standing.require_view(boot_clock())
 
     async def _tell_health(self, scope: Any, send: Send) -> None:  # noqa: ANN401
@@ -121,14 +126,18 @@ class LookupApp:
 class _Turn:
     """One lookup at the moment it is answered."""
 
-    __slots__ = ("_app", "_decide", "_headers", "_number", "_secret")
+    __slots__ = ("_app", "_decide", "_headers", "_number", "_proof")
 
     def __init__(
-        self, app: LookupApp, decide: Decide, secret: str | None, headers: Headers
+        self,
+        app: LookupApp,
+        decide: Decide,
+        proof: tuple[str | None, str | None],
+        headers: Headers,
     ) -> None:
         self._app = app
         self._decide = decide
-        self._secret = secret
+        self._proof = proof
         self._headers = headers
         self._number: int | None = None
 
@@ -136,7 +145,7 @@ class _Turn:
         """Look up; nothing is awaited from here until the kernel has the answer."""
         app = self._app
         self._number = app._passage.enter()  # noqa: SLF001  # one object in two halves
-        view = app._require_client(self._secret)  # noqa: SLF001  # as above
+        view = app._require_client(*self._proof)  # noqa: SLF001  # as above
         decision = self._decide(view, utc_day(time.time()))
         decision.check()
         return 200, self._headers, decision.body
