@@ -71,6 +71,12 @@ def make_server_context(files: TlsFiles) -> ssl.SSLContext:
     return context
 
 
+def trust_own(context: ssl.SSLContext, certificate: Path) -> None:
+    """Let a client's context trust a site by its own certificate, whoever signed it."""
+    context.load_verify_locations(cafile=certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
 def _require_readable(setting: str, path: Path, *, private: bool) -> None:
     try:
         with path.open("rb") as file:
@@ -111,8 +117,7 @@ def _try(context: ssl.SSLContext, certificate: Path) -> int:
     """Shake hands with ourselves, as a client that trusts this one certificate; return its days."""
     asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     asking.check_hostname = False  # which names it is reached by is the clients' affair
-    asking.load_verify_locations(cafile=certificate)
-    asking.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    trust_own(asking, certificate)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = asking.wrap_bio(to_client, to_server)
     server = context.wrap_bio(to_server, to_client, server_side=True)

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import uvloop
@@ -154,8 +154,8 @@ class Running:
 def running(
     app: Any = None,
     *,
-    tls: ssl.SSLContext | None = None,
-    sockets: Sequence[socket.socket] = (),
+    tls: Any = None,  # Any: a test may have its limits in one dict
+    sockets: Any = (),
     **limits: Any,
 ) -> Iterator[Running]:
     server = Running(
