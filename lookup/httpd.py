@@ -1,7 +1,8 @@
 """uvicorn with bounds: nobody holds memory, a descriptor or our attention for free.
 
     arriving   head: 16 KiB and 100 fields, 5 s; body: its time is the plane's, its size the app's
-    waiting    75 s between requests; 64 pipelined requests; so many connections, then 503
+    waiting    75 s between requests, 1 s where connections get scarce; 64 pipelined requests; so
+               many connections, then 503
     leaving    output that a client does not read is thrown away with its connection
 
 With TLS (lookup/secured.py) the same holds from the first byte of the handshake on.
@@ -62,8 +63,15 @@ class Limits:
     # Between two pieces of a body, while this side reads.
     body_idle_seconds: float = 10
     idle_seconds: float = 75
+    # The same while three quarters of the connections are taken: else a thousand that are idle,
+    # of someone without any credential, would be 75 s in which nobody else is served.
+    crowded_seconds: float = 1
     # How long output may stay in this process because the client does not read.
     unread_seconds: float = 1
+    # A body of more pieces than this must have so many bytes in each, on average. One byte a chunk
+    # costs a hundred times the work of a byte; one line a chunk, as imports are sent, does not.
+    body_pieces: int = 1_000
+    piece_bytes: int = 32
     # What is read of a body that was refused already, so that the answer is not lost to a reset.
     discarded_bytes: int = 256 * 1_024
     drain_seconds: int = 10
@@ -95,6 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unparsed = 0  # what it has been fed since, without finishing the head
         self._hosts = 0
         self._discarded = 0
+        self._pieces = self._body_size = 0
         self._surplus = False
         self._deaf = False
         self._running: Exchange | None = None
@@ -167,8 +176,11 @@ class BoundedProtocol(HttpToolsProtocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(InvalidRequest("this is not a request of HTTP/1.1"))
         else:
-            if self._stage == _HEAD and self._unparsed > self.limits.header_bytes:
-                self._refuse(HeadersTooLarge())
+            if self._unparsed > self.limits.header_bytes:
+                if self._stage == _HEAD:
+                    self._refuse(HeadersTooLarge())
+                elif self._stage == _BODY:  # all of it between the chunks: extensions, zeros
+                    self._refuse(InvalidRequest("so much may not stand between chunks"))
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -208,6 +220,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._complete_scope(parser.get_method(), version)
         self._stage, self._stage_since = _BODY, self.loop.time()
         self._body_since, self._discarded = self._stage_since, 0
+        self._pieces = self._body_size = self._unparsed = 0
         before = self.cycle
         crowded = self._surplus and len(self.connections) > self.limits.max_connections
         app = _refuse_surplus if crowded else self.app
@@ -260,9 +273,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body; of one that was refused already, only so much."""
         self._stage_since = self.loop.time()
+        self._unparsed = 0
+        self._pieces += 1
+        self._body_size += len(body)
+        limits = self.limits
+        least = limits.piece_bytes * self._pieces
+        if self._pieces > limits.body_pieces and self._body_size < least:
+            raise InvalidRequest("the body comes in too many too small pieces")
         if self.cycle is not None and self.cycle.response_complete:
             self._discarded += len(body)
-            if self._discarded > self.limits.discarded_bytes:
+            if self._discarded > limits.discarded_bytes:
                 self.transport.abort()
         else:
             super().on_body(body)
@@ -323,8 +343,10 @@ class BoundedProtocol(HttpToolsProtocol):
             or (limits.body_seconds is not None and now - self._body_since > limits.body_seconds)
         ):
             self._give_up("the body of the request did not arrive in time")
-        elif self._stage == _REST and self._running is None and waited > limits.idle_seconds:
-            self.transport.close()
+        elif self._stage == _REST and self._running is None:
+            crowded = 4 * len(self.connections) > 3 * limits.max_connections
+            if waited > (limits.crowded_seconds if crowded else limits.idle_seconds):
+                self.transport.close()
 
     def _give_up(self, rule: str) -> None:
         if self.headers is None:  # not a byte came
