@@ -16,6 +16,10 @@
     index = "/dev/shm/lacuna"                 # tmpfs only
     belt_minutes = 15                         # lookups without a custodian end after this
     base_urls = ["http://127.0.0.1:8440"]     # what enrolment files tell clients
+    tls_certificate = "/etc/lacuna/site.pem"  # TLS 1.3 on both ports, and how to read these files:
+    tls_key = "/etc/lacuna/site.key"          # see lookup/tls.py
+    client_ca = "/etc/lacuna/clients.pem"     # callers must show a certificate of these CAs
+    behind_proxy = true                       # without TLS: listen on more than loopback
 
     [[authority]]                             # see lookup/catalogue.py
     [[category]]
@@ -23,6 +27,9 @@
 Invariants:
 
 * An unknown key, a wrong type or a value out of bounds is refused with its place and the rule.
+* Without TLS both ports are loopback's. Bearer secrets and tokens would cross a network in the
+  clear otherwise, and nothing here can tell a proxy's network from any other: so whoever has
+  ended TLS elsewhere says so (`behind_proxy`), and nobody gets there by an address alone.
 * No secret stands in it: the passphrase is a path, everything else secret lives in the vault.
 """
 
@@ -31,11 +38,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from lookup.catalogue import Catalogue, InvalidCatalogue, parse_catalogue
 from lookup.client.enrolment import MAX_BASE_URLS, InvalidEnrolment, check_base_url
+from lookup.tls import TlsFiles
 
 MAX_CONFIG_SIZE: Final = 1 << 20
 MAX_SOCKET_PATH: Final = 107
@@ -58,6 +67,14 @@ class Address:
     host: str
     port: int
 
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect; of a name other than localhost nobody knows."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -79,6 +96,8 @@ class Config:
     index: Path
     belt_seconds: int
     base_urls: tuple[str, ...]
+    tls: TlsFiles | None
+    behind_proxy: bool
     catalogue: Catalogue
 
     @property
@@ -132,9 +151,14 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
     serve = Table(
         "serve",
         top.table("serve"),
-        {"lookup", "custodian", "workers", "run", "index", "belt_minutes", "base_urls"},
+        {
+            *("lookup", "custodian", "workers", "run", "index", "belt_minutes", "base_urls"),
+            *("tls_certificate", "tls_key", "client_ca", "behind_proxy"),
+        },
     )
     lookup = _address(serve, "lookup", "127.0.0.1:8440")
+    tls = _tls_files(serve, path)
+    base_url = f"{'http' if tls is None else 'https'}://{lookup}"
     config = Config(
         path=path,
         demo=top.flag("demo", default=False),
@@ -148,7 +172,9 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         run=serve.path("run", path, "run"),
         index=serve.path("index", path, "/dev/shm/lacuna"),  # noqa: S108  # tmpfs on purpose
         belt_seconds=60 * serve.number("belt_minutes", 15, least=1, most=24 * 60),
-        base_urls=serve.texts("base_urls", (f"http://{lookup}",), MAX_BASE_URLS),
+        base_urls=serve.texts("base_urls", (base_url,), MAX_BASE_URLS),
+        tls=tls,
+        behind_proxy=serve.flag("behind_proxy", default=False),
         catalogue=parse_catalogue(catalogue),
     )
     check_config(config)
@@ -173,7 +199,21 @@ def check_config(config: Config) -> None:
         raise InvalidConfig(f"serve.run: the path is too long for a socket: {config.run}")
     if config.lookup == config.custodian:
         raise InvalidConfig("serve.lookup and serve.custodian: write two different addresses")
+    _check_exposure(config)
     _check_base_urls(config.base_urls)
+
+
+def _check_exposure(config: Config) -> None:
+    if config.tls is not None:
+        if config.behind_proxy:
+            raise InvalidConfig("serve.behind_proxy: leave it out, for TLS is spoken here")
+        return
+    for key, address in (("lookup", config.lookup), ("custodian", config.custodian)):
+        if not (address.loopback or config.behind_proxy):
+            raise InvalidConfig(
+                f"serve.{key}: without TLS only this machine may connect: write a loopback address,"
+                " or tls_certificate and tls_key, or behind_proxy = true where a proxy has TLS"
+            )
 
 
 def _check_base_urls(base_urls: tuple[str, ...]) -> None:
@@ -253,6 +293,19 @@ class Table:
 
     def _place(self, key: str) -> str:
         return f"{self._name}.{key}" if self._name else key
+
+
+def _tls_files(serve: Table, path: Path) -> TlsFiles | None:
+    pair = [key for key in ("tls_certificate", "tls_key") if key in serve]
+    if len(pair) == 1 or ("client_ca" in serve and not pair):
+        raise InvalidConfig("serve: tls_certificate, tls_key: write both, or no part of TLS")
+    if not pair:
+        return None
+    return TlsFiles(
+        serve.path("tls_certificate", path),
+        serve.path("tls_key", path),
+        serve.path("client_ca", path) if "client_ca" in serve else None,
+    )
 
 
 def _address(table: Table, key: str, default: str) -> Address:

@@ -1,8 +1,11 @@
 """uvicorn with bounds: nobody holds memory, a descriptor or our attention for free.
 
     arriving   head: 16 KiB and 100 fields, 5 s; body: its time is the plane's, its size the app's
-    waiting    75 s between requests; 64 pipelined requests; so many connections, then 503
+    waiting    75 s between requests, 1 s where connections get scarce; 64 pipelined requests; so
+               many connections, then 503
     leaving    output that a client does not read is thrown away with its connection
+
+With TLS (lookup/secured.py) the same holds from the first byte of the handshake on.
 
 Invariants:
 
@@ -22,8 +25,10 @@ import asyncio
 import functools
 import resource
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
@@ -41,6 +46,7 @@ from lookup.errors import (
 )
 from lookup.exchange import App, Exchange, make_problem
 from lookup.logs import log_defect, log_loop_error
+from lookup.secured import Handshakes, Secured
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,25 @@ class Limits:
     # Between two pieces of a body, while this side reads.
     body_idle_seconds: float = 10
     idle_seconds: float = 75
+    # The same while three quarters of the connections are taken: else a thousand that are idle,
+    # of someone without any credential, would be 75 s in which nobody else is served.
+    crowded_seconds: float = 1
     # How long output may stay in this process because the client does not read.
     unread_seconds: float = 1
+    # A body of more pieces than this must have so many bytes in each, on average. One byte a chunk
+    # costs a hundred times the work of a byte; one line a chunk, as imports are sent, does not.
+    body_pieces: int = 1_000
+    piece_bytes: int = 32
     # What is read of a body that was refused already, so that the answer is not lost to a reset.
     discarded_bytes: int = 256 * 1_024
     drain_seconds: int = 10
     # Further members of every problem that is answered here.
     problem_members: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def far_too_many(self) -> int:
+        """As many connections as are taken at all; those beyond the limit only to be told so."""
+        return self.max_connections + self.max_connections // 4 + 16
 
 
 HEAD, BODY, REST = "head", "body", "rest"
@@ -77,6 +95,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, limits: Limits, **keywords: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **keywords)
         self.limits = limits
+        # The hex SHA-256 of the certificate (DER) that the client has shown and proved to be its.
+        self.certificate: str | None = None
         self._header_bytes, self._header_fields = limits.header_bytes, limits.header_fields
         self._stage = HEAD
         self._stage_since = self._body_since = self.loop.time()
@@ -84,6 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unparsed = 0  # what it has been fed since, without finishing the head
         self._hosts = 0
         self._discarded = 0
+        self._pieces = self._body_size = 0
         self._surplus = False
         self._deaf = False
         self._running: Exchange | None = None
@@ -96,11 +117,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Admit it; beyond the limit only to be told so, and far beyond not even that."""
         super().connection_made(transport)
+        self.certificate = _certificate_of(transport)
         # Nothing may linger here that the kernel would take: see WholeAnswer.
         transport.set_write_buffer_limits(high=0)
         most = self.limits.max_connections
         self._surplus = len(self.connections) > most
-        if len(self.connections) > most + most // 4 + 16:
+        if len(self.connections) > self.limits.far_too_many:
             self._deaf = True
             transport.abort()
 
@@ -155,8 +177,11 @@ class BoundedProtocol(HttpToolsProtocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(InvalidRequest("this is not a request of HTTP/1.1"))
         else:
-            if self._stage == HEAD and self._unparsed > self.limits.header_bytes:
-                self._refuse(HeadersTooLarge())
+            if self._unparsed > self.limits.header_bytes:
+                if self._stage == HEAD:
+                    self._refuse(HeadersTooLarge())
+                elif self._stage == BODY:  # all of it between the chunks: extensions, zeros
+                    self._refuse(InvalidRequest("so much may not stand between chunks"))
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -220,6 +245,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _begin_body(self) -> None:
         self._stage, self._stage_since = BODY, self.loop.time()
         self._body_since, self._discarded = self._stage_since, 0
+        self._pieces = self._body_size = self._unparsed = 0
 
     def _make_scope(self, method: bytes, version: str) -> None:
         try:
@@ -241,6 +267,7 @@ class BoundedProtocol(HttpToolsProtocol):
             "path": unquote(path.decode("ascii")),
             "raw_path": path,
             "query_string": target.query or b"",
+            "lacuna.certificate": self.certificate,  # type: ignore[typeddict-unknown-key]
         }
 
     def _make_cycle(self, *, keep_alive: bool) -> Exchange:
@@ -268,9 +295,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body; of one that was refused already, only so much."""
         self._stage_since = self.loop.time()
+        self._unparsed = 0
+        self._pieces += 1
+        self._body_size += len(body)
+        limits = self.limits
+        least = limits.piece_bytes * self._pieces
+        if self._pieces > limits.body_pieces and self._body_size < least:
+            raise InvalidRequest("the body comes in too many too small pieces")
         if self.cycle is not None and self.cycle.response_complete:
             self._discarded += len(body)
-            if self._discarded > self.limits.discarded_bytes:
+            if self._discarded > limits.discarded_bytes:
                 self.transport.abort()
         else:
             super().on_body(body)
@@ -331,8 +365,10 @@ class BoundedProtocol(HttpToolsProtocol):
             or (limits.body_seconds is not None and now - self._body_since > limits.body_seconds)
         ):
             self._give_up("the body of the request did not arrive in time")
-        elif self._stage == REST and self._running is None and waited > limits.idle_seconds:
-            self.transport.close()
+        elif self._stage == REST and self._running is None:
+            crowded = 4 * len(self.connections) > 3 * limits.max_connections
+            if waited > (limits.crowded_seconds if crowded else limits.idle_seconds):
+                self.transport.close()
 
     def _give_up(self, rule: str) -> None:
         if self.headers is None:  # not a byte came
@@ -350,12 +386,24 @@ def _cause(error: httptools.HttpParserCallbackError) -> ServiceError:
     return InternalError()
 
 
+def _certificate_of(transport: asyncio.Transport) -> str | None:
+    tls = transport.get_extra_info("ssl_object")
+    shown = None if tls is None else tls.getpeercert(binary_form=True)
+    return None if shown is None else sha256(shown).hexdigest()
+
+
 async def _refuse_surplus(*_: object) -> None:
     raise TooManyConnections
 
 
 class BoundedServer(uvicorn.Server):
     """uvicorn's server, with a sweeper and quiet about what went wrong in the event loop."""
+
+    def __init__(self, config: uvicorn.Config, handshakes: Handshakes | None) -> None:
+        super().__init__(config)
+        self._handshakes = handshakes
+        if handshakes is not None:
+            handshakes.established = lambda: len(self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
@@ -368,7 +416,15 @@ class BoundedServer(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 connection.sweep(now)  # type: ignore[union-attr]  # all are BoundedProtocol
+            if self._handshakes is not None:
+                self._handshakes.sweep(now)
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; a handshake owes nobody an answer."""
+        if self._handshakes is not None:
+            self._handshakes.end()
+        await super().shutdown(sockets)
 
 
 def make_server(
@@ -376,18 +432,23 @@ def make_server(
     *,
     limits: Limits,
     lifespan: Literal["on", "off"] = "off",
+    tls: ssl.SSLContext | None = None,
     protocol: Callable[..., BoundedProtocol] = BoundedProtocol,
 ) -> BoundedServer:
     """A server for `app`, to be run by `serve(sockets=…)`: TCP and UNIX sockets together.
+
+    With `tls` it is spoken on the TCP sockets.
 
     Raises this process's limit of open files as far as it may, and takes no more connections than
     that leaves room for. SIGTERM and SIGINT end `serve` after at most `drain_seconds`; uvicorn then
     raises the signal again, for the handlers that were there before.
     """
     most = min(limits.max_connections, _raise_file_limit() - _OTHER_FILES)
+    limits = replace(limits, max_connections=most)
+    handshakes = Handshakes(tls, limits.head_seconds, limits.far_too_many) if tls else None
     config = uvicorn.Config(
         app,
-        http=functools.partial(protocol, limits=replace(limits, max_connections=most)),  # type: ignore[arg-type]  # uvicorn only calls it
+        http=functools.partial(_make_protocol, protocol, limits, handshakes),  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
         loop="uvloop",
         lifespan=lifespan,
@@ -398,7 +459,17 @@ def make_server(
         server_header=False,
         timeout_graceful_shutdown=limits.drain_seconds,
     )
-    return BoundedServer(config)
+    return BoundedServer(config, handshakes)
+
+
+def _make_protocol(
+    kind: Callable[..., BoundedProtocol],
+    limits: Limits,
+    handshakes: Handshakes | None,
+    **keywords: Any,  # noqa: ANN401  # uvicorn's own
+) -> asyncio.Protocol:
+    protocol = kind(limits=limits, **keywords)
+    return protocol if handshakes is None else Secured(protocol, handshakes)
 
 
 # What a process has open besides connections, generously.

@@ -32,6 +32,7 @@ from typing import Final
 
 from lookup import exits
 from lookup.config import Address, Config
+from lookup.tls import TlsFiles
 
 logger = logging.getLogger("lookup.supervisor")
 
@@ -132,6 +133,7 @@ class Supervisor:
             command = _python(
                 "lookup.worker.main",
                 *("--fd", number, "--socket", config.worker_socket, "--slot", slot),
+                *_tls_options(config.tls),
             )
             self.children.append(Child(f"worker {slot}", command, (number,)))
 
@@ -235,6 +237,14 @@ def _bound(address: Address, *, shared: bool) -> socket.socket:
 def _python(module: str, *arguments: object) -> list[str]:
     """Return the command of one of our modules; -P: a folder we stand in shadows nothing."""
     return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+
+def _tls_options(files: TlsFiles | None) -> list[object]:
+    """Return the paths, for workers to read: no key comes into this process."""
+    if files is None:
+        return []
+    options: list[object] = ["--tls-certificate", files.certificate, "--tls-key", files.key]
+    return options if files.client_ca is None else [*options, "--client-ca", files.client_ca]
 
 
 def _end_with_parent(parent: int) -> None:

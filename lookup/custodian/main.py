@@ -12,6 +12,7 @@ Exit statuses tell the supervisor whether another start could help; see lookup/e
 import argparse
 import logging
 import socket
+import ssl
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +39,7 @@ from lookup.httpd import Limits, make_server
 from lookup.index.errors import IndexSpace, TableError
 from lookup.logs import configure_logging
 from lookup.process import add_testing_options, settle_in
+from lookup.tls import InvalidTls, make_server_context
 
 LIMITS: Final = Limits(
     max_connections=200,  # officers and feeds are few; each may have a record of 1 MiB in memory
@@ -56,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     settle_in(testing_only_dumpable=options.testing_only_dumpable)
     try:
         _run(load_config(options.config), options.fd)
-    except InvalidConfig as error:
+    except (InvalidConfig, InvalidTls) as error:
         _end(exits.CONFIG, error)
     except (WrongPassphrase, PassphraseUnreadable) as error:
         _end(exits.NO_PERMISSION, error)
@@ -88,6 +90,7 @@ def _end(status: int, error: Exception) -> NoReturn:
 
 
 def _run(config: Config, descriptor: int) -> None:
+    tls = make_server_context(config.tls) if config.tls else None
     passphrase = Passphrase(read_passphrase(config.passphrase_file))
     with ExitStack() as closing:
         opened = open_site(config, passphrase, now)
@@ -105,16 +108,18 @@ def _run(config: Config, descriptor: int) -> None:
         writer = Writer(custody, fail_stop)
         writer.start()
         closing.callback(writer.stop)
-        uvloop.run(_serve(writer, custody, describe_running(config, opened), descriptor))
+        uvloop.run(_serve(writer, custody, describe_running(config, opened), descriptor, tls))
 
 
-async def _serve(writer: Writer, custody: Custody, site: Running, descriptor: int) -> None:
+async def _serve(
+    writer: Writer, custody: Custody, site: Running, descriptor: int, tls: ssl.SSLContext | None
+) -> None:
     officer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     path = site.config.officer_socket
     path.unlink(missing_ok=True)
     officer.bind(str(path))
     path.chmod(0o600)
-    server = make_server(make_app(writer, custody, site), limits=LIMITS)
+    server = make_server(make_app(writer, custody, site), limits=LIMITS, tls=tls)
     logger.info("ready: %d records, epoch %d", len(custody.sources), custody.vault.version.epoch)
     await server.serve(sockets=[socket.socket(fileno=descriptor), officer])
 

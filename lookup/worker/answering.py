@@ -16,7 +16,7 @@ Invariants:
 import time
 from binascii import unhexlify
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,7 @@ from lookup.audit.entry import Head
 from lookup.errors import AuditUnavailable, CustodianUnavailable, Forbidden, ServiceError
 from lookup.handoff import Client
 from lookup.worker.auditing import Auditor
+from lookup.worker.certificates import require_certificate
 from lookup.worker.decide import Decision, decide_many, decide_one
 from lookup.worker.passage import Passage
 from lookup.worker.quota import Quotas
@@ -34,6 +35,16 @@ from lookup.worker.view import OpenView, Standing, boot_clock, utc_day
 Audited = Callable[[ServiceError | None], None]
 
 _PURPOSES: Final = {msgspec.UNSET: 0, "unscheduled-care": 1, "scheduled-care": 2}
+
+
+class Credential(NamedTuple):
+    """What a caller has shown: a header, and perhaps a certificate (hex SHA-256 of its DER)."""
+
+    authorization: bytes
+    certificate: str | None
+
+    def __repr__(self) -> str:
+        return "<Credential>"
 
 
 class Desk:
@@ -53,12 +64,13 @@ class Desk:
         self.auditor = auditor
         self._sessions = sessions
 
-    def admit(self, authorization: bytes | None) -> tuple[OpenView, Client]:
+    def admit(self, credential: Credential) -> tuple[OpenView, Client]:
         """Return the view in force and who asks. Raises Unauthorized, or CustodianUnavailable."""
         view = self.standing.view
         if view is None:
             raise CustodianUnavailable("no custodian has handed anything over yet")
-        client = self._sessions.client_of(authorization, view, time.time())
+        client = self._sessions.client_of(credential.authorization, view, time.time())
+        require_certificate(client, credential.certificate)
         return self.standing.require_view(boot_clock()), client
 
 
@@ -67,7 +79,7 @@ class Turn:
 
     __slots__ = (
         "_admitted",
-        "_authorization",
+        "_credential",
         "_decision",
         "_desk",
         "_number",
@@ -79,14 +91,14 @@ class Turn:
         self,
         desk: Desk,
         admitted: tuple[OpenView, Client],
-        authorization: bytes,
+        credential: Credential,
         request_id: bytes,
         request: wire.Lookup | wire.Lookups,
     ) -> None:
         """`admitted` is what `Desk.admit` gave, `request_id` the UUID as it was sent."""
         self._desk = desk
         self._admitted = admitted
-        self._authorization = authorization
+        self._credential = credential
         self._request_id = request_id
         self._request = request
         self._number = 0
@@ -129,7 +141,7 @@ class Turn:
         """Look for the client again if there is another view than it was found in."""
         standing = self._desk.standing
         if standing.view is not self._admitted[0]:
-            self._admitted = self._desk.admit(self._authorization)
+            self._admitted = self._desk.admit(self._credential)
         return self._admitted
 
     def _charge(self, client: Client, tokens: int, now: float) -> None:

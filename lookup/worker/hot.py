@@ -29,7 +29,7 @@ from lookup.exchange import UUID, Exchange, Headers, nothing
 from lookup.handoff import Client
 from lookup.httpd import REST, BoundedProtocol
 from lookup.logs import log_defect
-from lookup.worker.answering import Desk, Turn
+from lookup.worker.answering import Credential, Desk, Turn
 from lookup.worker.view import OpenView
 
 PATH: Final = b"/v1/lookup"
@@ -60,6 +60,7 @@ class Lookup(Exchange):
     def __init__(
         self,
         protocol: "HotProtocol",
+        credential: Credential,
         admitted: tuple[OpenView, Client],
         fields: dict[bytes, bytes],
         *,
@@ -79,6 +80,7 @@ class Lookup(Exchange):
         self.more_body = True
         self.body = bytearray()
         self._desk = protocol.desk
+        self._credential = credential
         self._admitted = admitted
         self._fields = fields
         self._turn: Turn | None = None
@@ -91,7 +93,7 @@ class Lookup(Exchange):
             turn = Turn(
                 self._desk,
                 self._admitted,
-                fields[b"authorization"],
+                self._credential,
                 fields[b"x-request-id"],
                 request,
             )
@@ -193,18 +195,20 @@ class HotProtocol(BoundedProtocol):
                 and UUID.fullmatch(fields[b"x-request-id"]) is not None
                 and fields[b"host"] is not None
             )
-            admitted = self.desk.admit(fields[b"authorization"])
+            credential = Credential(fields[b"authorization"], self.certificate)
+            admitted = self.desk.admit(credential)
         except (KeyError, ServiceError):
             return None
         if not usual:
             return None
-        return Lookup(self, admitted, fields, keep_alive=parser.should_keep_alive())
+        return Lookup(self, credential, admitted, fields, keep_alive=parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body; its length was bounded with the head."""
+        """A piece of the body, as a rule the only one; its length was bounded with the head."""
         cycle = self.cycle
-        if type(cycle) is Lookup and not cycle.response_complete:
+        if type(cycle) is Lookup and not (cycle.body or cycle.response_complete):
             self._stage_since = self.loop.time()
+            self._pieces, self._body_size, self._unparsed = 1, len(body), 0
             cycle.body += body
         else:
             super().on_body(body)

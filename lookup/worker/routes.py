@@ -27,7 +27,7 @@ from lookup.errors import (
     UnsupportedMediaType,
 )
 from lookup.exchange import WHOLE_ANSWER, Headers, nothing, request_id_of
-from lookup.worker.answering import Desk, Turn
+from lookup.worker.answering import Credential, Desk, Turn
 from lookup.worker.view import boot_clock
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -72,14 +72,14 @@ class LookupApp:
         request_id = request_id_of(headers)
         if request_id is None:
             raise InvalidRequest("x-request-id must be given once, as a uuid")
-        authorization = _authorization(headers)
-        admitted = self._desk.admit(authorization)
+        credential = Credential(_authorization(headers), scope["lacuna.certificate"])
+        admitted = self._desk.admit(credential)
         parse, most = _LOOKUPS[scope["path"]]
         _require_json(scope, most)
         body = await _read_body(receive, most)
         if body is None:
             return  # the client has left
-        turn = Turn(self._desk, admitted, authorization, request_id, parse(body))
+        turn = Turn(self._desk, admitted, credential, request_id, parse(body))
         told = [*JSON_HEADERS, (b"x-request-id", request_id)]
         await send(
             {

@@ -15,10 +15,13 @@ from lookup.config import (
     parse_address,
     parse_config,
 )
+from lookup.tls import TlsFiles
 
 WHERE = Path("/etc/lacuna/lacuna.toml")
 AUTHORITY = {"code": "AXT", "name": "Axtonbury", "office_hours": "1", "out_of_hours": "2"}
 VAULT = {"store": "/s/store", "mirror": "/m/mirror", "slots": ["/k/slot"]}
+
+TLS = {"tls_certificate": "site.pem", "tls_key": "/k/site.key"}
 
 
 def _tables(**changes: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +61,27 @@ def test_relative_paths_start_at_the_file() -> None:
     assert config.slots == (Path("/etc/lacuna/d"),)
     assert config.passphrase_file == Path("/etc/lacuna/p")
     assert (config.run, config.index) == (Path("/etc/lacuna/r"), Path("/etc/lacuna/i"))
+
+
+def test_with_tls_any_address_may_be_listened_on() -> None:
+    """And clients are told https."""
+    config = parse_config(_tables(serve={"lookup": "192.0.2.1:443", **TLS}), WHERE)
+
+    assert config.tls == TlsFiles(Path("/etc/lacuna/site.pem"), Path("/k/site.key"))
+    assert config.base_urls == ("https://192.0.2.1:443",)
+
+
+def test_a_proxy_elsewhere_must_be_declared() -> None:
+    addresses = {"lookup": "192.0.2.1:1", "custodian": "[fd00::1]:1"}
+    declared = {"behind_proxy": True, "base_urls": ["https://lookup.example.org"]}
+    config = parse_config(_tables(serve={**addresses, **declared}), WHERE)
+
+    assert (config.tls, config.behind_proxy) == (None, True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
+def test_loopback_needs_neither(host: str) -> None:
+    assert parse_config(_tables(serve={"lookup": f"{host}:1"}), WHERE).lookup.loopback
 
 
 REFUSED = {
@@ -103,7 +127,17 @@ REFUSED = {
     "a base URL twice": (_tables(serve={"base_urls": ["https://a", "https://a"]}), "each once"),
     "no URL": (_tables(serve={"base_urls": ["example.org"]}), "not http(s)://"),
     "secrets in the clear": (_tables(serve={"base_urls": ["http://a.example"]}), "use https"),
-    "a default that is in the clear": (_tables(serve={"lookup": "0.0.0.0:80"}), "use https"),
+    "a default that is in the clear": (
+        _tables(serve={"lookup": "0.0.0.0:80", "behind_proxy": True}),
+        "use https",
+    ),
+    "a plane in the clear": (_tables(serve={"lookup": "0.0.0.0:80"}), "serve.lookup: without TLS"),
+    "officers in the clear": (_tables(serve={"custodian": "[::]:80"}), "serve.custodian: without"),
+    "a name that may lead anywhere": (_tables(serve={"lookup": "a.example:80"}), "without TLS"),
+    "a certificate without a key": (_tables(serve={"tls_certificate": "/c"}), "write both"),
+    "a key without a certificate": (_tables(serve={"tls_key": "/k"}), "write both"),
+    "a client CA without TLS": (_tables(serve={"client_ca": "/c"}), "write both"),
+    "TLS here and elsewhere": (_tables(serve={**TLS, "behind_proxy": True}), "leave it out"),
     "an authority without a telephone": (
         {**_tables(), "authority": [{"code": "A", "name": "A"}]},
         "authority",
