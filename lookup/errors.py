@@ -19,6 +19,7 @@
     └── Unavailable             says that it may go better elsewhere, or later
         ├── TooManyConnections
         ├── CustodianUnavailable    no hand-off yet, or none for longer than the belt
+        ├── AuditUnavailable        the answer could not be audited, so it is not given
         ├── IndexNotReady           the table is not completely loaded: a miss proves nothing
         ├── IndexStale              the table could not be read, or not trusted, just now
         └── IndexSuperseded         a newer table exists
@@ -120,6 +121,10 @@ class CustodianUnavailable(Unavailable):
     """Nothing was heard from a custodian yet, or not for longer than may be trusted."""
 
 
+class AuditUnavailable(Unavailable):
+    """The answer's audit entry is not known to be durable, so there is no answer."""
+
+
 class IndexNotReady(Unavailable):
     """The table is not completely loaded, so that a miss proves nothing."""
 
@@ -182,6 +187,7 @@ PROBLEMS: Final[dict[type[ServiceError], Problem]] = {
     Unavailable: _problem("unavailable", _UNAVAILABLE, "Unavailable"),
     TooManyConnections: _problem("too-many-connections", _UNAVAILABLE, "Too many connections"),
     CustodianUnavailable: _problem("custodian-unavailable", _UNAVAILABLE, "No custodian"),
+    AuditUnavailable: _problem("audit-unavailable", _UNAVAILABLE, "Could not be audited"),
     IndexNotReady: _problem("index-not-ready", _UNAVAILABLE, "The index is not complete"),
     IndexStale: _problem("index-stale", _UNAVAILABLE, "The index cannot be trusted just now"),
     IndexSuperseded: _problem("index-superseded", _UNAVAILABLE, "The index was replaced"),
