@@ -20,7 +20,7 @@
     └── Unavailable             says that it may go better elsewhere, or later
         ├── TooManyConnections
         ├── CustodianUnavailable    no hand-off yet, or none for longer than the belt
-        ├── AuditUnavailable        what cannot be audited is not answered
+        ├── AuditUnavailable        the answer could not be audited, so it is not given
         ├── IndexNotReady           the table is not completely loaded: a miss proves nothing
         ├── IndexStale              the table could not be read, or not trusted, just now
         └── IndexSuperseded         a newer table exists
@@ -127,7 +127,7 @@ class CustodianUnavailable(Unavailable):
 
 
 class AuditUnavailable(Unavailable):
-    """What cannot be audited is not answered."""
+    """The answer's audit entry is not known to be durable, so there is no answer."""
 
 
 class IndexNotReady(Unavailable):
@@ -193,7 +193,7 @@ PROBLEMS: Final[dict[type[ServiceError], Problem]] = {
     Unavailable: _problem("unavailable", _UNAVAILABLE, "Unavailable"),
     TooManyConnections: _problem("too-many-connections", _UNAVAILABLE, "Too many connections"),
     CustodianUnavailable: _problem("custodian-unavailable", _UNAVAILABLE, "No custodian"),
-    AuditUnavailable: _problem("audit-unavailable", _UNAVAILABLE, "The audit cannot be written"),
+    AuditUnavailable: _problem("audit-unavailable", _UNAVAILABLE, "Could not be audited"),
     IndexNotReady: _problem("index-not-ready", _UNAVAILABLE, "The index is not complete"),
     IndexStale: _problem("index-stale", _UNAVAILABLE, "The index cannot be trusted just now"),
     IndexSuperseded: _problem("index-superseded", _UNAVAILABLE, "The index was replaced"),

@@ -52,6 +52,7 @@ FORMAT: Final = 1
 MAGIC: Final = b"LACUNA/A"
 HEADER_SIZE: Final = 4_096
 SEGMENT_SIZE: Final = 16 * 1_024 * 1_024
+MIN_SEGMENT: Final = 256 * 1_024  # holds the largest entry
 # So that numbers stay below 2**16, which `require_torn` knows a group by.
 MAX_SEGMENT: Final = 32 * 1_024 * 1_024
 
