@@ -99,8 +99,8 @@ def others_are_served(plane: Plane, report: Report, growth: int) -> Iterator[Non
     with Others(plane) as others:
         yield
         after = resident(plane)
+        wait_until(lambda: len(others.seconds) >= 4 or bool(others.failures))
     assert others.failures == []
-    assert len(others.seconds) >= 2
     waited = sorted(others.seconds)
     report("answers", len(waited))
     report("median_ms", round(1e3 * waited[len(waited) // 2], 1))
@@ -191,6 +191,7 @@ def test_floods(plane: Plane, report: Report, name: str) -> None:
 def test_clients_that_never_read(plane: Plane, report: Report) -> None:
     """Each asks for thirty times a quarter of a megabyte, and leaves it where it is."""
     batch = make_request(make_batch([KNOWN] * 1_000), "/v1/lookups")
+    begun = plane.passes.entered()
     with contextlib.ExitStack() as stack:
         deaf = [stack.enter_context(plane.connect(receive_buffer=2_048)) for _ in range(25)]
         with others_are_served(plane, report, 64 * MEGABYTE):
@@ -199,7 +200,9 @@ def test_clients_that_never_read(plane: Plane, report: Report) -> None:
                 with contextlib.suppress(OSError):
                     for _ in range(30):
                         connection.socket.send(batch)
+            wait_until(lambda: plane.passes.entered() >= begun + 2 * len(deaf))
             wait_until(lambda: plane.passes.left() == plane.passes.entered())
+            wait_until(lambda: all(each.closed_by_peer(0.01) for each in deaf))
 
 
 def test_ten_thousand_idle_connections(report: Report) -> None:
