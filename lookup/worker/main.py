@@ -1,8 +1,9 @@
-"""A worker process: `python -m lookup.worker.main --fd N --socket PATH --slot K`.
+"""A worker process: `python -m lookup.worker.main --fd N --cells M --socket PATH --slot K`.
 
-Started by the supervisor, which owns the listening socket and passes it as descriptor N. Holds no
-secret in its arguments or environment: all it knows comes over the hand-off socket. Its memory is
-not dumpable. SIGTERM and SIGINT end it with status 0, after the answers it owes.
+Started by the supervisor, which owns the listening socket and the cells that all workers count in
+(lookup/cells.py), and passes them as descriptors N and M. Holds no secret in its arguments or
+environment: all it knows comes over the hand-off socket. Its memory is not dumpable. SIGTERM and
+SIGINT end it with status 0, after the answers it owes.
 """
 
 import argparse
@@ -13,12 +14,14 @@ from typing import Final
 
 import uvloop
 
+from lookup.cells import Cells, make_cells
 from lookup.handoff import Hello, PassPage
 from lookup.httpd import Limits, make_server
 from lookup.logs import configure_logging
 from lookup.process import add_testing_options, settle_in
 from lookup.worker.link import Link
 from lookup.worker.passage import Passage
+from lookup.worker.quota import Quotas
 from lookup.worker.routes import LookupApp
 from lookup.worker.view import Standing
 
@@ -42,6 +45,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     parser.add_argument("--socket", required=True, help="where the custodian hands over")
     parser.add_argument("--slot", type=int, required=True, help="this worker's number")
+    parser.add_argument("--cells", type=int, help="what all workers count in; alone: its own")
     parser.add_argument("--max-connections", type=int, default=Limits().max_connections)
     add_testing_options(parser)
     return parser.parse_args(arguments)
@@ -54,7 +58,9 @@ async def _serve(options: argparse.Namespace) -> None:
     hello = Hello(slot=options.slot, pid=os.getpid())
     link = Link(options.socket, hello, page.descriptor, standing, asyncio.get_running_loop())
     limits = Limits(max_connections=options.max_connections, problem_members=COULD_NOT_CHECK)
-    server = make_server(LookupApp(standing, Passage(page)), limits=limits)
+    cells = Cells(make_cells(options.slot + 1) if options.cells is None else options.cells)
+    app = LookupApp(standing, Passage(page), Quotas(cells, options.slot))
+    server = make_server(app, limits=limits)
     link.start()
     try:
         await server.serve(sockets=[listening])

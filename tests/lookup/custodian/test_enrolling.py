@@ -35,7 +35,7 @@ def test_a_client_asks_from_the_moment_that_it_has_its_file(
     assert asking.base_urls == custodian.site.config.base_urls
     listed = custodian.officer.get("/v1/local/clients")
     assert [each["name"] for each in listed.json()["clients"]] == ["St. Elsewhere"]
-    assert asking.secret.bearer() not in listed.text
+    assert asking.secret.text() not in listed.text
     assert asking.secret.fingerprint() not in listed.text
 
 

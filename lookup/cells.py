@@ -1,0 +1,84 @@
+"""Cells: what each worker has counted of each client, shared by all workers of a site.
+
+    cell  = mark u64 | rate u64 | day u64 | 5 spare words      64 bytes, one cache line
+    mark  = the first 8 bytes of the client's random id
+    rate, day: a time in the upper 32 bits, tokens in the lower (lookup/worker/quota.py)
+    cells = those of client 0 by worker slot, those of client 1, …
+
+One sealed memfd: the supervisor makes it and passes its descriptor to every worker.
+
+Invariants:
+
+* A cell has one writer, the process in its worker slot; everybody reads. A word is stored and read
+  whole, so no count is ever half old.
+* A cell belongs to the worker *slot*: what a worker has counted survives its restart, until the
+  supervisor ends.
+* A client's number comes with the hand-off and is the same for all workers. It is given again when
+  a client was revoked; a cell with another mark counts for nobody, so nothing is inherited.
+* Nobody can shrink it (which would kill the others with SIGBUS). A hacked worker can write nonsense
+  into it: it can answer without counting as well.
+
+Only pages that are written take memory: 64 bytes for each client and worker.
+"""
+
+import fcntl
+import mmap
+import os
+from typing import Final
+
+MAX_CLIENTS: Final = 10_000
+MAX_WORKERS: Final = 64
+WORDS: Final = 8
+_WORD_SIZE: Final = 8
+_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+def make_cells(workers: int) -> int:
+    """Make the cells of so many worker slots; return their descriptor, which the caller closes."""
+    descriptor = os.memfd_create("lacuna-cells", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, _size(workers))
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    return descriptor
+
+
+def _size(workers: int) -> int:
+    return MAX_CLIENTS * workers * WORDS * _WORD_SIZE
+
+
+class Cells:
+    """The cells, mapped. Does not close the descriptor."""
+
+    __slots__ = ("_row", "_words", "workers")
+
+    def __init__(self, descriptor: int) -> None:
+        """Map them. Raises ValueError unless they are what `make_cells` makes."""
+        self.workers = _workers_of(descriptor)
+        self._row = self.workers * WORDS
+        self._words = memoryview(mmap.mmap(descriptor, _size(self.workers))).cast("Q")
+
+    def row(self, client: int) -> list[int]:
+        """Return the words of a client's cells, worker by worker."""
+        start = client * self._row
+        return self._words[start : start + self._row].tolist()
+
+    def write(self, client: int, worker: int, mark: int, rate: int, day: int) -> None:
+        """Write a cell. Only for the process in this worker slot."""
+        at = client * self._row + worker * WORDS
+        words = self._words
+        if words[at] != mark:
+            # While another client's counts are there the mark is nobody's.
+            words[at] = 0
+        words[at + 1] = rate
+        words[at + 2] = day
+        words[at] = mark
+
+
+def _workers_of(descriptor: int) -> int:
+    try:
+        sealed = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
+        workers, rest = divmod(os.fstat(descriptor).st_size, _size(1))
+    except OSError:
+        sealed, workers, rest = 0, 0, 0
+    if not (sealed and 1 <= workers <= MAX_WORKERS and rest == 0):
+        raise ValueError("cells must be a memfd of whole rows, sealed against shrinking")
+    return workers
