@@ -1,6 +1,6 @@
 """Quotas: how many tokens a client may ask about, in a second and in a day, over all workers.
 
-    rate = second since boot (u32) || tokens in that second (u32)
+    rate = second of the monotonic clock (u32) || tokens in that second (u32)
     day  = UTC day since 1970 (u32) || tokens in that day (u32)
 
 A request is answered while its second has room. What it takes beyond, as a batch of 1,000 does at
@@ -16,8 +16,8 @@ Invariants:
   the tokens that one second admits.
 * What was taken is not given back, whatever becomes of the request: a caller who makes the service
   fail gains nothing.
-* Seconds are those of the clock since boot, which is one for all processes and is never set back.
-  Days are UTC's. A clock that is set back over midnight begins that day's counting anew.
+* Seconds are those of the monotonic clock, which is one for all processes of a machine and is never
+  set back. Days are UTC's; a clock that is set back over midnight begins the counting anew.
 * A restarted worker goes on with its counts. A restart of the site, supervisor and all, begins
   anew, the day's quota too: cells live in memory alone.
 """
@@ -35,18 +35,13 @@ _COUNT: Final = 0xFFFF_FFFF
 _TIME: Final = 32  # how far the time is shifted
 
 
-def seconds_since_boot() -> float:
-    """Return the time that all processes of this machine agree on."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class Quotas:
     """Counts for one worker slot. Raises ValueError for a slot that the cells do not have."""
 
     __slots__ = ("_cells", "_clock", "_own", "_slot")
 
     def __init__(
-        self, cells: Cells, slot: int, *, clock: Callable[[], float] = seconds_since_boot
+        self, cells: Cells, slot: int, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         if not 0 <= slot < cells.workers:
             raise ValueError(f"there are cells for {cells.workers} workers")
@@ -58,7 +53,7 @@ class Quotas:
     def take(self, client: Client, count: int, now: float) -> None:
         """Count so many tokens, or raise TooManyRequests and count none; `now` is since 1970."""
         mark = int(client.id[:16], 16)
-        second, today = int(self._clock()), int(now // DAY_SECONDS)
+        second, today = int(self._clock()), int(now) // DAY_SECONDS
         row = self._cells.row(client.cell)
         own_used = own_today = used = used_today = 0
         for at in range(0, len(row), WORDS):
@@ -79,7 +74,7 @@ class Quotas:
         if used_today + count > client.per_day:
             raise TooManyRequests(
                 "this client has used up its quota of the day",
-                DAY_SECONDS - int(now % DAY_SECONDS),
+                DAY_SECONDS - int(now) % DAY_SECONDS,
             )
         own_used += count
         over = used + count - client.per_second

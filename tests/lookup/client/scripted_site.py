@@ -141,10 +141,9 @@ def raw(*parts: bytes, pause: float = 0.0, forever: bool = False) -> Play:
     """Write these bytes, with pauses between them, perhaps the last for ever, and close."""
 
     def play(connection: socket, received: Received) -> None:
+        request_id = received.headers.get("x-request-id", "").encode()
         for part in parts:
-            connection.sendall(
-                part.replace(b"$ID", received.headers.get("x-request-id", "").encode())
-            )
+            connection.sendall(part.replace(b"$ID", request_id))
             threading.Event().wait(pause)
         while forever:
             connection.sendall(parts[-1])

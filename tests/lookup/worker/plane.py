@@ -238,7 +238,7 @@ def token_request(body: bytes | None = None, secret: str = SECRET, **headers: st
         form = {"client_id": CLIENT.id, "client_secret": secret}
         body = urlencode({"grant_type": "client_credentials"} | form).encode()
     fields = {"authorization": None, "content_type": FORM, "x_request_id": None} | headers
-    return make_request(body, "/oauth2/token", **fields)
+    return make_request(body, "/oauth2/token", "POST", **fields)
 
 
 def encode_token(token: bytes) -> str:
