@@ -3,7 +3,7 @@
     ServiceError
     ├── InvalidRequest          malformed, or breaks a rule of the interface
     ├── Unauthorized            no credential, a malformed one, a wrong one: never said which
-    ├── Forbidden               a client that is known, and may not do that
+    ├── Forbidden               a known caller, who may not do this
     ├── NotFound                no such path
     │   └── RecordNotFound      also said of expunged records
     ├── MethodNotAllowed
@@ -16,6 +16,7 @@
     ├── UnknownKid              unknown, retired or not completely indexed lookup key
     ├── PreconditionRequired    If-Match is missing
     ├── HeadersTooLarge
+    ├── TooManyRequests         over a rate or a quota; says when to come back
     ├── InternalError           a defect of ours
     └── Unavailable             says that it may go better elsewhere, or later
         ├── TooManyConnections
@@ -55,7 +56,7 @@ class Unauthorized(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """This client may not do that."""
+    """The caller is known, and may not do this."""
 
 
 class NotFound(ServiceError):
@@ -110,6 +111,14 @@ class HeadersTooLarge(ServiceError):
     """The head of the request is larger than any honest one."""
 
 
+class TooManyRequests(ServiceError):
+    """More was asked than may be; `retry_after` goes into the Retry-After header, in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class InternalError(ServiceError):
     """A defect of this service; nothing was decided."""
 
@@ -160,7 +169,7 @@ _UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
 PROBLEMS: Final[dict[type[ServiceError], Problem]] = {
     InvalidRequest: _problem("invalid-request", HTTPStatus.BAD_REQUEST, "Invalid request"),
     Unauthorized: _problem("unauthorized", HTTPStatus.UNAUTHORIZED, "Unauthorized"),
-    Forbidden: _problem("forbidden", HTTPStatus.FORBIDDEN, "Not allowed to this client"),
+    Forbidden: _problem("forbidden", HTTPStatus.FORBIDDEN, "Not allowed to this caller"),
     NotFound: _problem("not-found", HTTPStatus.NOT_FOUND, "No such path"),
     RecordNotFound: _problem("record-not-found", HTTPStatus.NOT_FOUND, "No such record"),
     MethodNotAllowed: _problem(
@@ -186,6 +195,9 @@ PROBLEMS: Final[dict[type[ServiceError], Problem]] = {
     ),
     HeadersTooLarge: _problem(
         "headers-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large"
+    ),
+    TooManyRequests: _problem(
+        "too-many-requests", HTTPStatus.TOO_MANY_REQUESTS, "More than the quota allows"
     ),
     InternalError: _problem(
         "internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "A defect of this service"
@@ -232,6 +244,8 @@ def problem_headers(error: ServiceError) -> dict[str, str]:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allowed
+    if isinstance(error, TooManyRequests):
+        headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unavailable):
         headers["retry-after"] = "1"
     return headers

@@ -82,7 +82,8 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may ask, and how much.
 
     `per_second` and `per_day` count tokens; `batch` allows the batch route; where `certificates`
-    names any (hex SHA-256 of the DER), a connection must have shown one of them.
+    names any (hex SHA-256 of the DER), a connection must have shown one of them. `cell` is the
+    client's number in the cells that workers count in (lookup/cells.py): no other client has it.
     """
 
     id: str
@@ -91,9 +92,20 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_day: int = 100_000
     batch: bool = True
     certificates: list[str] = []  # msgspec copies it
+    cell: int = 0
 
     def __repr__(self) -> str:
         return "<Client>"
+
+
+class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A secret that was replaced, and the second since 1970 from which it is refused."""
+
+    client: str
+    until: int
+
+    def __repr__(self) -> str:
+        return "<Former>"
 
 
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,8 +129,9 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
 
     `vault` names the vault at random; `table` is the path of the index, whose tags were made with
     `index_key`; `kids` are the lookup keys that are live and completely indexed; `clients` are
-    found by the hex SHA-256 of their secret; without word from a custodian for `belt_seconds`
-    nothing is answered. `token_key` authenticates the access tokens that workers give out.
+    found by the hex SHA-256 of their secret, `former` by that of a secret that was replaced and is
+    valid for a while yet; without word from a custodian for `belt_seconds` nothing is answered.
+    `token_key` authenticates the access tokens that workers give out.
     """
 
     number: int
@@ -132,6 +145,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
     belt_seconds: int
     token_key: bytes = b""
     audit: Audit | None = None
+    former: dict[str, Former] = {}  # msgspec copies it
 
     def __repr__(self) -> str:
         return f"<View {self.number}>"

@@ -267,7 +267,7 @@ class BoundedProtocol(HttpToolsProtocol):
             "path": unquote(path.decode("ascii")),
             "raw_path": path,
             "query_string": target.query or b"",
-            "lacuna.certificate": self.certificate,  # type: ignore[typeddict-unknown-key]
+            "lacuna.certificate": self.certificate,
         }
 
     def _make_cycle(self, *, keep_alive: bool) -> Exchange:

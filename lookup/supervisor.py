@@ -8,7 +8,7 @@ Invariants:
 * A port that somebody else has is noticed (a plain bind comes first: with SO_REUSEPORT alone two
   sites of one user would share it without a word, and answer each other's hospitals).
 * Each worker slot has a listening socket of its own, kept over the worker's restarts, so that no
-  connection that waits in it is reset.
+  connection that waits in it is reset. What workers count together (lookup/cells.py) is kept, too.
 * Processes are started by exec, never forked from one that held a key, and they end with this one.
 * A process that ends is started again, after a pause that grows up to five seconds; one whose exit
   says that another start could not help ends the site.
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Final
 
 from lookup import exits
+from lookup.cells import make_cells
 from lookup.config import Address, Config
 from lookup.tls import TlsFiles
 
@@ -127,15 +128,18 @@ class Supervisor:
                 (custodian.fileno(),),
             )
         )
+        cells = make_cells(config.workers)
+        sockets.callback(os.close, cells)
         for slot, listening in enumerate(listen_shared(config.lookup, config.workers)):
             sockets.enter_context(listening)
             number = listening.fileno()
             command = _python(
                 "lookup.worker.main",
-                *("--fd", number, "--socket", config.worker_socket, "--slot", slot),
+                *("--fd", number, "--cells", cells),
+                *("--socket", config.worker_socket, "--slot", slot),
                 *_tls_options(config.tls),
             )
-            self.children.append(Child(f"worker {slot}", command, (number,)))
+            self.children.append(Child(f"worker {slot}", command, (number, cells)))
 
     def _look_after(self) -> None:
         for child in self.children:

@@ -65,7 +65,7 @@ def rotate(ctx: click.Context, *, no_wait: bool, as_json: bool) -> None:
     if as_json:
         print_json(made)
         return
-    hint = "enrol every client anew (`lacuna client add`), then retire the old key"
+    hint = "give every client the new key (`lacuna client rotate`), then retire the old one"
     say_facts({"kid": kid, "indexed": "not awaited" if no_wait else "yes", "next": hint})
 
 

@@ -9,6 +9,7 @@ Invariants:
 """
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,12 +22,13 @@ from keys.slot.lock import Lock
 from keys.vault import Receipt, Vault
 from lookup.catalogue import Catalogue
 from lookup.custodian.building import Build
+from lookup.custodian.clients import tell_clients, tell_former
 from lookup.custodian.door import Door
 from lookup.custodian.policy import Policy
 from lookup.custodian.publishing import Publication, Rules
 from lookup.custodian.record import Record
 from lookup.custodian.store.pages import Store
-from lookup.handoff import Authority, Category, Client, View
+from lookup.handoff import Authority, Category, View
 from lookup.index.errors import IndexSpace, TableFull
 from lookup.index.folder import is_read
 
@@ -63,6 +65,8 @@ class Custody:
     damaged: list[int] = field(default_factory=list)
     generation: int = 0
     view_number: int = 0
+    # What workers authenticate access tokens with; never stored, so that no backup can forge one.
+    token_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def commit(self, batch: Batch, blobs: BlobChange, edits: tuple[Edit, ...] = ()) -> Receipt:
         """Make a change durable and visible; return when no worker answers from before it."""
@@ -154,13 +158,15 @@ class Custody:
             table=str(publication.table.path),
             index_key=publication.key.expose(),
             kids=list(self.kids),
-            clients={c.fingerprint: Client(c.id, c.name) for c in self.policy.clients.values()},
+            clients=tell_clients(self.policy.clients.values()),
             authorities=[
                 Authority(a.code, a.name, a.office_hours, a.out_of_hours)
                 for a in catalogue.authorities
             ],
             categories=[Category(c.name, c.answerable) for c in catalogue.categories],
             belt_seconds=self.belt_seconds,
+            token_key=self.token_key,
+            former=tell_former(self.policy.clients.values()),
         )
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ import msgspec
 
 from lookup import wire
 from lookup.audit.entry import Head
-from lookup.errors import AuditUnavailable, CustodianUnavailable, Forbidden, ServiceError
+from lookup.errors import CustodianUnavailable, Forbidden, ServiceError
 from lookup.handoff import Client
 from lookup.worker.auditing import Auditor
 from lookup.worker.certificates import require_certificate
@@ -55,7 +55,7 @@ class Desk:
         standing: Standing,
         passage: Passage,
         sessions: Sessions,
-        quotas: Quotas | None,
+        quotas: Quotas,
         auditor: Auditor | None,
     ) -> None:
         self.standing = standing
@@ -113,8 +113,8 @@ class Turn:
         view, client = self._readmit()
         now = time.time()
         self._number = desk.passage.enter()
-        if type(request) is wire.Lookup:
-            self._charge(client, 1, now)
+        if isinstance(request, wire.Lookup):
+            desk.quotas.take(client, 1, now)
             decision = decide_one(view, request, utc_day(now))
         else:
             decision = self._decide_batch(view, client, request, now)
@@ -144,21 +144,15 @@ class Turn:
             self._admitted = self._desk.admit(self._credential)
         return self._admitted
 
-    def _charge(self, client: Client, tokens: int, now: float) -> None:
-        if self._desk.quotas is not None:
-            self._desk.quotas.take(client, tokens, now)
-
     def _decide_batch(
         self, view: OpenView, client: Client, request: wire.Lookups, now: float
     ) -> Decision:
         if not client.batch:
             raise Forbidden("this client may not ask in batches")
-        self._charge(client, len(request.tokens), now)
+        self._desk.quotas.take(client, len(request.tokens), now)
         return decide_many(view, request, utc_day(now))
 
     def _entry(self, auditor: Auditor, client: Client, decision: Decision, now: float) -> bytes:
-        if auditor.maker is None:
-            raise AuditUnavailable("the custodian has not said how to audit yet")
         request = self._request
         encounter = request.encounter
         head = Head(

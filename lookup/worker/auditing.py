@@ -411,6 +411,13 @@ class _Writer(threading.Thread):
         self._folder = -1
 
 
+def require_keys(audit: handoff.Audit) -> None:
+    """Raise ValueError for what `Auditor.follow` would not take."""
+    WitnessKey(audit.witness_key)
+    AnswerKey(audit.answer_key)
+    make_header(0, 0, b"", AuditPublicKey(audit.public_key))
+
+
 def _first_of(entries: Sequence[bytes], at: int, most: int) -> Sequence[bytes]:
     """Return as many entries as a group of this size holds, from a place on."""
     rest = entries[at:] if at else entries

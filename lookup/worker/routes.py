@@ -2,6 +2,7 @@
 
     POST /v1/lookup      one token, in an unusual form (hot.py)
     POST /v1/lookups     up to 1,000 tokens
+    POST /oauth2/token   an access token for a client's secret: lookup/worker/oauth.py
     GET  /health/live    this process runs
     GET  /health/ready   it would answer a lookup
 
@@ -14,11 +15,14 @@ Invariants:
 * Every outcome but 200 is *could not check*.
 """
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from lookup import wire
 from lookup.errors import (
+    AuditUnavailable,
     InvalidRequest,
     LengthRequired,
     MethodNotAllowed,
@@ -26,12 +30,11 @@ from lookup.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from lookup.exchange import WHOLE_ANSWER, Headers, nothing, request_id_of
+from lookup.exchange import WHOLE_ANSWER, Headers, request_id_of
 from lookup.worker.answering import Credential, Desk, Turn
+from lookup.worker.bodies import Receive, Send, read_body, send_whole
+from lookup.worker.oauth import TokenDesk
 from lookup.worker.view import boot_clock
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[Any], Awaitable[None]]
 
 JSON_HEADERS: Final = [
     (b"content-type", b"application/json"),
@@ -42,6 +45,7 @@ _LOOKUPS: Final[dict[str, tuple[Callable[[bytes], wire.Lookup | wire.Lookups], i
     "/v1/lookup": (wire.parse_lookup, wire.MAX_LOOKUP_BODY),
     "/v1/lookups": (wire.parse_lookups, wire.MAX_BATCH_BODY),
 }
+_TOKEN: Final = "/oauth2/token"  # noqa: S105  # a path
 _HEALTH: Final = frozenset({"/health/live", "/health/ready"})
 
 
@@ -50,6 +54,7 @@ class LookupApp:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._token_desk = TokenDesk(desk.quotas)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
         """Answer one request."""
@@ -57,6 +62,12 @@ class LookupApp:
         if path in _LOOKUPS:
             if method == "POST":
                 await self._look_up(scope, receive, send)
+            else:
+                await _answer_other(scope, send, "POST, OPTIONS")
+        elif path == _TOKEN:
+            if method == "POST":
+                view = self._desk.standing.require_view(boot_clock())
+                await self._token_desk.answer_token(scope, receive, send, view, time.time())
             else:
                 await _answer_other(scope, send, "POST, OPTIONS")
         elif path in _HEALTH:
@@ -76,7 +87,7 @@ class LookupApp:
         admitted = self._desk.admit(credential)
         parse, most = _LOOKUPS[scope["path"]]
         _require_json(scope, most)
-        body = await _read_body(receive, most)
+        body = await read_body(receive, most)
         if body is None:
             return  # the client has left
         turn = Turn(self._desk, admitted, credential, request_id, parse(body))
@@ -85,21 +96,23 @@ class LookupApp:
             {
                 "type": WHOLE_ANSWER,
                 "begin": turn.begin,
-                "make": lambda: (200, told, turn.finish()),
+                "make": lambda: (HTTPStatus.OK, told, turn.finish()),
                 "left": turn.leave,
             }
         )
 
     async def _tell_health(self, scope: Any, send: Send) -> None:  # noqa: ANN401
         if scope["path"] == "/health/live":
-            await _send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"live"}')
+            await send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"live"}')
             return
         self._desk.standing.require_view(boot_clock()).table.require_ready()
-        await _send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"ready"}')
+        if self._desk.auditor is not None and not self._desk.auditor.healthy:
+            raise AuditUnavailable("the audit cannot be written")
+        await send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"ready"}')
 
 
 def _authorization(headers: Headers) -> bytes:
-    """The credential as it was sent; of none, and of two, nobody is known."""
+    """The field's value; empty, which is nobody's, where it was not given once."""
     sent = [value for name, value in headers if name == b"authorization"]
     return sent[0] if len(sent) == 1 else b""
 
@@ -127,34 +140,7 @@ def _refuse_repeated(headers: Headers) -> None:
         raise InvalidRequest("content-type must be given once")
 
 
-async def _read_body(receive: Receive, most: int) -> bytes | None:
-    """The whole body; None if the client has left. Raises TooLarge."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message["body"]
-        if len(body) > most:
-            raise TooLarge(f"the body may have {most} bytes")
-        if not message["more_body"]:
-            return bytes(body)
-
-
 async def _answer_other(scope: Any, send: Send, allowed: str) -> None:  # noqa: ANN401
     if scope["method"] != "OPTIONS":
         raise MethodNotAllowed(allowed)
-    await _send_whole(scope, send, 204, [(b"allow", allowed.encode())], b"")
-
-
-async def _send_whole(
-    scope: Any,  # noqa: ANN401  # ASGI's scope
-    send: Send,
-    status: int,
-    headers: Headers,
-    body: bytes,
-) -> None:
-    request_id = request_id_of(scope["headers"])
-    mirrored = [] if request_id is None else [(b"x-request-id", request_id)]
-    answer = (status, [*headers, *mirrored], body)
-    await send({"type": WHOLE_ANSWER, "make": lambda: answer, "left": nothing})
+    await send_whole(scope, send, 204, [(b"allow", allowed.encode())], b"")

@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from lookup.custodian.api import authorities, imports, local, records
+from lookup.custodian.api import authorities, clients, imports, local, records
 from lookup.custodian.api.records import InvalidRecordRequest
 from lookup.custodian.api.requests import (
     VAULT_FAILED,
@@ -60,6 +60,7 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
         (records.router, require_officer),
         (authorities.router, require_officer),
         (local.router, require_local),
+        (clients.router, require_local),
     ):
         app.include_router(router, dependencies=[Depends(guard), Depends(refuse_query)])
     app.add_exception_handler(ServiceError, _tell)
