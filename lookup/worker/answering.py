@@ -8,8 +8,9 @@ Invariants:
   when nothing of its answer is in this process any more. A turn that began leaves, once.
 * No answer is finished before its audit entry is durable; one that cannot be audited is *could
   not check*.
-* At the moment an answer leaves the table is asked again, and its client looked for again if the
-  view has changed: what was revoked or removed while the entry was written is not answered.
+* At the moment an answer leaves the table is asked again, and after a change of views all is: what
+  was revoked or removed while the entry was written is not answered, and what is answered is what
+  was audited.
 * Known, no record, and a record that may not be answered take one path.
 """
 
@@ -22,11 +23,11 @@ import msgspec
 
 from lookup import wire
 from lookup.audit.entry import Head
-from lookup.errors import CustodianUnavailable, Forbidden, ServiceError
+from lookup.errors import CustodianUnavailable, Forbidden, IndexStale, ServiceError
 from lookup.handoff import Client
 from lookup.worker.auditing import Auditor
 from lookup.worker.certificates import require_certificate
-from lookup.worker.decide import Decision, decide_many, decide_one
+from lookup.worker.decide import Decision, decide
 from lookup.worker.passage import Passage
 from lookup.worker.quota import Quotas
 from lookup.worker.sessions import Sessions
@@ -80,6 +81,7 @@ class Turn:
     __slots__ = (
         "_admitted",
         "_credential",
+        "_day",
         "_decision",
         "_desk",
         "_number",
@@ -112,24 +114,30 @@ class Turn:
         desk, request = self._desk, self._request
         view, client = self._readmit()
         now = time.time()
+        desk.quotas.take(client, _count(client, request), now)
         self._number = desk.passage.enter()
-        if isinstance(request, wire.Lookup):
-            desk.quotas.take(client, 1, now)
-            decision = decide_one(view, request, utc_day(now))
-        else:
-            decision = self._decide_batch(view, client, request, now)
-        self._decision = decision
+        self._day = utc_day(now)
+        decision = self._decision = decide(view, request, self._day)
         if desk.auditor is None:
             audited(None)
         else:
             desk.auditor.append(self._entry(desk.auditor, client, decision, now), audited)
 
     def finish(self) -> bytes:
-        """Return the body of the answer, which leaves now. Raises as `begin`."""
+        """Return the body of the answer, which leaves now.
+
+        Raises as `begin`, and IndexStale if it is not the answer any more that was audited.
+        """
+        decision, before = self._decision, self._admitted[0]
         self._desk.standing.require_view(boot_clock())
-        self._readmit()
-        self._decision.check()
-        return self._decision.body
+        view, _ = self._readmit()
+        if view is not before:
+            again = decide(view, self._request, self._day)
+            if again.handles != decision.handles:
+                raise IndexStale("the answer has changed since it was looked up")
+            decision = again
+        decision.check()
+        return decision.body
 
     def leave(self) -> None:
         """Nothing of the answer is in this process any more, or there is none."""
@@ -144,14 +152,6 @@ class Turn:
             self._admitted = self._desk.admit(self._credential)
         return self._admitted
 
-    def _decide_batch(
-        self, view: OpenView, client: Client, request: wire.Lookups, now: float
-    ) -> Decision:
-        if not client.batch:
-            raise Forbidden("this client may not ask in batches")
-        self._desk.quotas.take(client, len(request.tokens), now)
-        return decide_many(view, request, utc_day(now))
-
     def _entry(self, auditor: Auditor, client: Client, decision: Decision, now: float) -> bytes:
         request = self._request
         encounter = request.encounter
@@ -165,3 +165,12 @@ class Turn:
             encounter=encounter.encode() if encounter else b"",
         )
         return auditor.maker.make(head, decision.handles)
+
+
+def _count(client: Client, request: wire.Lookup | wire.Lookups) -> int:
+    """Return how many tokens are asked about. Raises Forbidden."""
+    if isinstance(request, wire.Lookup):
+        return 1
+    if not client.batch:
+        raise Forbidden("this client may not ask in batches")
+    return len(request.tokens)

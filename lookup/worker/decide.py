@@ -55,6 +55,13 @@ class Decision:
             self._table.require_ready()
 
 
+def decide(view: OpenView, request: wire.Lookup | wire.Lookups, today: int) -> Decision:
+    """Answer one lookup, or a batch. Raises as `decide_one`."""
+    if isinstance(request, wire.Lookup):
+        return decide_one(view, request, today)
+    return decide_many(view, request, today)
+
+
 def decide_one(view: OpenView, request: wire.Lookup, today: int) -> Decision:
     """Answer one lookup. Raises InvalidRequest, UnknownKid, or what the table's reader raises."""
     _require_kid(view, request.kid)

@@ -30,10 +30,11 @@ from typing import Any, Final
 
 import msgspec
 
-from lookup.errors import TooLarge, TooManyRequests
+from lookup.errors import TooLarge, TooManyRequests, Unauthorized
 from lookup.handoff import Client
 from lookup.worker.access import ACCESS_SECONDS
 from lookup.worker.bodies import Receive, Send, read_body, send_whole
+from lookup.worker.certificates import require_certificate
 from lookup.worker.form import (
     INVALID_CLIENT,
     INVALID_REQUEST,
@@ -81,6 +82,7 @@ class TokenDesk:
             if body is None:
                 return  # the client has left
             client = _client_of(parse_request(_authorization(scope), body), view, now)
+            _require_certificate(client, scope["lacuna.certificate"])
         except InvalidGrant as refusal:
             if refusal.code == INVALID_CLIENT:
                 await self._count_failure(now)
@@ -113,6 +115,13 @@ def _client_of(credentials: Credentials, view: OpenView, now: float) -> Client:
     if not any(right) or secrets is _NOBODY:
         raise InvalidGrant(INVALID_CLIENT, "no client has this id and this secret")
     return view.clients[bytes.fromhex(credentials.client_id)]
+
+
+def _require_certificate(client: Client, shown: str | None) -> None:
+    try:
+        require_certificate(client, shown)
+    except Unauthorized:
+        raise InvalidGrant(INVALID_CLIENT, "no client has this id and this secret") from None
 
 
 async def _read_form(scope: Any, receive: Receive) -> bytes | None:  # noqa: ANN401  # ASGI's scope

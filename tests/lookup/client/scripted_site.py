@@ -66,9 +66,12 @@ RECORD: dict[str, object] = {
 }
 
 
+CLIENT_ID = "c1" * 14
+
+
 def make_enrolment(*base_urls: str) -> Enrolment:
     kid = TokenMaker(KEY).kid
-    return Enrolment("client-1", "Test Infirmary", SECRET, base_urls, kid, KEY, CANARY)
+    return Enrolment(CLIENT_ID, "Test Infirmary", SECRET, base_urls, kid, KEY, CANARY)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from lookup.client.outcome import CouldNotCheck, NoRecord, Reason
 from tests.lookup.client.conftest import Connect
 from tests.lookup.client.scripted_site import (
     CHILD,
+    CLIENT_ID,
     KNOWN_TEST,
     NO_RECORD,
     OCCASION,
@@ -45,7 +46,7 @@ def test_the_secret_is_sent_for_a_token_and_never_with_a_question(
     (request,) = site.access_requests
     scheme, pair = request.headers["authorization"].split()
     assert scheme == "Basic"
-    assert b64decode(pair).decode() == f"client-1:{SECRET.text()}"
+    assert b64decode(pair).decode() == f"{CLIENT_ID}:{SECRET.text()}"
     assert request.body == {"grant_type": "client_credentials"}
     assert access_of(site) == ["Bearer access-1"] * 4
     assert all(SECRET.text() not in str(each) for each in site.received)

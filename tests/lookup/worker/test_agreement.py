@@ -20,7 +20,7 @@ import pytest
 from lookup.index.layout import NO_DAY
 from tests.conftest import SOAK
 from tests.lookup.worker.corpus import CASES, Given, make_mutants
-from tests.lookup.worker.plane import KID, SECRET, Plane, running_plane
+from tests.lookup.worker.plane import ACCESS_TOKEN, KID, Plane, running_plane
 
 # What the worker's command is given beside the usual: two ways to serve, to be compared.
 WAYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -161,7 +161,7 @@ def planes(request: pytest.FixtureRequest) -> Iterator[tuple[Plane, Plane]]:
 
 
 def given(token: bytes) -> Given:
-    return Given(token, SECRET, "0b0e7ae4-3a5f-4a6e-9c63-6c1b0a1f3b5d", KID)
+    return Given(token, ACCESS_TOKEN, "0b0e7ae4-3a5f-4a6e-9c63-6c1b0a1f3b5d", KID)
 
 
 @pytest.mark.parametrize("token", [KNOWN, UNKNOWN], ids=["known", "unknown"])

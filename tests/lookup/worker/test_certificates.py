@@ -19,11 +19,19 @@ from tests.lookup.client.certificates import (
     fingerprint,
     make_certificate_authority,
 )
-from tests.lookup.client.scripted_site import CANARY, CHILD, KEY, OCCASION, SECRET, make_enrolment
+from tests.lookup.client.scripted_site import (
+    CANARY,
+    CHILD,
+    CLIENT_ID,
+    KEY,
+    OCCASION,
+    SECRET,
+    make_enrolment,
+)
 from tests.lookup.raw_http import wait_until
 from tests.lookup.worker.plane import Plane, make_body, make_request, running_plane
 
-FREE = Client("client-1", "St. Elsewhere")
+FREE = Client(CLIENT_ID, "St. Elsewhere")
 BOUND = msgspec.structs.replace(FREE, certificates=["aa" * 32, "bb" * 32])
 
 CASES = {
