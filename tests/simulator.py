@@ -62,6 +62,7 @@ from lookup.worker.decide import decide_one
 from lookup.worker.view import OpenView, open_view
 from tests.lookup.raw_http import WAIT, Connection, Response, wait_until
 from tests.lookup.serving import Running as Served
+from tests.toml import to_toml
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -482,23 +483,6 @@ def import_lines(feed: httpx2.Client, lines: Iterable[Json | bytes]) -> list[Jso
 def port(listening: socket.socket) -> int:
     """Return the port of a socket."""
     return int(listening.getsockname()[1])
-
-
-def to_toml(tables: Json) -> str:
-    """Return tables as TOML: JSON's texts, numbers and lists are TOML's, too."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in tables.items() if _is_plain(value)]
-    for key, value in tables.items():
-        for table in value if isinstance(value, list) and not _is_plain(value) else [value]:
-            if isinstance(table, dict):
-                name = f"[[{key}]]" if isinstance(value, list) else f"[{key}]"
-                lines += [name, *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _is_plain(value: object) -> bool:
-    return not isinstance(value, dict) and not (
-        isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-    )
 
 
 def _now() -> int:

@@ -58,7 +58,7 @@ class _Body(msgspec.Struct, array_like=True):
     certificates: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ClientCard:
     """Who may ask."""
 
@@ -68,6 +68,9 @@ class ClientCard:
     cell: int
     secrets: tuple[Secret, ...]
     allowance: Allowance
+
+    def __repr__(self) -> str:
+        return "<ClientCard>"
 
     @property
     def id(self) -> str:
