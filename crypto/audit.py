@@ -87,7 +87,7 @@ class Noise:
     no byte is given out twice. For one thread, and for processes that do not fork.
     """
 
-    POOL_SIZE: Final = 64 * 1_024
+    POOL_SIZE: Final = 128 * 1_024  # holds what the largest batch draws
     __slots__ = ("_at", "_pool")
 
     def __init__(self) -> None:
@@ -105,9 +105,13 @@ class Noise:
         return self._pool[at:end]
 
 
+_POOL: Final = bytes(Noise.POOL_SIZE)
+
+
 def _key_stream(size: int) -> bytes:
     seed = secrets.token_bytes(48)
-    return Cipher(AES(seed[:32]), CTR(seed[32:])).encryptor().update(bytes(size))
+    zeros = _POOL if size == len(_POOL) else bytes(size)
+    return Cipher(AES(seed[:32]), CTR(seed[32:])).encryptor().update(zeros)
 
 
 class WitnessMaker:

@@ -97,19 +97,21 @@ class EntryMaker:
 
         Raises ValueError if something does not fit into the format.
         """
-        count, most = len(handles), max(map(len, handles), default=0)
+        count = len(handles)
         if not 1 <= count <= MAX_TOKENS:
             raise ValueError(f"an entry is for 1 to {MAX_TOKENS} tokens")
+        most = len(handles[0]) if count == 1 else max(map(len, handles))
         if most > MAX_LINKS:
             raise ValueError(f"a token is answered with at most {MAX_LINKS} links")
         entry_id = self._noise.draw(AUDIT_ID_SIZE)
         packed = _pack(head, entry_id, count)
         if count == 1 and most < 2:
-            witnesses = self._witness_one(entry_id, handles[0])
+            places = [self._witness_one(entry_id, handles[0])]
         else:
-            witnesses = self._witness_many(entry_id, handles, most)
+            places = self._witness_many(entry_id, handles, most)
         answers = b"".join([b"".join(answered).ljust(_ANSWERS_SIZE, b"\0") for answered in handles])
-        return packed + witnesses + self._answers.seal(answers, entry_id, count)
+        sealed = self._answers.seal(answers, entry_id, count)
+        return b"".join([packed, *places, sealed])
 
     def _witness_one(self, entry_id: bytes, answered: Sequence[bytes]) -> bytes:
         """As `_witness_many` for one token with at most one link, in half the time."""
@@ -119,7 +121,7 @@ class EntryMaker:
 
     def _witness_many(
         self, entry_id: bytes, handles: Sequence[Sequence[bytes]], most: int
-    ) -> bytes:
+    ) -> list[bytes]:
         drawn = list(_DRAWN.iter_unpack(self._noise.draw(len(handles) * _DRAWN.size)))
         first = [
             answered[0] if answered else decoy
@@ -131,7 +133,7 @@ class EntryMaker:
             for position, answered in enumerate(handles):
                 made = [self._witnesses.make(handle, entry_id, position) for handle in answered]
                 places[position] = b"".join(made) + places[position][len(made) * WITNESS_SIZE :]
-        return b"".join(places)
+        return places
 
 
 def _pack(head: Head, entry_id: bytes, count: int) -> bytes:

@@ -1,7 +1,11 @@
 """The folder of the segments: private, and on a file system that outlives the machine's power.
 
 Durable is what G3 is about: on tmpfs a write is acknowledged that the next power cut takes away.
-That the folder lies on another medium than the store is for `lacuna doctor` to look at.
+
+A segment's file is named by its id in hex. Its writer holds flock(2) on it, exclusively, from
+before its first byte for as long as it may write: whoever gets that lock knows that nothing more
+comes, and may remove the file while it holds it. A file that has no whole header then was never
+used. A writer that finds a file it has just made locked or removed makes another.
 """
 
 import os

@@ -143,7 +143,7 @@ class TestAnswers:
 class TestNoise:
     """Random bytes that are given out once."""
 
-    @given(st.lists(st.integers(16, 100_000), max_size=20))
+    @given(st.lists(st.integers(16, 2 * Noise.POOL_SIZE), max_size=12))
     def test_every_draw_has_its_length_and_nothing_of_another(self, sizes: list[int]) -> None:
         noise = Noise()
         draws = [noise.draw(size) for size in sizes]

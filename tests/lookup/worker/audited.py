@@ -25,7 +25,8 @@ from lookup.audit.segment import (
 )
 from lookup.errors import ServiceError
 from lookup.handoff import Audit
-from lookup.worker.auditing import Auditor, Rules
+from lookup.worker.auditing import Auditor
+from lookup.worker.gathering import Rules
 from lookup.worker.medium import Medium
 
 VAULT: Final = b"v" * 16
@@ -111,6 +112,13 @@ async def asking(
         await asyncio.to_thread(auditor.close)
 
 
+async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that is seen from outside."""
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110  # what is waited for is in files
+            await asyncio.sleep(0.005)
+
+
 def run(play: Callable[[], Awaitable[None]]) -> None:
     """Run a play in a loop of its own."""
 
@@ -137,13 +145,14 @@ class Found(NamedTuple):
 def find_segments(folder: Path, *keys: AuditKey, live: bool = False) -> list[Found]:
     """Read every segment in a folder, oldest first, whichever of the keys it is sealed to.
 
-    Its writer must be gone, unless it is said to live; what is wrong is raised as what it is.
+    It waits until its writer is gone, unless that is said to live. What is wrong is raised as what
+    it is.
     """
     found = []
     for path in folder.iterdir():
         with path.open("rb") as file:
             if not live:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX)
             segment = _read(file.fileno(), keys or (AUDIT_KEY,), live=live)
             if segment is not None:
                 found.append(segment)
@@ -209,6 +218,56 @@ class Failing(Medium):
                     super()._write_some(descriptor, view[: len(view) // 2], offset)
                 raise OSError(self.error, os.strerror(self.error))
         return super()._write_some(descriptor, view, offset)
+
+
+class Call(NamedTuple):
+    """A write of something or of zeros, from one place to another, or a sync of file or folder."""
+
+    kind: str
+    begin: int = 0
+    end: int = 0
+
+
+class Recording(Medium):
+    """Remembers what was done to each file, until it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finished: list[list[Call]] = []
+        self._open: dict[int, list[Call]] = {}
+
+    def create(self, folder: int, name: str, size: int) -> int | None:
+        descriptor = super().create(folder, name, size)
+        if descriptor is not None:
+            self._open[descriptor] = []
+        return descriptor
+
+    def write(self, descriptor: int, data: bytes, offset: int) -> None:
+        super().write(descriptor, data, offset)
+        kind = "write" if any(data) else "zeros"
+        self._open[descriptor].append(Call(kind, offset, offset + len(data)))
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        if descriptor in self._open:
+            self._open[descriptor].append(Call("file"))
+        else:
+            for calls in self._open.values():
+                calls.append(Call("folder"))
+
+    def close(self, descriptor: int) -> None:
+        super().close(descriptor)
+        if descriptor in self._open:
+            self.finished.append(self._open.pop(descriptor))
+
+
+def end_of(calls: Sequence[Call], begin: int) -> int:
+    """Return where writes end that follow each other without a gap, from a place on."""
+    for call in calls:
+        if call.kind in {"write", "zeros"}:
+            assert call.begin == begin
+            begin = call.end
+    return begin
 
 
 def fits(numbers: Sequence[int], count: int) -> bool:
