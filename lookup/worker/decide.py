@@ -34,15 +34,20 @@ _NO_LINK: Final = Link(bytes(HANDLE_SIZE), 0, NO_DAY, 0, 0, 0, test=False)
 class Decision:
     """An answer, and what it rests on."""
 
-    __slots__ = ("_probes", "_table", "_unknown", "body")
+    __slots__ = ("_probes", "_table", "body", "known")
 
     def __init__(
-        self, body: bytes, table: TableReader, probes: Sequence[Probe], *, unknown: bool
+        self, body: bytes, table: TableReader, probes: Sequence[Probe], *, known: int
     ) -> None:
         self.body = body
+        self.known = known  # how many of the tokens
         self._table = table
         self._probes = probes
-        self._unknown = unknown
+
+    @property
+    def tokens(self) -> int:
+        """How many were looked up."""
+        return len(self._probes)
 
     def check(self) -> None:
         """Return if the answer still stands; call it just before the answer leaves.
@@ -51,7 +56,7 @@ class Decision:
         """
         for probe in self._probes:
             self._table.check(probe)
-        if self._unknown:  # also where links were found that may not be answered
+        if self.known < len(self._probes):  # also where links were found that may not be answered
             self._table.require_ready()
 
 
@@ -60,7 +65,7 @@ def decide_one(view: OpenView, request: wire.Lookup, today: int) -> Decision:
     _require_kid(view, request.kid)
     probe = _probe(view, request.token)
     records = _records(view, probe, today, view.authorities, TEST_AUTHORITY)
-    return Decision(wire.make_answer(records), view.table, (probe,), unknown=not records)
+    return Decision(wire.make_answer(records), view.table, (probe,), known=bool(records))
 
 
 def decide_many(view: OpenView, request: wire.Lookups, today: int) -> Decision:
@@ -72,7 +77,7 @@ def decide_many(view: OpenView, request: wire.Lookups, today: int) -> Decision:
         for probe in probes
     ]
     body = wire.make_batch_answer(answers)
-    return Decision(body, view.table, probes, unknown=not all(answers))
+    return Decision(body, view.table, probes, known=sum(map(bool, answers)))
 
 
 def _require_kid(view: OpenView, kid: str) -> None:

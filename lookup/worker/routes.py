@@ -14,6 +14,7 @@ Invariants:
   when its answer is no longer in this process; in between nothing is awaited.
 * The client is looked for again, and the table asked again, at the moment the answer leaves.
 * Every outcome but 200 is *could not check*.
+* An answer is counted as it leaves, a problem where it is told; a question about health is neither.
 """
 
 import time
@@ -28,11 +29,13 @@ from lookup.errors import (
     LengthRequired,
     MethodNotAllowed,
     NotFound,
+    ServiceError,
     TooLarge,
     Unauthorized,
     UnsupportedMediaType,
 )
-from lookup.exchange import WHOLE_ANSWER, Headers, request_id_of
+from lookup.exchange import WHOLE_ANSWER, Headers, make_problem, request_id_of
+from lookup.metering import Meter
 from lookup.worker.decide import Decision, decide_many, decide_one
 from lookup.worker.passage import Passage
 from lookup.worker.view import OpenView, Standing, boot_clock, utc_day
@@ -41,6 +44,7 @@ Decide = Callable[[OpenView, int], Decision]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]
 
+COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
 JSON_HEADERS: Final = [
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store, no-transform"),
@@ -57,8 +61,9 @@ def _parse_many(body: bytes) -> Decide:
     return lambda view, today: decide_many(view, request, today)
 
 
+_LOOKUP: Final = "/v1/lookup"
 _LOOKUPS: Final = {
-    "/v1/lookup": (_parse_one, wire.MAX_LOOKUP_BODY),
+    _LOOKUP: (_parse_one, wire.MAX_LOOKUP_BODY),
     "/v1/lookups": (_parse_many, wire.MAX_BATCH_BODY),
 }
 _HEALTH: Final = frozenset({"/health/live", "/health/ready"})
@@ -67,9 +72,10 @@ _HEALTH: Final = frozenset({"/health/live", "/health/ready"})
 class LookupApp:
     """The application; raises what httpd tells as a problem."""
 
-    def __init__(self, standing: Standing, passage: Passage) -> None:
+    def __init__(self, standing: Standing, passage: Passage, meter: Meter) -> None:
         self._standing = standing
         self._passage = passage
+        self._meter = meter
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
         """Answer one request."""
@@ -94,12 +100,14 @@ class LookupApp:
             raise InvalidRequest("x-request-id must be given once, as a uuid")
         secret = _secret_digest(headers)
         self._require_client(secret)
-        parse, most = _LOOKUPS[scope["path"]]
+        path = scope["path"]
+        parse, most = _LOOKUPS[path]
         _require_json(scope, most)
         body = await _read_body(receive, most)
         if body is None:
             return  # the client has left
-        turn = _Turn(self, parse(body), secret, [*JSON_HEADERS, (b"x-request-id", request_id)])
+        answer_headers = [*JSON_HEADERS, (b"x-request-id", request_id)]
+        turn = _Turn(self, path, parse(body), secret, answer_headers)
         await send({"type": WHOLE_ANSWER, "make": turn.make, "left": turn.left})
 
     def _require_client(self, secret: str | None) -> OpenView:
@@ -110,27 +118,39 @@ class LookupApp:
             raise Unauthorized
         return self._standing.require_view(boot_clock())
 
+    def _count(self, path: str, decision: Decision, microseconds: int) -> None:
+        if path == _LOOKUP:
+            self._meter.answered(decision.known, microseconds)
+        else:
+            self._meter.answered_batch(decision.known, decision.tokens, microseconds)
+
     async def _tell_health(self, scope: Any, send: Send) -> None:  # noqa: ANN401
         if scope["path"] == "/health/live":
             await _send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"live"}')
             return
-        self._standing.require_view(boot_clock()).table.require_ready()
-        await _send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"ready"}')
+        try:
+            self._standing.require_view(boot_clock()).table.require_ready()
+        except ServiceError as error:
+            await _send_whole(scope, send, *make_problem(error, [], COULD_NOT_CHECK))
+        else:
+            await _send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"ready"}')
 
 
 class _Turn:
     """One lookup at the moment it is answered."""
 
-    __slots__ = ("_app", "_decide", "_headers", "_number", "_secret")
+    __slots__ = ("_app", "_begun", "_decide", "_headers", "_number", "_path", "_secret")
 
     def __init__(
-        self, app: LookupApp, decide: Decide, secret: str | None, headers: Headers
+        self, app: LookupApp, path: str, decide: Decide, secret: str | None, headers: Headers
     ) -> None:
         self._app = app
+        self._path = path
         self._decide = decide
         self._secret = secret
         self._headers = headers
         self._number: int | None = None
+        self._begun = time.perf_counter_ns()  # the whole request is here
 
     def make(self) -> tuple[int, Headers, bytes]:
         """Look up; nothing is awaited from here until the kernel has the answer."""
@@ -139,6 +159,8 @@ class _Turn:
         view = app._require_client(self._secret)  # noqa: SLF001  # as above
         decision = self._decide(view, utc_day(time.time()))
         decision.check()
+        microseconds = (time.perf_counter_ns() - self._begun) // 1_000
+        app._count(self._path, decision, microseconds)  # noqa: SLF001  # as above
         return 200, self._headers, decision.body
 
     def left(self) -> None:
