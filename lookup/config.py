@@ -11,11 +11,13 @@
     [serve]
     lookup = "127.0.0.1:8440"
     custodian = "127.0.0.1:8441"
+    operator = "127.0.0.1:8442"               # metrics; on loopback or a private network; or absent
     workers = 2
     run = "/run/lacuna"                       # UNIX sockets; their paths must stay below 108 bytes
     index = "/dev/shm/lacuna"                 # tmpfs only
     belt_minutes = 15                         # lookups without a custodian end after this
     base_urls = ["http://127.0.0.1:8440"]     # what enrolment files tell clients
+    log_format = "text"                       # or "json": an object per line
 
     [[authority]]                             # see lookup/catalogue.py
     [[category]]
@@ -24,8 +26,11 @@ Invariants:
 
 * An unknown key, a wrong type or a value out of bounds is refused with its place and the rule.
 * No secret stands in it: the passphrase is a path, everything else secret lives in the vault.
+* The operator's port asks for no credential, so it cannot be opened to just anybody: its address is
+  loopback's or a private network's, and a number, for what a name means is not ours to say.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -36,6 +41,7 @@ from typing import Any, Final
 
 from lookup.catalogue import Catalogue, InvalidCatalogue, parse_catalogue
 from lookup.client.enrolment import MAX_BASE_URLS, InvalidEnrolment, check_base_url
+from lookup.logs import LOG_FORMATS
 
 MAX_CONFIG_SIZE: Final = 1 << 20
 MAX_SOCKET_PATH: Final = 107
@@ -44,6 +50,15 @@ DEFAULT_PATH: Final = Path("/etc/lacuna/lacuna.toml")
 # A name, or an address of version 4; one of version 6 stands in brackets.
 _HOST: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*|\[[0-9A-Fa-f:.]{2,45}\]"
+)
+
+# Loopback, RFC 1918, RFC 4193. Not `is_private`: that holds 0.0.0.0, which is every address.
+_OPERATOR_NETWORKS: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+        *("::1/128", "fc00::/7"),
+    )
 )
 
 
@@ -74,11 +89,13 @@ class Config:
     passphrase_file: Path | None
     lookup: Address
     custodian: Address
+    operator: Address | None
     workers: int
     run: Path
     index: Path
     belt_seconds: int
     base_urls: tuple[str, ...]
+    log_format: str
     catalogue: Catalogue
 
     @property
@@ -132,7 +149,10 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
     serve = Table(
         "serve",
         top.table("serve"),
-        {"lookup", "custodian", "workers", "run", "index", "belt_minutes", "base_urls"},
+        {
+            *("lookup", "custodian", "operator", "workers", "run", "index", "belt_minutes"),
+            *("base_urls", "log_format"),
+        },
     )
     lookup = _address(serve, "lookup", "127.0.0.1:8440")
     config = Config(
@@ -144,11 +164,13 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         passphrase_file=vault.path("passphrase_file", path) if "passphrase_file" in vault else None,
         lookup=lookup,
         custodian=_address(serve, "custodian", "127.0.0.1:8441"),
+        operator=_operator(serve),
         workers=serve.number("workers", 2, least=1, most=64),
         run=serve.path("run", path, "run"),
         index=serve.path("index", path, "/dev/shm/lacuna"),  # noqa: S108  # tmpfs on purpose
         belt_seconds=60 * serve.number("belt_minutes", 15, least=1, most=24 * 60),
         base_urls=serve.texts("base_urls", (f"http://{lookup}",), MAX_BASE_URLS),
+        log_format=serve.text("log_format", LOG_FORMATS[0]),
         catalogue=parse_catalogue(catalogue),
     )
     check_config(config)
@@ -173,7 +195,28 @@ def check_config(config: Config) -> None:
         raise InvalidConfig(f"serve.run: the path is too long for a socket: {config.run}")
     if config.lookup == config.custodian:
         raise InvalidConfig("serve.lookup and serve.custodian: write two different addresses")
+    _check_operator(config)
+    if config.log_format not in LOG_FORMATS:
+        raise InvalidConfig(f"serve.log_format: write one of {', '.join(LOG_FORMATS)}")
     _check_base_urls(config.base_urls)
+
+
+def _check_operator(config: Config) -> None:
+    """The port that asks for nothing is a port of its own, where the public does not come."""
+    operator = config.operator
+    if operator is None:
+        return
+    if operator.port and operator.port in {config.lookup.port, config.custodian.port}:
+        raise InvalidConfig("serve.operator: write a port that neither plane has")
+    try:
+        host = ipaddress.ip_address(operator.host)
+    except ValueError:
+        raise InvalidConfig("serve.operator: write the address as a number, not a name") from None
+    if not any(host in network for network in _OPERATOR_NETWORKS):
+        raise InvalidConfig(
+            "serve.operator: write an address of loopback or of a private network:"
+            " whoever reaches this port may read it"
+        )
 
 
 def _check_base_urls(base_urls: tuple[str, ...]) -> None:
@@ -253,6 +296,10 @@ class Table:
 
     def _place(self, key: str) -> str:
         return f"{self._name}.{key}" if self._name else key
+
+
+def _operator(serve: Table) -> Address | None:
+    return _address(serve, "operator", "") if "operator" in serve else None
 
 
 def _address(table: Table, key: str, default: str) -> Address:

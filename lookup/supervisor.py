@@ -116,22 +116,21 @@ class Supervisor:
 
     def _plan(self, sockets: contextlib.ExitStack) -> None:
         config = self.config
-        custodian = sockets.enter_context(listen(config.custodian))
-        self.children.append(
-            Child(
-                "custodian",
-                _python(
-                    "lookup.custodian.main", "--config", config.path, "--fd", custodian.fileno()
-                ),
-                (custodian.fileno(),),
-            )
-        )
+        logs = ("--log-format", config.log_format)
+        custodian = sockets.enter_context(listen(config.custodian)).fileno()
+        command = _python("lookup.custodian.main", "--config", config.path, "--fd", custodian)
+        descriptors = [custodian]
+        if config.operator is not None:
+            operator = sockets.enter_context(listen(config.operator)).fileno()
+            command += ["--operator-fd", str(operator)]
+            descriptors.append(operator)
+        self.children.append(Child("custodian", [*command, *logs], tuple(descriptors)))
         for slot, listening in enumerate(listen_shared(config.lookup, config.workers)):
             sockets.enter_context(listening)
             number = listening.fileno()
             command = _python(
                 "lookup.worker.main",
-                *("--fd", number, "--socket", config.worker_socket, "--slot", slot),
+                *("--fd", number, "--socket", config.worker_socket, "--slot", slot, *logs),
             )
             self.children.append(Child(f"worker {slot}", command, (number,)))
 
@@ -226,7 +225,8 @@ def _bound(address: Address, *, shared: bool) -> socket.socket:
         made.close()
         raise CannotServe(
             f"cannot listen on {address}: {error.strerror}",
-            "serve.lookup and serve.custodian name the addresses; `ss -ltnp` shows who listens",
+            "lookup, custodian and operator in [serve] name the addresses; `ss -ltnp` shows who"
+            " listens",
         ) from None
     made.set_inheritable(True)
     return made

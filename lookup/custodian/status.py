@@ -1,6 +1,7 @@
 """Where a site stands, in facts that name nobody."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,20 @@ from keys.entry import Kind
 from keys.pages import SlotId
 from lookup.custodian.custody import Custody
 from lookup.custodian.running import Running
+from lookup.metering import (
+    ANSWERS,
+    AUDIT_COMMITS,
+    AUDIT_ENTRIES,
+    COULD_NOT_CHECK,
+    GAUGES,
+    NOTHING,
+    TOKENS,
+    WORDS,
+    Times,
+    quantile,
+    read_numbers,
+    read_times,
+)
 
 
 def report(custody: Custody, site: Running) -> dict[str, Any]:
@@ -31,6 +46,12 @@ def report(custody: Custody, site: Running) -> dict[str, Any]:
         "table": _table(custody),
         "damaged_pages": custody.damaged,
         "finished_at_start": len(site.finished_at_start),
+        "traffic": _traffic(custody.door.counters()),
+        "work": {
+            "import_lines": dict(site.counts.import_lines),
+            "shredded": site.counts.shredded,
+        },
+        "alarms": dict(getattr(custody, "alarms", {})),
     }
 
 
@@ -65,11 +86,43 @@ def slots(custody: Custody) -> list[dict[str, Any]]:
 def _workers(custody: Custody, site: Running) -> list[dict[str, Any]]:
     """Return every worker that there should be, and whether it has the current view."""
     seen = {slot: (pid, current) for slot, pid, current in custody.door.workers()}
+    pages = custody.door.gauges()
     return [
-        {"slot": slot, "pid": pid, "connected": pid is not None, "current": current}
+        {
+            "slot": slot,
+            "pid": pid,
+            "connected": pid is not None,
+            "current": current,
+            **{gauge.name: page[WORDS[gauge].start] for gauge in GAUGES},
+        }
         for slot in range(site.config.workers)
         for pid, current in [seen.get(slot, (None, False))]
+        for page in [pages.get(slot, NOTHING)]
     ]
+
+
+def _traffic(page: Sequence[int]) -> dict[str, Any]:
+    """Return what all workers have counted together."""
+    return {
+        "tokens": read_numbers(page, TOKENS),
+        "could_not_check": read_numbers(page, COULD_NOT_CHECK),
+        **{route: _times(times) for route, times in read_times(page, ANSWERS).items()},
+        "audit": {
+            "entries": page[WORDS[AUDIT_ENTRIES].start],
+            **_times(read_times(page, AUDIT_COMMITS)[""]),
+        },
+    }
+
+
+def _times(times: Times) -> dict[str, Any]:
+    """Return a histogram; its quantiles are of all since the workers started, in microseconds."""
+    return {
+        "count": times.count,
+        "p50": quantile(times.buckets, 0.5),
+        "p99": quantile(times.buckets, 0.99),
+        "buckets": times.buckets,
+        "microseconds": times.microseconds,
+    }
 
 
 def _mirror(custody: Custody, site: Running) -> dict[str, Any]:
@@ -99,6 +152,7 @@ def _table(custody: Custody) -> dict[str, Any]:
     return {
         "links": len(publication.table) if publication else 0,
         "load": round(publication.table.load, 3) if publication else 0,
+        "generation": custody.generation,
         "complete": publication is not None and not custody.damaged,
         "building": custody.build.progress if custody.build else None,
     }
