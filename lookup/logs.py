@@ -17,7 +17,7 @@ import logging
 import sys
 import threading
 import traceback
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -58,20 +58,32 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
 
 def configure_logging(
-    name: str, level: int = logging.INFO, log_format: str = LOG_FORMATS[0]
+    name: str, log_format: str = LOG_FORMATS[0], *, testing_only_everything: bool = False
 ) -> None:
     """Send the logs of this process to standard error, under its name in the picture."""
     handler = _StandardError(sys.stderr)
     handler.setFormatter(_json_lines(name) if log_format == "json" else _OneLine(name))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    level, foreign = (
+        (logging.DEBUG, logging.DEBUG)
+        if testing_only_everything
+        else (logging.INFO, logging.WARNING)
+    )
+    logging.basicConfig(handlers=[handler], level=foreign, force=True)
     logger.setLevel(level)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
 
 
-def add_log_option(parser: ArgumentParser) -> None:
-    """Add what the supervisor says to each process."""
+def configure_process_logging(name: str, options: Namespace) -> None:
+    """The same, as `add_log_options` was answered."""
+    everything = options.testing_only_log_everything
+    configure_logging(name, options.log_format, testing_only_everything=everything)
+
+
+def add_log_options(parser: ArgumentParser) -> None:
+    """Add what the supervisor says to each process, and what only a test may ask for."""
     parser.add_argument("--log-format", choices=LOG_FORMATS, default=LOG_FORMATS[0])
+    parser.add_argument("--testing-only-log-everything", action="store_true")
 
 
 def _json_lines(name: str) -> logging.Formatter:

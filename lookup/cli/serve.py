@@ -38,7 +38,7 @@ def command(ctx: click.Context, *, log_format: str | None) -> int:
     config = load(ctx)
     if log_format is not None:
         config = replace(config, log_format=log_format)
-    configure_logging("supervisor", log_format=config.log_format)
+    configure_logging("supervisor", config.log_format)
     try:
         return Supervisor(config).run()
     except CannotServe as error:

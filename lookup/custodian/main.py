@@ -37,7 +37,7 @@ from lookup.custodian.writer import Writer
 from lookup.exchange import App
 from lookup.httpd import Limits, make_server
 from lookup.index.errors import IndexSpace, TableError
-from lookup.logs import add_log_option, configure_logging
+from lookup.logs import add_log_options, configure_process_logging
 from lookup.process import add_testing_options, settle_in
 
 LIMITS: Final = Limits(
@@ -53,7 +53,7 @@ logger = logging.getLogger("lookup.custodian")
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop."""
     options = _parse(arguments)
-    configure_logging("custodian", log_format=options.log_format)
+    configure_process_logging("custodian", options)
     settle_in(testing_only_dumpable=options.testing_only_dumpable)
     try:
         _run(load_config(options.config), options.fd, options.operator_fd)
@@ -80,7 +80,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, required=True, help="the site's configuration")
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     parser.add_argument("--operator-fd", type=int, help="the operator's listening socket")
-    add_log_option(parser)
+    add_log_options(parser)
     add_testing_options(parser)
     return parser.parse_args(arguments)
 

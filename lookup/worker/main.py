@@ -15,7 +15,7 @@ import uvloop
 
 from lookup.handoff import Hello, PassPage
 from lookup.httpd import BoundedServer, Limits, make_server
-from lookup.logs import add_log_option, configure_logging
+from lookup.logs import add_log_options, configure_process_logging
 from lookup.metering import Meter
 from lookup.process import add_testing_options, settle_in
 from lookup.worker.link import Link
@@ -31,7 +31,7 @@ _SEND_BUFFER: Final = 512 * 1024
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop."""
     options = _parse(arguments)
-    configure_logging(f"worker {options.slot}", log_format=options.log_format)
+    configure_process_logging(f"worker {options.slot}", options)
     settle_in(testing_only_dumpable=options.testing_only_dumpable)
     uvloop.run(_serve(options))
 
@@ -42,7 +42,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--socket", required=True, help="where the custodian hands over")
     parser.add_argument("--slot", type=int, required=True, help="this worker's number")
     parser.add_argument("--max-connections", type=int, default=Limits().max_connections)
-    add_log_option(parser)
+    add_log_options(parser)
     add_testing_options(parser)
     return parser.parse_args(arguments)
 

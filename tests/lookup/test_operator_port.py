@@ -1,5 +1,6 @@
 """The operator's port of a whole site: supervisor, custodian and workers as they are run."""
 
+import json
 import os
 import signal
 import socket
@@ -34,6 +35,9 @@ def running() -> Iterator[Served]:
     site = Folders(Path(tempfile.mkdtemp(prefix="lacuna-", dir="/tmp")))
     made = site.init("--demo", "--operator", f"127.0.0.1:{free_port()}")
     assert made.status == 0, made.stderr
+    site.config.write_text(
+        site.config.read_text().replace("[serve]", '[serve]\nlog_format = "json"')
+    )
     with serving(site) as served:
         assert site.run("import", SAMPLE).status == 0
         assert site.run("client", "add", "A", "--enrolment", site.folder / "e.json").status == 0
@@ -79,6 +83,14 @@ def test_counters_never_go_back_while_workers_are_killed(running: Served) -> Non
     for name in readings[0]:
         values = [reading[name] for reading in readings]
         assert values == sorted(values), name
+
+
+def test_all_processes_log_as_they_are_told_to(running: Served) -> None:
+    """An object a line, of the supervisor's too; what it knows of a process is its name."""
+    events = [json.loads(each) for each in running.log.splitlines()]
+
+    assert {e["process"] for e in events} == {"supervisor", "custodian", "worker 0", "worker 1"}
+    assert any(event["event"].startswith("ready: ") for event in events)
 
 
 def test_it_is_a_port_of_its_own(running: Served) -> None:

@@ -13,7 +13,9 @@ Invariants:
 * A writer that is busy, or hangs, does not silence the workers' figures: its own are then the last
   that it gave, and their age is told.
 
-While no custodian runs there are no metrics; `lacuna status` still says whether lookups go on.
+While no custodian runs there are no metrics (a scrape waits for the next one, in the supervisor's
+socket); `lacuna status` still says whether lookups go on. The next one has met none of the workers
+that died before it came: what those had counted is gone, which Prometheus takes for a restart.
 """
 
 import asyncio

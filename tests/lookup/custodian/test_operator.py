@@ -16,7 +16,7 @@ from lookup.custodian.exposition import Scrape, expose
 from lookup.metering import NOTHING
 from tests.lookup.raw_http import wait_until
 from tests.lookup.serving import Running as Served
-from tests.simulator import Custodian, Site, import_lines, nhs, port, record
+from tests.simulator import Custodian, Json, Site, import_lines, nhs, port, record
 
 MARKER = "quite-a-marker"
 
@@ -69,7 +69,7 @@ def test_figures_are_those_of_the_site(operated: Operated) -> None:
     custodian = operated.custodian
     worker = operated.site.spawn_worker()
     asking = custodian.enrol()
-    lines = [record("r1", nhs(1)), record("r2", nhs(2)), b"{"]
+    lines: list[Json | bytes] = [record("r1", nhs(1)), record("r2", nhs(2)), b"{"]
     import_lines(custodian.feed, lines)
     import_lines(custodian.feed, lines[:1])
     worker.ready()
