@@ -50,12 +50,8 @@ class Family:
         return _HISTOGRAM if self.kind == "histogram" else 1
 
 
-def problem_name(error: ServiceError) -> str:
-    """The last part of a problem's type: `unknown-kid`."""
-    return problem_of(error).type.rpartition(":")[2]
-
-
-# A problem of a status below 500 is one that the caller can do something about.
+# The last part of a problem's type, `unknown-kid`, and whose fault it is: of a status below 500 the
+# caller's, who can do something about it.
 PROBLEM_NAMES: Final = {
     problem.type.rpartition(":")[2]: "caller" if problem.status < 500 else "site"
     for problem in PROBLEMS.values()
@@ -120,7 +116,10 @@ _TOKENS: Final = WORDS[TOKENS].start
 _LOOKUP: Final = WORDS[ANSWERS].start
 _LOOKUPS: Final = _LOOKUP + _HISTOGRAM
 _SUM: Final = BUCKETS + 1
-_PROBLEM: Final = dict(zip(PROBLEM_NAMES, WORDS[COULD_NOT_CHECK], strict=True))
+_PROBLEM: Final = {
+    problem.type: word
+    for problem, word in zip(PROBLEMS.values(), WORDS[COULD_NOT_CHECK], strict=True)
+}
 _ENTRIES: Final = WORDS[AUDIT_ENTRIES].start
 _COMMITS: Final = WORDS[AUDIT_COMMITS].start
 _CONNECTIONS: Final = WORDS[CONNECTIONS].start
@@ -155,7 +154,7 @@ class Meter:
 
     def could_not_check(self, error: ServiceError) -> None:
         """A request was answered with a problem."""
-        self._words[_PROBLEM[problem_name(error)]] += 1
+        self._words[_PROBLEM[problem_of(error).type]] += 1
 
     def committed(self, entries: int, microseconds: int, pending: int) -> None:
         """A group of audit entries is durable; the oldest waited so long, `pending` still wait."""
@@ -175,14 +174,14 @@ class Meter:
         words[first + _SUM] += microseconds
 
 
-NOTHING: Final = (0,) * COUNTER_WORDS
+NOTHING: Final = (0,) * WORDS[FAMILIES[-1]].stop
 # What JSON and Prometheus hold exactly: a hacked worker may have written anything.
 _MOST: Final = (1 << 53) - 1
 
 
 def counters_of(page: Sequence[int]) -> Sequence[int]:
-    """A page as it was read; nothing where its layout is not this one."""
-    return page if page[0] == LAYOUT else NOTHING
+    """What of a page is in use; nothing where its layout is not this one."""
+    return page[: len(NOTHING)] if page[0] == LAYOUT else NOTHING
 
 
 def add_counters(pages: Iterable[Sequence[int]]) -> list[int]:

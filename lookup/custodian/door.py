@@ -187,7 +187,8 @@ class Door:
     def _living(self) -> list[Guest]:
         """Return the workers whose process runs; forget the others."""
         gone = [guest for guest in self._guests if not guest.alive()]
-        self._counted_by_the_gone = self._count(gone)
+        if gone:
+            self._counted_by_the_gone = self._count(gone)
         for guest in gone:
             self._guests.remove(guest)
             guest.forget()

@@ -21,12 +21,12 @@ from lookup.metering import (
     FAMILIES,
     KNOWN,
     NO_RECORD,
+    NOTHING,
     TOKENS,
     WORDS,
     Meter,
     add_counters,
     counters_of,
-    problem_name,
     quantile,
     read_numbers,
     read_times,
@@ -124,14 +124,16 @@ class Unheard(ServiceError):
     """A problem that is not in the table."""
 
 
-def test_a_problem_without_a_name_of_its_own_is_counted_as_it_is_told() -> None:
-    assert problem_name(Unheard()) == "internal-error"
+def test_a_problem_without_a_name_of_its_own_is_counted_as_it_is_told(counted: Counted) -> None:
+    counted.meter.could_not_check(Unheard())
+
+    assert read_numbers(counted.read(), COULD_NOT_CHECK)["internal-error"] == 1
 
 
 @given(st.lists(st.lists(st.integers(0, 1 << 63), min_size=3, max_size=3), max_size=4))
 def test_counters_of_processes_add_up(counts: list[list[int]]) -> None:
     """Word by word, and never to what JSON or Prometheus would round."""
-    pages = [[*each, *[0] * (COUNTER_WORDS - 3)] for each in counts]
+    pages = [[*each, *NOTHING[3:]] for each in counts]
 
     added = add_counters(pages)
 
