@@ -204,7 +204,7 @@ def _tell(error: BaseException) -> None:
 
 def _text(folder: Path, options: dict[str, Any]) -> str:
     mirror = options["mirror"] or folder / "mirror"
-    passphrase, operator = options["passphrase_file"], options["operator"]
+    passphrase, operator = options["passphrase_file"], options.get("operator")
     text = _TEMPLATE.format(
         demo="true" if options["demo"] else "false",
         store=_quote(folder / "store"),

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from keys.entry import Kind
 from keys.pages import SlotId
@@ -24,6 +24,8 @@ from lookup.metering import (
     read_numbers,
     read_times,
 )
+
+ALARMS: Final = ("honey", "enumeration", "damage", "untold")
 
 
 def report(custody: Custody, site: Running) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def report(custody: Custody, site: Running) -> dict[str, Any]:
             "import_lines": dict(site.counts.import_lines),
             "shredded": site.counts.shredded,
         },
-        "alarms": dict(getattr(custody, "alarms", {})),
+        "alarms": _alarms(custody),
     }
 
 
@@ -99,6 +101,12 @@ def _workers(custody: Custody, site: Running) -> list[dict[str, Any]]:
         for pid, current in [seen.get(slot, (None, False))]
         for page in [pages.get(slot, NOTHING)]
     ]
+
+
+def _alarms(custody: Custody) -> dict[str, int]:
+    """Return how often each alarm was raised; nothing for a custodian that takes no audit in."""
+    alarms = getattr(custody, "alarms", None)
+    return {} if alarms is None else {kind: getattr(alarms, kind) for kind in ALARMS}
 
 
 def _traffic(page: Sequence[int]) -> dict[str, Any]:
