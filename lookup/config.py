@@ -11,6 +11,7 @@
     [serve]
     lookup = "127.0.0.1:8440"
     custodian = "127.0.0.1:8441"
+    operator = "127.0.0.1:8442"               # metrics; on loopback or a private network; or absent
     workers = 2
     run = "/run/lacuna"                       # UNIX sockets; their paths must stay below 108 bytes
     index = "/dev/shm/lacuna"                 # tmpfs only
@@ -20,6 +21,7 @@
     tls_key = "/etc/lacuna/site.key"          # see lookup/tls.py
     client_ca = "/etc/lacuna/clients.pem"     # callers must show a certificate of these CAs
     behind_proxy = true                       # without TLS: listen on more than loopback
+    log_format = "text"                       # or "json": an object per line
 
     [[authority]]                             # see lookup/catalogue.py
     [[category]]
@@ -31,8 +33,11 @@ Invariants:
   clear otherwise, and nothing here can tell a proxy's network from any other: so whoever has
   ended TLS elsewhere says so (`behind_proxy`), and nobody gets there by an address alone.
 * No secret stands in it: the passphrase is a path, everything else secret lives in the vault.
+* The operator's port asks for no credential, so it cannot be opened to just anybody: its address is
+  loopback's or a private network's, and a number, for what a name means is not ours to say.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -44,6 +49,7 @@ from typing import Any, Final
 
 from lookup.catalogue import Catalogue, InvalidCatalogue, parse_catalogue
 from lookup.client.enrolment import MAX_BASE_URLS, InvalidEnrolment, check_base_url
+from lookup.logs import LOG_FORMATS
 from lookup.tls import TlsFiles
 
 MAX_CONFIG_SIZE: Final = 1 << 20
@@ -53,6 +59,15 @@ DEFAULT_PATH: Final = Path("/etc/lacuna/lacuna.toml")
 # A name, or an address of version 4; one of version 6 stands in brackets.
 _HOST: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*|\[[0-9A-Fa-f:.]{2,45}\]"
+)
+
+# Loopback, RFC 1918, RFC 4193. Not `is_private`: that holds 0.0.0.0, which is every address.
+_OPERATOR_NETWORKS: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+        *("::1/128", "fc00::/7"),
+    )
 )
 
 
@@ -91,6 +106,7 @@ class Config:
     passphrase_file: Path | None
     lookup: Address
     custodian: Address
+    operator: Address | None
     workers: int
     run: Path
     index: Path
@@ -98,6 +114,7 @@ class Config:
     base_urls: tuple[str, ...]
     tls: TlsFiles | None
     behind_proxy: bool
+    log_format: str
     catalogue: Catalogue
 
     @property
@@ -152,7 +169,8 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         "serve",
         top.table("serve"),
         {
-            *("lookup", "custodian", "workers", "run", "index", "belt_minutes", "base_urls"),
+            *("lookup", "custodian", "operator", "workers", "run", "index", "belt_minutes"),
+            *("base_urls", "log_format"),
             *("tls_certificate", "tls_key", "client_ca", "behind_proxy"),
         },
     )
@@ -168,6 +186,7 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         passphrase_file=vault.path("passphrase_file", path) if "passphrase_file" in vault else None,
         lookup=lookup,
         custodian=_address(serve, "custodian", "127.0.0.1:8441"),
+        operator=_operator(serve),
         workers=serve.number("workers", 2, least=1, most=64),
         run=serve.path("run", path, "run"),
         index=serve.path("index", path, "/dev/shm/lacuna"),  # noqa: S108  # tmpfs on purpose
@@ -175,6 +194,7 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         base_urls=serve.texts("base_urls", (base_url,), MAX_BASE_URLS),
         tls=tls,
         behind_proxy=serve.flag("behind_proxy", default=False),
+        log_format=serve.text("log_format", LOG_FORMATS[0]),
         catalogue=parse_catalogue(catalogue),
     )
     check_config(config)
@@ -200,6 +220,9 @@ def check_config(config: Config) -> None:
     if config.lookup == config.custodian:
         raise InvalidConfig("serve.lookup and serve.custodian: write two different addresses")
     _check_exposure(config)
+    _check_operator(config)
+    if config.log_format not in LOG_FORMATS:
+        raise InvalidConfig(f"serve.log_format: write one of {', '.join(LOG_FORMATS)}")
     _check_base_urls(config.base_urls)
 
 
@@ -214,6 +237,24 @@ def _check_exposure(config: Config) -> None:
                 f"serve.{key}: without TLS only this machine may connect: write a loopback address,"
                 " or tls_certificate and tls_key, or behind_proxy = true where a proxy has TLS"
             )
+
+
+def _check_operator(config: Config) -> None:
+    """The port that asks for nothing is a port of its own, where the public does not come."""
+    operator = config.operator
+    if operator is None:
+        return
+    if operator.port and operator.port in {config.lookup.port, config.custodian.port}:
+        raise InvalidConfig("serve.operator: write a port that neither plane has")
+    try:
+        host = ipaddress.ip_address(operator.host)
+    except ValueError:
+        raise InvalidConfig("serve.operator: write the address as a number, not a name") from None
+    if not any(host in network for network in _OPERATOR_NETWORKS):
+        raise InvalidConfig(
+            "serve.operator: write an address of loopback or of a private network:"
+            " whoever reaches this port may read it"
+        )
 
 
 def _check_base_urls(base_urls: tuple[str, ...]) -> None:
@@ -306,6 +347,10 @@ def _tls_files(serve: Table, path: Path) -> TlsFiles | None:
         serve.path("tls_key", path),
         serve.path("client_ca", path) if "client_ca" in serve else None,
     )
+
+
+def _operator(serve: Table) -> Address | None:
+    return _address(serve, "operator", "") if "operator" in serve else None
 
 
 def _address(table: Table, key: str, default: str) -> Address:

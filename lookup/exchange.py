@@ -71,11 +71,16 @@ def make_problem(
     return problem_of(error).status, told, problem_body(error, **members)
 
 
+def note_nothing(_error: ServiceError) -> None:
+    """For a plane that does not count problems."""
+
+
 class Exchange(RequestResponseCycle):
     """One request and its answer."""
 
     when_out: Callable[[Callable[[], None]], None]
     problem_members: Mapping[str, str]
+    note_problem: Callable[[ServiceError], None]
 
     async def run_asgi(self, app: App) -> None:
         """Run the app; whatever it raises is told as a problem, and logged only if it is one."""
@@ -121,6 +126,7 @@ class Exchange(RequestResponseCycle):
         if self.response_started:
             self.transport.abort()  # half an answer must not pass for one
         elif not self.disconnected and not self.transport.is_closing():
+            self.note_problem(error)
             self.write_whole(
                 *make_problem(error, list(self.scope["headers"]), self.problem_members)
             )

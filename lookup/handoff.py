@@ -7,10 +7,11 @@
 
 A UNIX stream socket in a folder of mode 0700; each side checks who the other is (SO_PEERCRED).
 
-The pass page is a sealed memfd of which two words are used, `entered` and `left`: lookups are
-numbered as they begin; `left` is the number of the last one before which none is unanswered. So
+The pass page is a sealed memfd. Its first two words are `entered` and `left`: lookups are numbered
+as they begin; `left` is the number of the last one before which none is unanswered. So
 whoever reads e = entered, and later left ≥ e, knows that every answer begun before the first
-reading has been handed to the kernel, or thrown away with its connection.
+reading has been handed to the kernel, or thrown away with its connection. From the eighth word on
+it holds what the worker counts, as lookup/metering.py says.
 
 Invariants:
 
@@ -289,6 +290,8 @@ def verify_peer(connected: socket.socket, uids: frozenset[int]) -> Peer:
 
 
 PASS_PAGE_SIZE: Final = mmap.PAGESIZE
+_FIRST_COUNTER: Final = 8  # a cache line apart from the words that others wait for
+COUNTER_WORDS: Final = PASS_PAGE_SIZE // 8 - _FIRST_COUNTER
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -309,6 +312,11 @@ class PassPage:
         """Say that no lookup up to this number is unanswered."""
         self._words[1] = number
 
+    @property
+    def counters(self) -> "memoryview[int]":
+        """The words for what this worker counts."""
+        return self._words[_FIRST_COUNTER:]
+
 
 class PassReader:
     """The custodian's side of a worker's pass page."""
@@ -327,6 +335,10 @@ class PassReader:
     def left(self) -> int:
         """The number up to which all lookups have been answered or thrown away."""
         return self._words[1]
+
+    def counters(self) -> list[int]:
+        """What the worker has counted, word by word; it stays readable when the worker is dead."""
+        return self._words[_FIRST_COUNTER:].tolist()
 
 
 def _map_sealed(descriptor: int) -> "memoryview[int]":

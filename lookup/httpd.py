@@ -44,7 +44,7 @@ from lookup.errors import (
     ServiceError,
     TooManyConnections,
 )
-from lookup.exchange import App, Exchange, make_problem
+from lookup.exchange import App, Exchange, make_problem, note_nothing
 from lookup.logs import log_defect, log_loop_error
 from lookup.secured import Handshakes, Secured
 
@@ -77,6 +77,8 @@ class Limits:
     drain_seconds: int = 10
     # Further members of every problem that is answered here.
     problem_members: dict[str, str] = field(default_factory=dict)
+    # Hears of every problem that is answered here.
+    note_problem: Callable[[ServiceError], None] = note_nothing
 
     @property
     def far_too_many(self) -> int:
@@ -286,6 +288,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         cycle.when_out = self.when_out
         cycle.problem_members = self.limits.problem_members
+        cycle.note_problem = self.limits.note_problem
         return cycle
 
     def _start_asgi_task(self, cycle: Any, app: App) -> None:  # noqa: ANN401  # the parent's type
@@ -346,6 +349,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._last_words = error
 
     def _close_with(self, error: ServiceError) -> None:
+        self.limits.note_problem(error)
         status, headers, body = make_problem(error, self.headers or [], self.limits.problem_members)
         headers += [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
         lines = [b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *headers)]

@@ -118,16 +118,15 @@ class Supervisor:
 
     def _plan(self, sockets: contextlib.ExitStack) -> None:
         config = self.config
-        custodian = sockets.enter_context(listen(config.custodian))
-        self.children.append(
-            Child(
-                "custodian",
-                _python(
-                    "lookup.custodian.main", "--config", config.path, "--fd", custodian.fileno()
-                ),
-                (custodian.fileno(),),
-            )
-        )
+        logs = ("--log-format", config.log_format)
+        custodian = sockets.enter_context(listen(config.custodian)).fileno()
+        command = _python("lookup.custodian.main", "--config", config.path, "--fd", custodian)
+        descriptors = [custodian]
+        if config.operator is not None:
+            operator = sockets.enter_context(listen(config.operator)).fileno()
+            command += ["--operator-fd", str(operator)]
+            descriptors.append(operator)
+        self.children.append(Child("custodian", [*command, *logs], tuple(descriptors)))
         cells = make_cells(config.workers)
         sockets.callback(os.close, cells)
         for slot, listening in enumerate(listen_shared(config.lookup, config.workers)):
@@ -136,7 +135,7 @@ class Supervisor:
             command = _python(
                 "lookup.worker.main",
                 *("--fd", number, "--cells", cells),
-                *("--socket", config.worker_socket, "--slot", slot),
+                *("--socket", config.worker_socket, "--slot", slot, *logs),
                 *_tls_options(config.tls),
             )
             self.children.append(Child(f"worker {slot}", command, (number, cells)))
@@ -232,7 +231,8 @@ def _bound(address: Address, *, shared: bool) -> socket.socket:
         made.close()
         raise CannotServe(
             f"cannot listen on {address}: {error.strerror}",
-            "serve.lookup and serve.custodian name the addresses; `ss -ltnp` shows who listens",
+            "lookup, custodian and operator in [serve] name the addresses; `ss -ltnp` shows who"
+            " listens",
         ) from None
     made.set_inheritable(True)
     return made

@@ -1,7 +1,6 @@
 """`lacuna status`: where a running site stands, for people and for monitoring."""
 
 import ssl
-import time
 from contextlib import suppress
 from typing import Any, Final
 
@@ -9,7 +8,7 @@ import click
 import httpx2
 
 from lookup import exits
-from lookup.cli.console import Failure, fact_lines, fail, json_option, print_json, say_facts
+from lookup.cli.console import fail, json_option, print_json, say_facts
 from lookup.cli.officer import CustodianAway, CustodianGone, Officer, connect
 from lookup.cli.standing import facts, judge
 from lookup.client.tls import Tls, make_context
@@ -34,7 +33,7 @@ Exit status
 
 
 @click.command(help=HELP, short_help="Show where a running site stands.")
-@click.option("--watch", is_flag=True, help="Draw it anew every second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Draw how it does every second, until Ctrl-C.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
@@ -43,7 +42,10 @@ def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
         fail(exits.USAGE, "--watch draws for people, --json prints one document: choose one")
     officer = connect(ctx)
     if watch:
-        return _watch(officer)
+        from lookup.cli.watching import watch as watch_on  # noqa: PLC0415  # rich: 0.1 s
+
+        config = officer.config
+        return watch_on(lambda: _report(officer), lambda: str(_ask_lookups(config)["detail"]))
     try:
         report = _report(officer)
     except (CustodianAway, CustodianGone) as failure:
@@ -100,27 +102,3 @@ def _title(response: httpx2.Response) -> str:
     with suppress(ValueError, TypeError, KeyError):
         return str(response.json()["title"])
     return str(response.status_code)
-
-
-def _watch(officer: Officer) -> int:
-    from rich.live import Live  # noqa: PLC0415  # only --watch needs it
-
-    with Live(auto_refresh=False) as live:
-        try:
-            while True:
-                live.update(_drawn(officer), refresh=True)
-                time.sleep(1)
-        except KeyboardInterrupt:
-            return exits.OK
-
-
-def _drawn(officer: Officer) -> Any:  # noqa: ANN401  # imported late
-    from rich.text import Text  # noqa: PLC0415  # only --watch needs it
-
-    try:
-        report = _report(officer)
-    except Failure as failure:
-        lookups = _ask_lookups(officer.config)["detail"]
-        return Text(f"{failure.message}\nlookups  {lookups}", style="bold red")
-    style = "yellow" if report["findings"] else ""
-    return Text("\n".join([time.strftime("%H:%M:%S"), *fact_lines(facts(report))]), style=style)

@@ -17,14 +17,22 @@ Invariants:
 import time
 from binascii import unhexlify
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
 
 from lookup import wire
 from lookup.audit.entry import Head
-from lookup.errors import CustodianUnavailable, Forbidden, IndexStale, ServiceError
+from lookup.errors import (
+    AuditUnavailable,
+    CustodianUnavailable,
+    Forbidden,
+    IndexStale,
+    ServiceError,
+)
 from lookup.handoff import Client
+from lookup.metering import Meter
 from lookup.worker.auditing import Auditor
 from lookup.worker.certificates import require_certificate
 from lookup.worker.decide import Decision, decide
@@ -48,31 +56,31 @@ class Credential(NamedTuple):
         return "<Credential>"
 
 
+@dataclass(frozen=True, slots=True)
 class Desk:
     """What a worker answers with. Without an auditor nothing is audited: for benchmarks alone."""
 
-    def __init__(
-        self,
-        standing: Standing,
-        passage: Passage,
-        sessions: Sessions,
-        quotas: Quotas,
-        auditor: Auditor | None,
-    ) -> None:
-        self.standing = standing
-        self.passage = passage
-        self.quotas = quotas
-        self.auditor = auditor
-        self._sessions = sessions
+    standing: Standing
+    passage: Passage
+    sessions: Sessions
+    quotas: Quotas
+    auditor: Auditor | None
+    meter: Meter
 
     def admit(self, credential: Credential) -> tuple[OpenView, Client]:
         """Return the view in force and who asks. Raises Unauthorized, or CustodianUnavailable."""
         view = self.standing.view
         if view is None:
             raise CustodianUnavailable("no custodian has handed anything over yet")
-        client = self._sessions.client_of(credential.authorization, view, time.time())
+        client = self.sessions.client_of(credential.authorization, view, time.time())
         require_certificate(client, credential.certificate)
         return self.standing.require_view(boot_clock()), client
+
+    def require_ready(self) -> None:
+        """Return if a lookup would be answered now; else raise why not."""
+        self.standing.require_view(boot_clock()).table.require_ready()
+        if self.auditor is not None and not self.auditor.healthy:
+            raise AuditUnavailable("the audit cannot be written")
 
 
 class Turn:
@@ -80,6 +88,7 @@ class Turn:
 
     __slots__ = (
         "_admitted",
+        "_begun",
         "_credential",
         "_day",
         "_decision",
@@ -104,6 +113,7 @@ class Turn:
         self._request_id = request_id
         self._request = request
         self._number = 0
+        self._begun = time.perf_counter_ns()  # the whole request is here
 
     def begin(self, audited: Audited) -> None:
         """Look up and have it audited; `audited` is called once the entry is durable, or cannot be.
@@ -137,6 +147,7 @@ class Turn:
                 raise IndexStale("the answer has changed since it was looked up")
             decision = again
         decision.check()
+        self._measure(decision)
         return decision.body
 
     def leave(self) -> None:
@@ -151,6 +162,13 @@ class Turn:
         if standing.view is not self._admitted[0]:
             self._admitted = self._desk.admit(self._credential)
         return self._admitted
+
+    def _measure(self, decision: Decision) -> None:
+        microseconds = (time.perf_counter_ns() - self._begun) // 1_000
+        if isinstance(self._request, wire.Lookup):
+            self._desk.meter.answered(decision.known, microseconds)
+        else:
+            self._desk.meter.answered_batch(decision.known, decision.tokens, microseconds)
 
     def _entry(self, auditor: Auditor, client: Client, decision: Decision, now: float) -> bytes:
         request = self._request

@@ -26,7 +26,7 @@ from lookup.worker.wording import Wordings
 class Decision:
     """An answer, what it rests on, and the handles that the audit is to witness, by token."""
 
-    __slots__ = ("_probes", "_table", "_unknown", "body", "handles")
+    __slots__ = ("_probes", "_table", "body", "handles", "known")
 
     def __init__(
         self,
@@ -35,13 +35,18 @@ class Decision:
         table: TableReader,
         probes: Sequence[Probe],
         *,
-        unknown: bool,
+        known: int,
     ) -> None:
         self.body = body
         self.handles = handles
+        self.known = known  # how many of the tokens
         self._table = table
         self._probes = probes
-        self._unknown = unknown
+
+    @property
+    def tokens(self) -> int:
+        """How many were looked up."""
+        return len(self._probes)
 
     def check(self) -> None:
         """Return if the answer still stands; call it just before the answer leaves.
@@ -51,7 +56,7 @@ class Decision:
         check = self._table.check
         for probe in self._probes:
             check(probe)
-        if self._unknown:  # also where links were found that may not be answered
+        if self.known < len(self._probes):  # also where links were found that may not be answered
             self._table.require_ready()
 
 
@@ -68,7 +73,7 @@ def decide_one(view: OpenView, request: wire.Lookup, today: int) -> Decision:
     probe = view.table.probe(view.tags.make(wire.parse_token(request.token)))
     records, handles = _records(probe, today, view.wordings)
     body = wire.make_answer(records)
-    return Decision(body, (handles,), view.table, (probe,), unknown=not records)
+    return Decision(body, (handles,), view.table, (probe,), known=bool(records))
 
 
 def decide_many(view: OpenView, request: wire.Lookups, today: int) -> Decision:
@@ -81,7 +86,7 @@ def decide_many(view: OpenView, request: wire.Lookups, today: int) -> Decision:
     answers = [records for records, _ in found]
     handles = [witnessed for _, witnessed in found]
     body = wire.make_batch_answer(answers)
-    return Decision(body, handles, view.table, probes, unknown=not all(answers))
+    return Decision(body, handles, view.table, probes, known=sum(map(bool, answers)))
 
 
 def _require_kid(view: OpenView, kid: str) -> None:

@@ -23,7 +23,8 @@ from lookup import exits
 from lookup.cells import Cells, make_cells
 from lookup.handoff import Hello, PassPage
 from lookup.httpd import BoundedProtocol, BoundedServer, Limits, make_server
-from lookup.logs import configure_logging
+from lookup.logs import add_log_options, configure_process_logging
+from lookup.metering import Meter
 from lookup.process import add_testing_options, settle_in
 from lookup.tls import InvalidTls, TlsFiles, make_server_context
 from lookup.worker.answering import Desk
@@ -32,11 +33,9 @@ from lookup.worker.hot import HotProtocol
 from lookup.worker.link import Link
 from lookup.worker.passage import Passage
 from lookup.worker.quota import Quotas
-from lookup.worker.routes import LookupApp
+from lookup.worker.routes import COULD_NOT_CHECK, LookupApp
 from lookup.worker.sessions import Sessions
 from lookup.worker.view import Standing
-
-COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
 
 # So that the kernel takes a whole batch's answer at once, and no slow reader delays a removal. The
 # kernel doubles it for its own book-keeping, and caps it at net.core.wmem_max (208 KiB).
@@ -48,7 +47,7 @@ logger = logging.getLogger("lookup.worker")
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop."""
     options = _parse(arguments)
-    configure_logging(f"worker {options.slot}")
+    configure_process_logging(f"worker {options.slot}", options)
     settle_in(testing_only_dumpable=options.testing_only_dumpable)
     try:
         tls = _make_context(options)
@@ -70,6 +69,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--client-ca", type=Path, help="as serve.client_ca")
     parser.add_argument("--testing-only-cold", action="store_true", help="no hot path")
     parser.add_argument("--testing-only-unaudited", action="store_true", help="for benchmarks")
+    add_log_options(parser)
     add_testing_options(parser)
     return parser.parse_args(arguments)
 
@@ -85,7 +85,12 @@ async def _serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> Non
     listening = socket.socket(fileno=options.fd)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     loop, page = asyncio.get_running_loop(), PassPage()
-    limits = Limits(max_connections=options.max_connections, problem_members=COULD_NOT_CHECK)
+    meter = Meter(page)
+    limits = Limits(
+        max_connections=options.max_connections,
+        problem_members=COULD_NOT_CHECK,
+        note_problem=meter.could_not_check,
+    )
     broken = asyncio.Event()
     auditor = None
     if not options.testing_only_unaudited:
@@ -94,16 +99,18 @@ async def _serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> Non
     hello = Hello(slot=options.slot, pid=os.getpid())
     link = Link(options.socket, hello, page.descriptor, standing, loop)
     cells = Cells(make_cells(options.slot + 1) if options.cells is None else options.cells)
-    desk = Desk(standing, Passage(page), Sessions(), Quotas(cells, options.slot), auditor)
+    desk = Desk(standing, Passage(page), Sessions(), Quotas(cells, options.slot), auditor, meter)
     hot = functools.partial(HotProtocol, desk=desk)
     protocol = BoundedProtocol if options.testing_only_cold else hot
     server = make_server(LookupApp(desk), limits=limits, tls=tls, protocol=protocol)
     ending = loop.create_task(_end_when(broken, server))
     link.start()
+    counting = asyncio.create_task(_count_connections(server, meter))
     try:
         await server.serve(sockets=[listening])
     finally:
         ending.cancel()
+        counting.cancel()
         link.stop()
         if auditor is not None:
             auditor.close()
@@ -115,6 +122,12 @@ async def _end_when(broken: asyncio.Event, server: BoundedServer) -> None:
     """The audit's medium failed: another process may begin with a new segment, or find it well."""
     await broken.wait()
     server.should_exit = True
+
+
+async def _count_connections(server: BoundedServer, meter: Meter) -> None:
+    while True:
+        meter.connected(len(server.server_state.connections))
+        await asyncio.sleep(1)
 
 
 if __name__ == "__main__":

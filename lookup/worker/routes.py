@@ -13,6 +13,7 @@ Invariants:
 * 401 does not say whether the credential was missing, malformed, expired or unknown.
 * A lookup begins only when its body is here and earlier output is gone; see `Turn`.
 * Every outcome but 200 is *could not check*.
+* An answer is counted as it leaves, a problem where it is told; a question about health is neither.
 """
 
 import time
@@ -22,20 +23,21 @@ from typing import Any, Final
 
 from lookup import wire
 from lookup.errors import (
-    AuditUnavailable,
     InvalidRequest,
     LengthRequired,
     MethodNotAllowed,
     NotFound,
+    ServiceError,
     TooLarge,
     UnsupportedMediaType,
 )
-from lookup.exchange import WHOLE_ANSWER, Headers, request_id_of
+from lookup.exchange import WHOLE_ANSWER, Headers, make_problem, request_id_of
 from lookup.worker.answering import Credential, Desk, Turn
 from lookup.worker.bodies import Receive, Send, read_body, send_whole
 from lookup.worker.oauth import TokenDesk
 from lookup.worker.view import boot_clock
 
+COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
 JSON_HEADERS: Final = [
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store, no-transform"),
@@ -105,10 +107,12 @@ class LookupApp:
         if scope["path"] == "/health/live":
             await send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"live"}')
             return
-        self._desk.standing.require_view(boot_clock()).table.require_ready()
-        if self._desk.auditor is not None and not self._desk.auditor.healthy:
-            raise AuditUnavailable("the audit cannot be written")
-        await send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"ready"}')
+        try:
+            self._desk.require_ready()
+        except ServiceError as error:
+            await send_whole(scope, send, *make_problem(error, [], COULD_NOT_CHECK))
+        else:
+            await send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"ready"}')
 
 
 def _authorization(headers: Headers) -> bytes:

@@ -41,6 +41,8 @@ def test_what_is_not_said_has_a_default() -> None:
         Address("127.0.0.1", 8440),
         Address("127.0.0.1", 8441),
     )
+    assert config.operator is None
+    assert config.log_format == "text"
     assert config.workers == 2
     assert config.run == Path("/etc/lacuna/run")
     assert config.belt_seconds == 900
@@ -123,6 +125,21 @@ REFUSED = {
     "a port without a host": (_tables(serve={"lookup": ":8440"}), "serve.lookup: write host"),
     "a port too high": (_tables(serve={"custodian": "a:65536"}), "serve.custodian: write host"),
     "one address for both": (_tables(serve={"lookup": "127.0.0.1:8441"}), "two different"),
+    "an operator's name": (_tables(serve={"operator": "localhost:1"}), "as a number, not a name"),
+    "an operator for all": (_tables(serve={"operator": "0.0.0.0:1"}), "or of a private network"),
+    "an operator for all of 6": (_tables(serve={"operator": "[::]:1"}), "of a private network"),
+    "a public operator": (_tables(serve={"operator": "8.8.8.8:1"}), "of a private network"),
+    "a public operator, wrapped": (
+        _tables(serve={"operator": "[::ffff:8.8.8.8]:1"}),
+        "of a private network",
+    ),
+    "an operator on a link": (_tables(serve={"operator": "169.254.1.1:1"}), "private network"),
+    "an operator at a plane's port": (
+        _tables(serve={"operator": "127.0.0.2:8441"}),
+        "a port that neither plane has",
+    ),
+    "an operator without a port": (_tables(serve={"operator": "127.0.0.1"}), "write host:port"),
+    "an unknown log format": (_tables(serve={"log_format": "xml"}), "one of text, json"),
     "no base URL": (_tables(serve={"base_urls": []}), "serve.base_urls: write one URL"),
     "a base URL twice": (_tables(serve={"base_urls": ["https://a", "https://a"]}), "each once"),
     "no URL": (_tables(serve={"base_urls": ["example.org"]}), "not http(s)://"),
@@ -149,6 +166,18 @@ REFUSED = {
 def test_what_is_wrong_is_refused_by_its_place(tables: dict[str, Any], rule: str) -> None:
     with pytest.raises((InvalidConfig, InvalidCatalogue), match=re.escape(rule)):
         parse_config(tables, WHERE)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1:8442", "127.9.9.9:1", "10.1.2.3:8442", "172.31.0.1:1", "192.168.0.1:1"),
+        *("[::1]:8442", "[fd00::1]:8442", "127.0.0.1:0"),
+    ],
+)
+def test_where_the_operator_may_listen(address: str) -> None:
+    """This machine and private networks, and nowhere else: the port asks for no credential."""
+    assert str(parse_config(_tables(serve={"operator": address}), WHERE).operator) == address
 
 
 def test_two_links_to_one_folder_are_one_folder(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ async def shred_records(request: Request, writer: TheWriter) -> Response:
         raise InvalidRequest(f"the reason must be one of {known}") from None
     record_ids = [EntryId(bytes.fromhex(each)) for each in wanted.record_ids]
     done = await wrap_future(writer.change(shred(record_ids)))
+    request.app.state.site.counts.shredded += len(done.record_ids)
     return answer(
         {
             "record_ids": [each.hex() for each in done.record_ids],
