@@ -12,7 +12,7 @@ Invariants:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keys.epoch import finish
+from keys.epoch import finish, renewing
 from keys.errors import AnchorLost, NoSlotOpens, RolledBack, WrongPassphrase
 from keys.intent import Intent, parse_intents
 from keys.opening import Keeping, look, newest_anchor, unwrap
@@ -64,7 +64,8 @@ def restore_vault(
         return Restored(Vault(state, (), rehearsal=True), place, lost, anchor is not None)
     for _, file in keeping.slots:
         file.ensure()
-    done = tuple(finish(state, intent, floor=seen) for intent in intents or [Intent.make(())])
+    nothing_else = renewing(Intent.make(()), tuple(e.renewed() for e in state.renewable()))
+    done = tuple(finish(state, intent, floor=seen) for intent in intents or [nothing_else])
     return Restored(Vault(state, done), place, lost, anchor is not None)
 
 
