@@ -25,8 +25,9 @@ from keys.vault import Vault
 class Restored:
     """A vault brought back; `lost_commits` were acknowledged once and are in no source.
 
-    Without an anchor that verifies nothing could be counted, and `counted` says so. The vault of
-    a rehearsal can be read and closed, nothing else.
+    Without an anchor that verifies nothing could be counted, and `counted` says so; with one, the
+    vault's `audit` still says what it had seen of the audit chain. The vault of a rehearsal can be
+    read and closed, nothing else.
     """
 
     vault: Vault

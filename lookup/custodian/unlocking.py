@@ -158,4 +158,4 @@ def _keeping(
     store: Store, mirror: Mirror, slots: Sequence[FileSlot], clock: Callable[[], int], disk: Disk
 ) -> Keeping:
     pairs = [(slot, AnchorFile(disk, slot.path.parent)) for slot in slots]
-    return Keeping(store, mirror, pairs, slots[0].lock.database_key, clock)
+    return Keeping(store, mirror, pairs, slots[0].lock.database_key, clock, store.audit.head)
