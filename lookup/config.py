@@ -15,6 +15,7 @@
     workers = 2
     run = "/run/lacuna"                       # UNIX sockets; their paths must stay below 108 bytes
     index = "/dev/shm/lacuna"                 # tmpfs only
+    audit = "/var/lib/lacuna/audit"           # workers write here; a disk that keeps what is synced
     belt_minutes = 15                         # lookups without a custodian end after this
     base_urls = ["http://127.0.0.1:8440"]     # what enrolment files tell clients
     tls_certificate = "/etc/lacuna/site.pem"  # TLS 1.3 on both ports, and how to read these files:
@@ -110,6 +111,7 @@ class Config:
     workers: int
     run: Path
     index: Path
+    audit: Path
     belt_seconds: int
     base_urls: tuple[str, ...]
     tls: TlsFiles | None
@@ -169,18 +171,19 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         "serve",
         top.table("serve"),
         {
-            *("lookup", "custodian", "operator", "workers", "run", "index", "belt_minutes"),
-            *("base_urls", "log_format"),
+            *("lookup", "custodian", "operator", "workers", "run", "index", "audit"),
+            *("belt_minutes", "base_urls", "log_format"),
             *("tls_certificate", "tls_key", "client_ca", "behind_proxy"),
         },
     )
     lookup = _address(serve, "lookup", "127.0.0.1:8440")
     tls = _tls_files(serve, path)
     base_url = f"{'http' if tls is None else 'https'}://{lookup}"
+    store = vault.path("store", path)
     config = Config(
         path=path,
         demo=top.flag("demo", default=False),
-        store=vault.path("store", path),
+        store=store,
         mirror=vault.path("mirror", path),
         slots=tuple(_absolute(slot, path) for slot in vault.texts("slots", (), MAX_SLOTS)),
         passphrase_file=vault.path("passphrase_file", path) if "passphrase_file" in vault else None,
@@ -190,6 +193,7 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         workers=serve.number("workers", 2, least=1, most=64),
         run=serve.path("run", path, "run"),
         index=serve.path("index", path, "/dev/shm/lacuna"),  # noqa: S108  # tmpfs on purpose
+        audit=serve.path("audit", path, str(store.parent / "audit")),
         belt_seconds=60 * serve.number("belt_minutes", 15, least=1, most=24 * 60),
         base_urls=serve.texts("base_urls", (base_url,), MAX_BASE_URLS),
         tls=tls,
@@ -206,14 +210,14 @@ def check_config(config: Config) -> None:
     if not config.slots:
         raise InvalidConfig("vault.slots: name at least one slot folder")
     # Resolved: two names of one folder are one folder.
-    named = (config.store, config.mirror, *config.slots, config.index)
+    named = (config.store, config.mirror, *config.slots, config.index, config.audit)
     folders = [Path(os.path.realpath(folder)) for folder in named]
     for at, folder in enumerate(folders):
         for other in folders[at + 1 :]:
             if folder == other or folder in other.parents or other in folder.parents:
                 raise InvalidConfig(
-                    "vault: store, mirror, slots and serve.index must be folders apart,"
-                    " none inside another"
+                    "vault: store, mirror, slots, serve.index and serve.audit must be folders"
+                    " apart, none inside another"
                 )
     if len(os.fsencode(config.officer_socket)) > MAX_SOCKET_PATH:
         raise InvalidConfig(f"serve.run: the path is too long for a socket: {config.run}")

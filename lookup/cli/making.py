@@ -90,7 +90,7 @@ def make(config: Config, wish: Wish) -> dict[str, Any]:
     passphrase = (
         secrets.token_urlsafe(24) if wish.generate else new_passphrase(wish.passphrase_file)
     )
-    with _undone_on_failure([*files, *_lock_to_be(config)]):
+    with _undone_on_failure([*files, *_lock_to_be(config), config.audit / "segment"]):
         vault = _make_vault(config, passphrase, wish, token_file)
     return {
         "vault": vault,

@@ -21,6 +21,7 @@ import msgspec
 from crypto.token import Kid, LookupKey, TokenMaker
 from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
 from keys.vault import Vault
+from lookup.custodian.audit_keys import audit_entries
 from lookup.custodian.clients import ClientCard, read_client
 from lookup.custodian.publishing import Canary
 from lookup.identifiers import canary
@@ -111,13 +112,14 @@ def new_token() -> str:
 
 
 def first_entries(officer_token: str, *, demo: bool, now: int) -> Batch:
-    """Return what a new vault decides: a lookup key, a canary, the officer's token."""
+    """Return what a new vault decides: lookup key, canary, officer's token, the audit's keys."""
     policy = _PolicyBody(secrets.token_urlsafe(24), secrets.token_bytes(HANDLE_SIZE), demo)
     officer = _OfficerBody(sha256(officer_token.encode()).digest())
     return (
         Put(_entry(Kind.POLICY, policy)),
         Put(_entry(Kind.OFFICER, officer)),
         Put(lookup_key_entry(LookupKey.generate(), now)),
+        *audit_entries(),
     )
 
 

@@ -4,7 +4,8 @@ Invariants:
 
 * A body is read to a bound and never spooled to a file.
 * The officer's token is compared in constant time, and never said to be almost right.
-* No request has a query: what is in a URL gets into the logs of whoever passes it on.
+* No request has a query, but for the cursor of `GET /v1/accesses`: what is in a URL gets into the
+  logs of whoever passes it on.
 """
 
 from typing import Annotated, Any, Final, TypeVar
