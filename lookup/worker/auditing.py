@@ -50,7 +50,7 @@ _NOT_YET: Final = "no custodian has said where to audit"
 class Auditor:
     """Takes entries from the loop's thread and says when they are durable."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # whom it tells of what, besides what it needs
         self,
         slot: int,
         loop: asyncio.AbstractEventLoop,
@@ -58,9 +58,12 @@ class Auditor:
         rules: Rules | None = None,
         medium: Medium | None = None,
         on_broken: Callable[[], None] | None = None,
+        on_group: Callable[[int, int, int], None] | None = None,
     ) -> None:
+        """`on_group` hears of a durable group: its entries, microseconds, how many still wait."""
         self._loop = loop
         self._on_broken = on_broken
+        self._on_group = on_group
         self._audit: handoff.Audit | None = None
         self._target: Target | None = None
         self._maker: EntryMaker | None = None
@@ -143,9 +146,12 @@ class Auditor:
 
         return tell
 
-    def _acknowledge(self, count: int, size: int) -> None:
-        """So many of the oldest entries are durable."""
+    def _acknowledge(self, count: int, size: int, microseconds: int) -> None:
+        """So many of the oldest entries are durable, so long after the writer took the first."""
         self._queued -= size
+        if self._on_group is not None:
+            pending = len(self._waiting) + self._overdue - count
+            self._on_group(count, microseconds, pending)
         late = min(self._overdue, count)
         self._overdue -= late
         if late and not self._overdue and not (self._broken or self._closed):

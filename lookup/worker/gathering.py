@@ -77,7 +77,7 @@ class Writer(threading.Thread):
         slot: int,
         rules: Rules,
         medium: Medium,
-        acknowledge: Callable[[int, int], None],
+        acknowledge: Callable[[int, int, int], None],
         fail: Callable[[], None],
     ) -> None:
         super().__init__(name="audit", daemon=True)
@@ -94,6 +94,7 @@ class Writer(threading.Thread):
         self._next: Segment | None = None
         self._not_before = 0.0  # when to make the next segment ready, after there was no room
         self._last_group = 0
+        self._begun = 0.0  # when the first entry of now was taken
         self._most = min(MAX_GROUP, rules.segment_size - HEADER_SIZE - END_SIZE)
 
     # For the loop's thread.
@@ -157,12 +158,12 @@ class Writer(threading.Thread):
         except Empty:
             self._prepare()
             return []
+        self._begun = time.monotonic()
         if not first:
             return self._drain()
         if self._rules.window:
-            begun = time.monotonic()
             self._prepare()
-            time.sleep(max(0.0, begun + self._rules.window - time.monotonic()))
+            time.sleep(max(0.0, self._begun + self._rules.window - time.monotonic()))
         return [first, *self._drain()]
 
     def _drain(self) -> list[bytes]:
@@ -222,7 +223,8 @@ class Writer(threading.Thread):
             self._current.append(group)
             at += len(group)
             self._last_group = sum(map(len, group))
-            self._acknowledge(len(group), self._last_group)
+            microseconds = int((time.monotonic() - self._begun) * 1e6)
+            self._acknowledge(len(group), self._last_group, microseconds)
 
     def _advance(self) -> None:
         """End the current segment and begin the next, made ready by now or not."""

@@ -75,6 +75,7 @@ class Lookup(Exchange):
         self.on_response = protocol.on_response_complete
         self.when_out = protocol.when_out
         self.problem_members = protocol.limits.problem_members
+        self.note_problem = protocol.limits.note_problem
         self.keep_alive = keep_alive
         self.disconnected = self.response_started = self.response_complete = False
         self.more_body = True

@@ -94,7 +94,7 @@ async def _serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> Non
     broken = asyncio.Event()
     auditor = None
     if not options.testing_only_unaudited:
-        auditor = Auditor(options.slot, loop, on_broken=broken.set)
+        auditor = Auditor(options.slot, loop, on_broken=broken.set, on_group=meter.committed)
     standing = Standing(None if auditor is None else auditor.follow)
     hello = Hello(slot=options.slot, pid=os.getpid())
     link = Link(options.socket, hello, page.descriptor, standing, loop)

@@ -7,6 +7,10 @@ import pytest
 
 from lookup.metering import (
     ANSWERS,
+    AUDIT_COMMITS,
+    AUDIT_ENTRIES,
+    AUDIT_PENDING,
+    AUDIT_PENDING_MOST,
     CONNECTIONS,
     COULD_NOT_CHECK,
     TOKENS,
@@ -80,6 +84,21 @@ def test_the_site_s_own_faults(plane: Plane) -> None:
     assert (health.status, health.json["outcome"]) == (503, "could-not-check")
     assert health.json["type"].endswith(":index-not-ready")
     assert problems(plane) == {"index-not-ready": 1}
+
+
+def test_what_the_audit_takes(plane: Plane) -> None:
+    """An entry for each request, however many tokens; when all are answered none is pending."""
+    for _ in range(3):
+        assert plane.look_up(secrets.token_bytes(32)).status == 200
+    batch = make_batch([secrets.token_bytes(32) for _ in range(5)])
+    assert plane.ask(make_request(batch, "/v1/lookups")).status == 200
+    counted = page(plane)
+
+    assert read_numbers(counted, AUDIT_ENTRIES) == {"": 4}
+    assert read_times(counted, AUDIT_COMMITS)[""].count == 4  # one after another, a group each
+    assert read_times(counted, AUDIT_COMMITS)[""].microseconds > 4 * 500  # the window
+    assert read_numbers(counted, AUDIT_PENDING) == {"": 0}
+    assert read_numbers(counted, AUDIT_PENDING_MOST) == {"": 1}
 
 
 def test_connections(plane: Plane) -> None:
