@@ -149,6 +149,42 @@ class TestOutput:
                     send_for_ever(connection)
 
 
+class TestCrumbs:
+    """A body costs what its bytes cost, not what its pieces do."""
+
+    HEAD = make_head("/echo", "Transfer-Encoding: chunked")
+
+    def test_a_body_in_crumbs_is_refused(self) -> None:
+        """By itself, a byte a chunk keeps a process busy ten times as long as whole requests do."""
+        with running() as server:
+            response = server.ask(self.HEAD + b"1\r\nx\r\n" * 1_100)
+            assert_problem(response, 400, "invalid-request")
+            assert server.app.bodies == []
+
+    def test_many_small_pieces_are_not_crumbs(self) -> None:
+        """Imports come by the line, and small bodies as the network has cut them."""
+        with running() as server:
+            lines = b"28\r\n" + bytes(40) + b"\r\n"
+            assert server.ask(self.HEAD + lines * 3_000 + b"0\r\n\r\n").body == bytes(120_000)
+            crumbs = b"1\r\nx\r\n" * 900
+            assert server.ask(self.HEAD + crumbs + b"0\r\n\r\n").body == b"x" * 900
+
+    @pytest.mark.parametrize("between", [b"5;" + b"x" * 40_000, b"0" * 40_000])
+    def test_what_stands_between_chunks_is_bounded(self, between: bytes) -> None:
+        """Counted from one reading of the socket to the next."""
+        with running() as server, server.connect() as connection:
+            connection.send(self.HEAD + b"1\r\nx\r\n")
+            time.sleep(0.05)
+            connection.send(between)
+            assert_problem(connection.receive(), 400, "invalid-request")
+            assert server.app.bodies == []
+
+    def test_large_chunks_are_taken(self) -> None:
+        with running() as server:
+            chunk = b"%x;a=b\r\n%b\r\n" % (300_000, bytes(300_000))
+            assert len(server.ask(self.HEAD + chunk * 2 + b"0\r\n\r\n").body) == 600_000
+
+
 class TestStopping:
     """What was asked is answered, within a time."""
 

@@ -15,6 +15,8 @@ from uuid import uuid4
 
 import pytest
 
+from lookup.httpd import Limits
+from lookup.wire import MAX_BATCH_BODY
 from tests.conftest import find_tool
 from tests.lookup.cli.commanding import free_port
 from tests.lookup.client.certificates import CertificateAuthority, make_certificate_authority
@@ -162,6 +164,19 @@ def test_an_answer_is_the_same_through_nginx(plane: Plane, proxy: Proxy, name: s
     """Status, header fields, body, and so its length."""
     request = REQUESTS[name]
     assert comparable(proxy.ask(request)) == comparable(plane.ask(request))
+
+
+def test_its_bounds_fit_ours() -> None:
+    """It lets every body through, keeps it in memory, and is the first to close what is idle."""
+    text = CONFIGURATION.read_text()
+
+    def bound(name: str, unit: str) -> list[int]:
+        return [int(each) for each in re.findall(rf"^ *{name} (\d+){unit};", text, re.MULTILINE)]
+
+    assert [1024 * size for size in bound("client_max_body_size", "k")] == [MAX_BATCH_BODY]
+    assert bound("client_body_buffer_size", "k") > bound("client_max_body_size", "k")
+    towards_us, _ = bound("keepalive_timeout", "s")
+    assert towards_us < Limits().idle_seconds
 
 
 def test_connections_are_kept_on_both_sides(plane: Plane, proxy: Proxy) -> None:

@@ -190,6 +190,17 @@ class TestBounds:
             wait_until(lambda: not server.connections)
             assert server.app.made == 1
 
+    def test_also_one_that_asked_to_be_closed(
+        self, context: ssl.SSLContext, connect: Connect
+    ) -> None:
+        with running(tls=context, unread_seconds=0.3) as server:
+            connection = connect(server, receive_buffer=4096)
+            connection.send(post("/large", b"", "Connection: close"))
+            wait_until(lambda: server.app.made == 1)
+            assert server.app.left == 0
+            wait_until(lambda: server.app.left == 1)
+            wait_until(lambda: not server.connections)
+
     def test_a_client_that_reads_is_not(self, context: ssl.SSLContext, connect: Connect) -> None:
         with running(tls=context, unread_seconds=WAIT) as server:
             connection = connect(server)

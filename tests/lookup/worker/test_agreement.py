@@ -29,7 +29,7 @@ WAYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 KNOWN, UNKNOWN = bytes(range(32)), b"?" * 32
 PROBE = b"GET /health/live HTTP/1.1\r\nHost: probe\r\n\r\n"
 QUIET_SECONDS, PATIENT_SECONDS = 0.25, 1.5
-AT_ONCE = 150
+AT_ONCE = 420  # of the 750 above which a worker closes what is idle
 MUTANTS = 20_000 if SOAK else 400
 
 _DATE = re.compile(rb"(?im)^date: .*\r\n")
