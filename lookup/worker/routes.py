@@ -8,8 +8,8 @@
 
 Invariants:
 
-* Mistakes are told in this order: path, method, X-Request-ID, Authorization, body. Nothing is read
-  of the body before the client is known.
+* Mistakes are told in this order: path, method, X-Request-ID, Authorization, permission, body,
+  quota. Nothing is read of the body before the client is known.
 * 401 does not say whether the credential was missing, malformed or unknown.
 * Tokens are counted against the client's quota when the body is here, before any is looked up.
 * A lookup is counted as in flight only from when its body is here and earlier output is gone, to
@@ -107,16 +107,16 @@ class LookupApp:
         if request_id is None:
             raise InvalidRequest("x-request-id must be given once, as a uuid")
         authorization = _authorization(headers)
-        self._require_client(authorization)
+        _, client = self._require_client(authorization)
+        if scope["path"] == "/v1/lookups" and not client.batch:
+            raise Forbidden("this client may not ask in batches")
         parse, most = _LOOKUPS[scope["path"]]
         _require_json(scope, most)
         body = await read_body(receive, most)
         if body is None:
             return  # the client has left
         decide, count = parse(body)
-        _, client = self._require_client(authorization)
-        if parse is _parse_many and not client.batch:
-            raise Forbidden("this client may not ask in batches")
+        _, client = self._require_client(authorization)  # as it is now: its cell may be another's
         self._quotas.take(client, count, time.time())
         turn = _Turn(self, decide, authorization, [*JSON_HEADERS, (b"x-request-id", request_id)])
         await send({"type": WHOLE_ANSWER, "make": turn.make, "left": turn.left})
