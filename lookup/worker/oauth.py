@@ -14,7 +14,8 @@ Invariants:
   The first `FAILURES_PER_SECOND` in a second of this process hear 401 at once; every further one
   waits a second, by a timer, and hears 429 with Retry-After. A connection's requests are answered
   one after the other and connections are bounded (lookup/httpd.py), so that a flood settles at one
-  attempt a second for each connection that it can hold: a few per cent of a core.
+  attempt a second for each connection that it can hold: a few per cent of a core. Who connects
+  anew for each attempt is slowed by connecting, and does here what it could do at any path.
 * A flood locks nobody out: a right secret is answered at once, whatever others do meanwhile.
 * A client with a right secret pays one lookup's worth of its quota for each access token, so that
   it cannot flood either.
@@ -49,6 +50,8 @@ from lookup.worker.view import OpenView, Secret
 
 FAILURES_PER_SECOND: Final = 50
 PAUSE_SECONDS: Final = 1.0
+# Those whose client has left wait, too; beyond this nobody is kept, and 429 comes at once.
+MAX_WAITING: Final = 2_000
 
 _HEADERS: Final = [
     (b"content-type", b"application/json"),
@@ -67,6 +70,7 @@ class TokenDesk:
         self._quotas = quotas
         self._second = 0
         self._failures = 0
+        self._waiting = 0
 
     async def answer_token(
         self,
@@ -102,9 +106,15 @@ class TokenDesk:
         if int(now) != self._second:
             self._second, self._failures = int(now), 0
         self._failures += 1
-        if self._failures > FAILURES_PER_SECOND:
-            await asyncio.sleep(PAUSE_SECONDS)
-            raise TooManyRequests("too many wrong secrets come in", 1)
+        if self._failures <= FAILURES_PER_SECOND:
+            return
+        if self._waiting < MAX_WAITING:
+            self._waiting += 1
+            try:
+                await asyncio.sleep(PAUSE_SECONDS)
+            finally:
+                self._waiting -= 1
+        raise TooManyRequests("too many wrong secrets come in", 1)
 
 
 def _client_of(credentials: Credentials, view: OpenView, now: float) -> Client:

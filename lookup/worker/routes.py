@@ -8,8 +8,8 @@
 
 Invariants:
 
-* Mistakes are told in this order: path, method, X-Request-ID, Authorization, body. Nothing is read
-  of the body before the client is known.
+* Mistakes are told in this order: path, method, X-Request-ID, Authorization, permission, body,
+  quota. Nothing is read of the body before the client is known.
 * 401 does not say whether the credential was missing, malformed, expired or unknown.
 * A lookup begins only when its body is here and earlier output is gone; see `Turn`.
 * Every outcome but 200 is *could not check*.
@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from lookup import wire
 from lookup.errors import (
+    Forbidden,
     InvalidRequest,
     LengthRequired,
     MethodNotAllowed,
@@ -43,9 +44,10 @@ JSON_HEADERS: Final = [
     (b"cache-control", b"no-store, no-transform"),
 ]
 
+_BATCH: Final = "/v1/lookups"
 _LOOKUPS: Final[dict[str, tuple[Callable[[bytes], wire.Lookup | wire.Lookups], int]]] = {
     "/v1/lookup": (wire.parse_lookup, wire.MAX_LOOKUP_BODY),
-    "/v1/lookups": (wire.parse_lookups, wire.MAX_BATCH_BODY),
+    _BATCH: (wire.parse_lookups, wire.MAX_BATCH_BODY),
 }
 _TOKEN: Final = "/oauth2/token"  # noqa: S105  # a path
 _HEALTH: Final = frozenset({"/health/live", "/health/ready"})
@@ -87,6 +89,8 @@ class LookupApp:
             raise InvalidRequest("x-request-id must be given once, as a uuid")
         credential = Credential(_authorization(headers), scope["lacuna.certificate"])
         admitted = self._desk.admit(credential)
+        if scope["path"] == _BATCH and not admitted[1].batch:
+            raise Forbidden("this client may not ask in batches")
         parse, most = _LOOKUPS[scope["path"]]
         _require_json(scope, most)
         body = await read_body(receive, most)

@@ -17,6 +17,7 @@ import pytest
 from lookup.client.enrolment import Enrolment, parse_enrolment
 from lookup.custodian import door as doors
 from lookup.identifiers import parse_identifier
+from lookup.worker.access import SPREADING_SECONDS
 from tests.lookup.raw_http import Connection, wait_until
 from tests.simulator import Custodian, Json, Site, Worker, nhs, question, token_request
 
@@ -202,6 +203,11 @@ def test_a_custodian_that_starts_anew_refuses_no_access_token() -> None:
             assert custodian.custody.token_key != first
             wait_until(lambda: [c for *_, c in custodian.custody.door.workers()] == [True, True])
             assert {worker.outcome(asking, nhs(1)) for worker in workers} == {"no-record"}
+
+
+def test_a_new_key_is_used_only_when_every_worker_must_have_it() -> None:
+    """Until then the former one is: a custodian kills who does not take a view before that."""
+    assert SPREADING_SECONDS > doors.CONFIRM_DEADLINE + doors.SEND_DEADLINE
 
 
 def test_what_one_worker_gives_every_worker_takes(plane: Plane) -> None:
