@@ -35,6 +35,7 @@ from lookup.audit.segment import (
 from lookup.worker.medium import Medium
 
 _ATTEMPTS: Final = 8
+_CLOSED: Final = -1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,7 +59,7 @@ class Segment:
         self._header = header
         self._sealer = sealer
         self._name = sealer.segment.hex()
-        self._descriptor = -1
+        self._descriptor = _CLOSED
         self._zeroed = HEADER_SIZE
         self._offset = HEADER_SIZE
         self.ready = False
@@ -108,13 +109,18 @@ class Segment:
 
     def finish(self) -> None:
         """End the segment, or discard it if it is empty."""
-        if self.since is None:
-            self._medium.remove(self._folder, self._name, self._descriptor)
-        else:
+        if self.since is not None:
             self._medium.write(self._descriptor, make_end(self._sealer), self._offset)
-            self._medium.close(self._descriptor)
+        # Whatever the medium says now, the number may be another file's a moment later.
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        if self.since is None:
+            self._medium.remove(self._folder, self._name, descriptor)
+        else:
+            self._medium.close(descriptor)
 
     def abandon(self) -> None:
         """Let go of it as it is: nothing more will be written."""
-        with suppress(OSError):  # it has failed already
-            self._medium.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        if descriptor != _CLOSED:
+            with suppress(OSError):  # it has failed already
+                self._medium.close(descriptor)
