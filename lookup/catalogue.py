@@ -17,6 +17,7 @@ Invariants:
   bits of a slot) and the hand-off beside it; whatever outlives them keeps the name or the code.
 * `test`, the canary's category, is answerable and always there. Records may not use it, so an
   answer *known, test* can only be the canary's.
+* `honey`, where a site has it, is a category of records that are nobody's: it is not answerable.
 * Whatever is shown to a hospital is printable, and short enough for its place in an answer.
 
 Pure: the caller reads the file.
@@ -89,7 +90,8 @@ class Catalogue:
     """Categories and authorities, each numbered by its position.
 
     Raises InvalidCatalogue for too many, none, or two of the same; for a name, code or telephone
-    number that cannot be shown; and unless `test` is among the categories and answerable.
+    number that cannot be shown; unless `test` is among the categories and answerable; for
+    `honey` that is.
     """
 
     categories: tuple[Category, ...]
@@ -104,6 +106,8 @@ class Catalogue:
             _check_authority(f"authority {position}", authority)
         _check_distinct("category", "name", (category.name for category in self.categories))
         _check_distinct("authority", "code", (authority.code for authority in self.authorities))
+        if Category(HONEY, answerable=True) in self.categories:
+            raise InvalidCatalogue("the category honey is never answered: write answerable = false")
         if TEST not in self.categories:
             raise InvalidCatalogue("the categories lack test, answerable: add it for the canary")
 

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "client": ("lookup.cli.client:group", "Enrol, list, rotate and revoke those who may ask."),
     "lookup-key": ("lookup.cli.lookup_key:group", "Rotate, retire and list lookup keys."),
     "slot": ("lookup.cli.slot:group", "Add, remove and list root slots."),
+    "audit": ("lookup.cli.audit:group", "Verify the audit; show who was answered."),
     "passphrase": ("lookup.cli.passphrase:group", "Change the passphrase."),
     "demo": ("lookup.cli.demo:command", "Play the story on a demonstration site."),
 }

@@ -4,8 +4,9 @@ Invariants:
 
 * One thread uses it, the writer's. Nothing here locks.
 * The order of a change: durable in the vault, then in the table, then every worker has passed,
-  then the caller hears of it. A removal leaves the table before anything of it is destroyed, and
-  the audit of what was answered until then is taken in (lookup/custodian/auditing.py).
+  then the caller hears of it. A record or a link that is removed leaves the table before anything
+  of it is destroyed, and the audit of what was answered until then is taken in
+  (lookup/custodian/auditing.py).
 * `sources` says which record an authority means; it is rebuilt from the map at every start.
 """
 
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+
+import msgspec
 
 from crypto.token import Kid
 from keys.entry import Batch, Entry, EntryId, Kind
@@ -74,17 +77,17 @@ class Custody:
 
     def commit(self, batch: Batch, blobs: BlobChange, edits: tuple[Edit, ...] = ()) -> Receipt:
         """Make a change durable and visible; return when no worker answers from before it."""
-        gone = [edit for edit in edits if edit.new is None]
-        leaving = [edit.old for edit in gone if edit.old is not None]
+        withdrawals = [_withdrawal(edit) for edit in edits]
+        leaving = [edit.old for edit in edits if edit.old is not None and edit.new is None]
 
         def withdraw() -> None:
-            self._publish(gone)
+            self._publish([first for first, _ in withdrawals if first is not None])
             self.audit.forget_records(leaving)
 
         notices = self.audit.notices.without({bytes(record.id) for record in leaving})
         receipt = self.vault.commit(batch + notices, blobs, withdraw)
         try:
-            self._publish([edit for edit in edits if edit.new is not None])
+            self._publish([then for _, then in withdrawals if then is not None])
             for edit in edits:
                 self._remember(edit)
             self.door.await_passes()
@@ -235,3 +238,21 @@ class Custody:
             self.sources.pop(edit.old.body.source, None)
         if edit.new is not None:
             self.sources[edit.new.body.source] = edit.id
+
+
+def _withdrawal(edit: Edit) -> tuple[Edit | None, Edit | None]:
+    """Return what of a change comes before its decision is carried out, and what after.
+
+    Links that the record loses come before: were they answered under the answer key of the next
+    epoch, an entry would name what this one is to forget.
+    """
+    if edit.old is None:
+        return None, edit
+    if edit.new is None:
+        return edit, None
+    kept = {link.handle for link in edit.new.body.links}
+    staying = tuple(link for link in edit.old.body.links if link.handle in kept)
+    if len(staying) == len(edit.old.body.links):
+        return None, edit
+    between = edit.old._replace(body=msgspec.structs.replace(edit.old.body, links=staying))
+    return Edit(edit.id, edit.old, between), Edit(edit.id, between, edit.new)

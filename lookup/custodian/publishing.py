@@ -3,7 +3,8 @@
 Invariants:
 
 * Only what may be answered is in the table: an answerable category, not past its window on the
-  day that the table was begun. Everything else is absent, also from a worker's memory.
+  day that the table was begun; and honey, marked as such. Everything else is absent, also from a
+  worker's memory.
 * Which slots a record has in a table follows from the record and the table's rules alone, so that
   a change finds exactly the slots that an earlier one made, on whatever day that was.
 * A link has one slot per live lookup key. A tag's links beyond the sixteen that a table holds wait
@@ -18,7 +19,7 @@ from datetime import date
 
 from crypto.tag import IndexKey, Tag, TagMaker
 from crypto.token import Kid, TokenMaker
-from lookup.catalogue import Catalogue
+from lookup.catalogue import HONEY, Catalogue
 from lookup.custodian.record import Body, Kept, Record
 from lookup.identifiers import Identifier
 from lookup.index.errors import LinkExists, LinkNotFound, TooManyLinks
@@ -53,8 +54,9 @@ class Rules:
     _today: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        categories = self.catalogue.categories
         numbers = {
-            name: number if self.catalogue.categories[number].answerable else None
+            name: number if categories[number].answerable or name == HONEY else None
             for name, number in self.catalogue.category_numbers.items()
         }
         object.__setattr__(self, "_categories", numbers)
@@ -76,8 +78,9 @@ class Rules:
             return []
         since = body.since - FIRST_ORDINAL
         until, last = _days(body.until), _days(body.answer_until)
+        honey = body.category == HONEY
         return [
-            (kept, Link(kept.handle, since, until, last, authority, category, False))  # noqa: FBT003  # by name costs a fifth of a microsecond
+            (kept, Link(kept.handle, since, until, last, authority, category, False, honey))  # noqa: FBT003  # by name costs a fifth of a microsecond
             for kept in body.links
         ]
 

@@ -18,7 +18,13 @@ from tests.faults.strace import SYNCS, WRITES, Call, Fault, kill_at, some_of
 pytestmark = pytest.mark.faults
 
 # What a custodian does, and what ends in an exception that a command shows.
-SERVED: Final = ("add", "add and checkpoint", "shred with two slots", "add a slot")
+SERVED: Final = (
+    "add",
+    "add and checkpoint",
+    "shred with two slots",
+    "add a slot",
+    "take segments in",
+)
 ALONE: Final = ("back up", "start", "restore from a damaged store")
 
 # In the words of the system, of SQLite and of the index.

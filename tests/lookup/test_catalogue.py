@@ -137,6 +137,10 @@ REFUSED = {
     "another table": (AUTHORITY + "[site]\nname = 'x'", "remove the others"),
     "a category twice": (CATEGORY + CATEGORY + AUTHORITY, "category 2: its name is taken"),
     "an authority twice": (AUTHORITY + AUTHORITY, "authority 2: its code is taken"),
+    "honey that would be answered": (
+        CATEGORY.replace("looked-after", "honey") + AUTHORITY,
+        "honey is never answered",
+    ),
     "the reserved category": (CATEGORY.replace("looked-after", "test") + AUTHORITY, "remove it"),
     "a table for an array": (AUTHORITY.replace("[[authority]]", "[authority]"), "under [[author"),
     "an array of text": ('authority = ["AXT"]', "under [[authority]]"),

@@ -46,6 +46,7 @@ def test_what_is_not_said_has_a_default() -> None:
     assert config.workers == 2
     assert config.run == Path("/etc/lacuna/run")
     assert config.belt_seconds == 900
+    assert config.audit == Path("/s/audit"), "beside the store"
     assert config.base_urls == ("http://127.0.0.1:8440",)
     assert config.passphrase_file is None
     assert config.store_file == Path("/s/store/vault.db")
@@ -56,13 +57,15 @@ def test_what_is_not_said_has_a_default() -> None:
 def test_relative_paths_start_at_the_file() -> None:
     """Not at where the command happens to be called."""
     keys = {"store": "a", "mirror": "../b", "slots": ["./c/../d"], "passphrase_file": "p"}
-    config = parse_config(_tables(vault=keys, serve={"run": "r", "index": "i"}), WHERE)
+    serve = {"run": "r", "index": "i", "audit": "s/../t"}
+    config = parse_config(_tables(vault=keys, serve=serve), WHERE)
 
     assert config.store == Path("/etc/lacuna/a")
     assert config.mirror == Path("/etc/b")
     assert config.slots == (Path("/etc/lacuna/d"),)
     assert config.passphrase_file == Path("/etc/lacuna/p")
     assert (config.run, config.index) == (Path("/etc/lacuna/r"), Path("/etc/lacuna/i"))
+    assert config.audit == Path("/etc/lacuna/t")
 
 
 def test_with_tls_any_address_may_be_listened_on() -> None:

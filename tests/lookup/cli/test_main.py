@@ -33,7 +33,7 @@ def _all_commands() -> dict[str, click.Command]:
 
 
 ALL = _all_commands()
-NO_DOCUMENT = {"serve", "client", "lookup-key", "slot", "passphrase"}
+NO_DOCUMENT = {"serve", "client", "lookup-key", "slot", "passphrase", "audit"}
 
 
 def test_help_names_every_command() -> None:
@@ -123,6 +123,9 @@ CALLS = {
     "slot add": ["slot", "add", "{tmp}/slot2"],
     "slot remove": ["slot", "remove", "0" * 32],
     "slot list": ["slot", "list"],
+    "audit verify": ["audit", "verify"],
+    "audit accesses": ["audit", "accesses", "0" * 32],
+    "audit export": ["audit", "export", "--json"],
     "passphrase change": ["passphrase", "change", "--new-passphrase-file", "{tmp}/new", "--write"],
 }
 WITHOUT_A_CUSTODIAN = {"serve", "doctor", "init", "restore"}

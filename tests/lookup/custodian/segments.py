@@ -41,11 +41,11 @@ def head_of(  # noqa: PLR0913  # what an entry says
 class SegmentFile:
     """A segment that a living worker writes; `close` is what its death does."""
 
-    def __init__(self, audit: Audit, vault: bytes, slot: int = 0) -> None:
+    def __init__(self, audit: Audit, vault: bytes, slot: int = 0, size: int = SIZE) -> None:
         self.path = Path(audit.folder) / secrets.token_hex(16)
         self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-        os.ftruncate(self.descriptor, SIZE)
+        os.ftruncate(self.descriptor, size)
         header, self.sealer = make_header(
             slot, 1_800_000_000, vault, AuditPublicKey(audit.public_key)
         )

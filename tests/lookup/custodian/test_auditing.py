@@ -4,7 +4,6 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from typing import ClassVar
 
 import pytest
 
@@ -329,35 +328,6 @@ class TestOfficers:
             "sound": True,
         }
 
-    ATTACKS: ClassVar[dict[str, tuple[str, Json]]] = {
-        "dropped": ("DELETE FROM audit_group WHERE row = 2", {"broken": 3}),
-        "the last dropped": ("DELETE FROM audit_group WHERE row = 3", {"anchored": False}),
-        "reordered": (
-            """UPDATE audit_group SET sealed = (SELECT sealed FROM audit_group AS other
-               WHERE other.row = 5 - audit_group.row) WHERE row IN (2, 3)""",
-            {"broken": 2},
-        ),
-        "edited": ("UPDATE audit_group SET sealed = x'00' WHERE row = 1", {"broken": 1}),
-        "the key dropped": ("DELETE FROM audit_segment", {"unreadable": [1, 2, 3]}),
-    }
-
-    @pytest.mark.parametrize("attack", ATTACKS)
-    def test_an_attacked_chain(
-        self, custodian: Custodian, segment: SegmentFile, attack: str
-    ) -> None:
-        """A7."""
-        for _ in range(3):
-            segment.ask([[]])
-        custodian.call(lambda custody: custody.audit.take_in())
-        statement, said = self.ATTACKS[attack]
-        custodian.call(lambda custody: custody.audit.groups._openers.clear())
-        custodian.call(
-            lambda custody: custody.store._database.connection.execute(statement).fetchall()
-        )
-        found = verdict(custodian)
-        assert not found["sound"]
-        assert said.items() <= found.items()
-
     def test_an_export_says_who_asked_and_not_what_was_answered(
         self, custodian: Custodian, segment: SegmentFile
     ) -> None:
@@ -407,3 +377,24 @@ class TestAlarms:
         custodian.call(lambda custody: custody.audit.take_in())
         assert custodian.custody.alarms.enumeration == 0
         assert custodian.custody.alarms.entries == 3
+
+    def test_honey(self, site: Site, caplog: pytest.LogCaptureFixture) -> None:
+        """It is in the table, marked, and answered like nothing; to ask for it is an alarm."""
+        names = {"honey": False, "child-protection-plan": True}
+        site.tables["category"] = [{"name": n, "answerable": a} for n, a in names.items()]
+        site.configure()
+        with site.open() as custodian:
+            enrolment = custodian.enrol()
+            record_id = custodian.add("nobody", nhs(1), category="honey")
+            publication = custodian.custody.publication
+            assert publication is not None
+            assert len(publication.table) == 2
+            assert custodian.outcome(nhs(1)) == "no-record"
+            segment = segment_of(custodian)
+            client = bytes.fromhex(enrolment.client_id)
+            segment.ask([handles_of(custodian, record_id)], head_of(client=client))
+            assert accesses(custodian)["accesses"] == []
+            assert custodian.custody.alarms.honey == 1
+        assert f"client {enrolment.client_id} asked for a honey record" in caplog.text
+        assert nhs(1) not in caplog.text
+        assert record_id.hex() not in caplog.text
