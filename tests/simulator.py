@@ -172,7 +172,8 @@ class Site:
         process = self._spawn(
             [
                 *("lookup.worker.main", "--fd", listening.fileno()),
-                *("--cells", self.cells, "--socket", socket_path, "--slot", slot, *arguments),
+                *("--cells", self.cells, "--socket", socket_path, "--slot", slot),
+                *("--testing-only-small-audit", *arguments),
             ],
             listening.fileno(),
             self.cells,

@@ -20,6 +20,7 @@ from typing import Final
 import uvloop
 
 from lookup import exits
+from lookup.audit.segment import MIN_SEGMENT
 from lookup.cells import Cells, make_cells
 from lookup.handoff import Hello, PassPage
 from lookup.httpd import BoundedProtocol, BoundedServer, Limits, make_server
@@ -29,6 +30,7 @@ from lookup.process import add_testing_options, settle_in
 from lookup.tls import InvalidTls, TlsFiles, make_server_context
 from lookup.worker.answering import Desk
 from lookup.worker.auditing import Auditor
+from lookup.worker.gathering import Rules
 from lookup.worker.hot import HotProtocol
 from lookup.worker.link import Link
 from lookup.worker.passage import Passage
@@ -68,6 +70,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--tls-key", type=Path, help="as serve.tls_key")
     parser.add_argument("--client-ca", type=Path, help="as serve.client_ca")
     parser.add_argument("--testing-only-cold", action="store_true", help="no hot path")
+    parser.add_argument("--testing-only-small-audit", action="store_true", help="on tmpfs, too")
     parser.add_argument("--testing-only-unaudited", action="store_true", help="for benchmarks")
     add_log_options(parser)
     add_testing_options(parser)
@@ -94,7 +97,11 @@ async def _serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> Non
     broken = asyncio.Event()
     auditor = None
     if not options.testing_only_unaudited:
-        auditor = Auditor(options.slot, loop, on_broken=broken.set, on_group=meter.committed)
+        small = Rules(segment_size=MIN_SEGMENT, testing_only_tmpfs=True)
+        rules = small if options.testing_only_small_audit else Rules()
+        auditor = Auditor(
+            options.slot, loop, rules=rules, on_broken=broken.set, on_group=meter.committed
+        )
     standing = Standing(None if auditor is None else auditor.follow)
     hello = Hello(slot=options.slot, pid=os.getpid())
     link = Link(options.socket, hello, page.descriptor, standing, loop)

@@ -313,6 +313,7 @@ class Plane:
                 [
                     *(sys.executable, "-m", "lookup.worker.main"),
                     *("--fd", str(descriptor), "--socket", self.socket_path, "--slot", "0"),
+                    "--testing-only-small-audit",
                     *self.arguments,
                 ],
                 pass_fds=[descriptor],
