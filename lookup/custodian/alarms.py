@@ -4,6 +4,8 @@
     enumeration    a client asked for more tokens in an hour than care explains, or hit too few
     damage         a segment or an entry is not as its worker left it
     untold         accesses that no authority could be told of
+    entries, rows  what was taken in by this process, and how far the chain reaches
+    taken_in       when segments were last looked at, on the monotonic clock
 
 Invariants:
 
@@ -45,6 +47,8 @@ class Alarms:
     damage: int = 0
     untold: int = 0
     entries: int = 0
+    rows: int = 0
+    taken_in: float = 0
     _hours: dict[str, _Hour] = field(default_factory=dict, repr=False)
 
     def touch_honey(self, client: str) -> None:

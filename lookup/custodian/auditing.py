@@ -43,7 +43,7 @@ from lookup.custodian.record import Body, Kept, Record, decode_body
 from lookup.custodian.store.chain import AuditChain, Row
 from lookup.handoff import Audit
 
-INTAKE_SECONDS: Final = 2.0
+INTAKE_SECONDS: Final = 1.0
 NOTICE_SECONDS: Final = 60.0
 # A notice's number: the row of the chain, and the place among its notices.
 _PLACES: Final = 24
@@ -168,7 +168,8 @@ class Auditing:
 
     def take_in(self) -> None:
         """Take in all that workers have made durable by now. A failure stops the vault."""
-        self._intake_due = time.monotonic() + INTAKE_SECONDS
+        self.alarms.taken_in = time.monotonic()
+        self._intake_due = self.alarms.taken_in + INTAKE_SECONDS
         try:
             for taken in self._intake.take():
                 self._hear(taken.row, self._parse(taken))
@@ -223,7 +224,7 @@ class Auditing:
 
     def _hear(self, row: int, entries: Iterable[AuditEntry]) -> None:
         """Learn from the entries of a row what has to be told, and what looks wrong."""
-        self._heard = row
+        self._heard = self.alarms.rows = row
         untold = 0
         for entry in entries:
             handles = self._open(entry)
@@ -285,16 +286,19 @@ class Auditing:
     def _find(self, handle: bytes) -> tuple[EntryId, Body] | None:
         """Return the record that has a link of this handle, or None."""
         for leaf in self.handles.leaves_of(handle):
-            try:
-                found = self._vault.scan_bodies(Kind.RECORD, range(leaf, leaf + 1))
-            except PageDamaged:
-                continue
-            for record_id, encoded in found:
+            for record_id, encoded in self._records_in(leaf):
                 if handle in encoded:
                     body = decode_body(encoded)
                     if any(link.handle == handle for link in body.links):
                         return record_id, body
         return None
+
+    def _records_in(self, leaf: int) -> list[tuple[EntryId, bytes]]:
+        """Return id and body of the records in a leaf; none of one that waits for a restore."""
+        try:
+            return self._vault.scan_bodies(Kind.RECORD, range(leaf, leaf + 1))
+        except PageDamaged:
+            return []
 
     def _store_notices(self) -> None:
         """Store what waits, and how far that goes; a batch of nothing where nobody was known."""
@@ -312,9 +316,7 @@ class Auditing:
             return
         until = time.monotonic() + _STEP_SECONDS
         while self._leaf < self._vault.leaves and time.monotonic() < until:
-            for _, encoded in self._vault.scan_bodies(
-                Kind.RECORD, range(self._leaf, self._leaf + 1)
-            ):
+            for _, encoded in self._records_in(self._leaf):
                 for link in decode_body(encoded).links:
                     for unopened in some:
                         for at in find_witness(unopened.entry, link.handle, self._witnesses):

@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from keys.entry import MAX_BODY, Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
+from keys.errors import PageDamaged
 from keys.vault import Vault
 
 VISIT_SIZE: Final = 16
@@ -112,10 +113,18 @@ class Notices:
         per_byte = self._vault.leaves // 256
         begin, end = _AREA.start * per_byte, _AREA.stop * per_byte
         for at in range(begin, end, _LEAVES_AT_ONCE):
-            leaves = range(at, min(at + _LEAVES_AT_ONCE, end))
-            for entry_id, body in self._vault.scan_bodies(Kind.NOTICE, leaves):
+            for entry_id, body in self._scan(range(at, min(at + _LEAVES_AT_ONCE, end))):
                 self._remember(entry_id, unpack(body))
         return max((stored.last for stored in self._stored.values()), default=0)
+
+    def _scan(self, leaves: range) -> list[tuple[EntryId, bytes]]:
+        """Return what can be read; a damaged leaf waits for a restore."""
+        try:
+            return self._vault.scan_bodies(Kind.NOTICE, leaves)
+        except PageDamaged:
+            if len(leaves) == 1:
+                return []
+            return [found for index in leaves for found in self._scan(range(index, index + 1))]
 
     def __len__(self) -> int:
         return len(self._visits)

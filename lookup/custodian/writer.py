@@ -7,7 +7,7 @@ Invariants:
 * A command that fails before anything is written fails alone. Any other failure, also a defect of
   this thread, stops the vault and with it this process, with nobody answered: what is durable is
   then for the next start to find out.
-* Idle moments are used: the slots prepare, a table in the making goes on. Every two seconds,
+* Idle moments are used: the slots prepare, a table in the making goes on. Every second,
   idle or not, the audit is taken in.
 * Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
   stays far from its limit) and a new table is begun (a new index key; what has expired leaves).

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crypto.aead import Sealed
-from keys.entry import Entry, Kind, Put, Remove
+from keys.entry import Entry, Kind, Put, Remove, new_entry_id
 from keys.errors import WrongPassphrase
 from keys.opening import Keeping, open_vault, slot_entry
 from keys.pages import BlobChange, SlotId
@@ -24,6 +24,7 @@ from tests.keys.disks import Accidents, Crash, TearingDisk, crash
 from tests.keys.site import NEW, OLD, Place, Watched, lock_of, make_place, record
 
 KEPT, DOOMED, OTHER = record(b"kept", 1), record(b"doomed", 7), record(b"other", 9)
+ANSWERS = Entry(Kind.ANSWER_KEY, new_entry_id(Kind.ANSWER_KEY), bytes(32))
 LONG = tuple(record(b"long %d " % n * 500, n) for n in range(8))
 PAYLOAD = Sealed(b"a sealed payload")
 
@@ -111,7 +112,7 @@ def template(folder: Path) -> Callable[[int], Place]:
     """Make a site with three records, one of which is doomed."""
 
     def make(slots: int) -> Place:
-        first = tuple(map(Put, (KEPT, DOOMED, OTHER)))
+        first = tuple(map(Put, (KEPT, DOOMED, OTHER, ANSWERS)))
         place = make_place(folder / "template", slots=slots, first=first)
         with place.opened() as vault:
             vault.commit((), BlobChange(put=((DOOMED.id, 1, Sealed(b"doomed payload")),)))
@@ -156,6 +157,8 @@ def reopened(place: Place) -> Iterator[tuple[Vault, Keeping]]:
 def check_sound(vault: Vault, keeping: Keeping) -> None:
     """Nothing acknowledged is lost, nothing is left over, every slot holds exactly one key."""
     assert body(vault, KEPT) == b"kept"
+    assert [len(entry.body) for entry in vault.scan(Kind.ANSWER_KEY)] == [32]
+    assert (body(vault, ANSWERS) == ANSWERS.body) == (vault.version.epoch == 1)
     assert list(vault.scan(Kind.INTENT)) == []
     root = keeping.store.root()
     assert root is not None
