@@ -27,15 +27,22 @@ from bench.plots import ABSENT, load_pyplot
 from bench.running import Progress, Run
 from bench.sites import NoRoom, Sites, require_room
 
-# In this order: records are imported before custodians start on them, shredded after that.
+# In this order: records are imported before custodians start on them, and shredded after lookups.
 BENCHMARKS: Final = (
     "importing",
     "importing_http",
     "starting",
     "memory",
     "index_size",
+    "lookup",
+    "batch",
+    "latency",
+    "growth",
+    "workers",
+    "layers",
     "shredding",
     "shredding_many",
+    "timing",
     "probe",
     "syncing",
 )
@@ -60,7 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         require_room(folder, options.sizes)
         sites = Sites(folder, progress.tell)
-        run = Run(options.sizes, options.quick, sites, progress)
+        flame = results / report.PLOTS / "flame.svg" if options.flame else None
+        run = Run(options.sizes, options.quick, sites, progress, flame)
         try:
             _measure(run, options.only or BENCHMARKS, results)
         finally:
@@ -129,6 +137,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--quick",
         action="store_true",
         help="one round of each: to see whether it works, not how fast it is",
+    )
+    parser.add_argument(
+        "--flame",
+        action="store_true",
+        help="with `lookup`: a flame graph of the worker under load, by py-spy",
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where results and page go")
     return parser.parse_args(arguments)

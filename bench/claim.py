@@ -57,13 +57,18 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Lines over the number of records; `limit` is drawn across, where there is one."""
+    """Lines over something; `limit` is drawn across, where there is one.
+
+    `scale` is that of x, of y too for "log-log". With "bars" each name in `lines` is a bar, as long
+    as the y of its one point; x is not drawn.
+    """
 
     title: str
     x: str
     y: str
     lines: dict[str, list[tuple[float, float]]]
     limit: float | None = None
+    scale: Literal["log", "linear", "log-log", "bars"] = "log"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from bench.claim import Json
 from bench.plots import ABSENT, draw, load_pyplot
 
 SUMMARY: Final = "summary.json"
+PLOTS: Final = "plots"
 
 _HEAD: Final = """\
 # Benchmarks
@@ -57,8 +58,9 @@ def write(folder: Path, page: Path) -> None:
     """Write the summary, the plots and the page."""
     results = load_results(folder)
     (folder / SUMMARY).write_text(json.dumps(summarise(results), indent=2) + "\n")
-    drawn = {name: draw(name, result["plots"], folder) for name, result in results.items()}
-    page.write_text(_page(results, drawn, Path(os.path.relpath(folder, page.parent))))
+    plots = folder / PLOTS
+    drawn = {name: draw(name, result["plots"], plots) for name, result in results.items()}
+    page.write_text(_page(results, drawn, Path(os.path.relpath(plots, page.parent))))
 
 
 def screen(results: dict[str, Json]) -> str:
