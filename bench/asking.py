@@ -4,7 +4,7 @@ Requests are bytes made beforehand, all of one length. Half of the tokens are of
 known: an answer costs the same either way, and whoever doubts it finds both in timing.py. Each
 request has a token, a request id and an encounter of its own.
 
-How a client proves itself is in `authorization` alone.
+How a client proves itself is in proving.py alone.
 """
 
 import json
@@ -25,6 +25,7 @@ from uuid import UUID
 
 from bench.claim import Json
 from bench.processors import Processors
+from bench.proving import authorization
 from bench.running import Run
 from bench.served import Answering, Served, Workers, ask, served
 from crypto.token import TokenMaker
@@ -72,11 +73,6 @@ def asked(run: Run, records: int, workers: Workers | None = None) -> Iterator[As
         found = Asked(custodian, answering, enrolment, mixed(known, COUNT), known, processors)
         _require_right(found)
         yield found
-
-
-def authorization(enrolment: Enrolment, address: Address) -> str:  # noqa: ARG001  # where access tokens will be had
-    """Return the value of the Authorization header."""
-    return f"Bearer {enrolment.secret.bearer()}"
 
 
 def bearer_of(call: bytes) -> str:
@@ -130,8 +126,7 @@ def identifier_of(record: Json) -> Identifier:
 def known_tokens(enrolment: Enrolment, lines: Iterable[str], count: int) -> list[str]:
     """Return tokens of so many children who are known."""
     return [
-        token_of(enrolment, identifier_of(record))
-        for record in islice(known_records(lines), count)
+        token_of(enrolment, identifier_of(record)) for record in islice(known_records(lines), count)
     ]
 
 

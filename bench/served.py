@@ -166,7 +166,9 @@ def answered(site: Site, workers: Workers, errors: IO[bytes]) -> Iterator[Answer
             for slot, each in enumerate(listening, start=workers.first_slot)
         ]
         found = Answering(
-            Address(host, port), tuple(each.pid for each in processes), "--tls-key" in workers.switches
+            Address(host, port),
+            tuple(each.pid for each in processes),
+            "--tls-key" in workers.switches,
         )
         with closing(found.connect()) as connection:
             ask(connection, "/health/live")

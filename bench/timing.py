@@ -31,7 +31,6 @@ from typing import Final
 import numpy as np
 
 from bench.asking import (
-    authorization,
     identifier_of,
     known_records,
     single,
@@ -43,10 +42,12 @@ from bench.distinguishing import Interval, Times, auc, interval
 from bench.held import Held, held
 from bench.load.offered import connect, learn_size
 from bench.processors import Processors, pinned
+from bench.proving import authorization
 from bench.running import Run
-from bench.served import Answering, Workers, answered
+from bench.served import Workers, answered
 from crypto.tag import TagMaker
 from lookup.client.enrolment import Enrolment
+from lookup.config import Address
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import source_key
 from lookup.custodian.enrolling import add_client
@@ -80,7 +81,10 @@ def measure(run: Run) -> Outcome:
         run.progress.tell("expunging, and putting into the table what is not answered")
         with run.sites.lines(run.largest).open() as lines:
             tokens = _tokens(custodian, enrolment, lines, _TOKENS)
-        times = _time(run, answering, enrolment, tokens, blocks, processors.load)
+        address = answering.address
+        bearer = authorization(enrolment, address)
+        calls = [single(enrolment.kid, bearer, address, tokens[kind]) for kind in _KINDS]
+        times = _time(run, address, calls, blocks, processors.load)
     pairs = {
         (one, other): _pair(times[one], times[other]) for one, other in combinations(_KINDS, 2)
     }
@@ -187,24 +191,16 @@ def _place(restricted: Sequence[str], expired: Sequence[str], custody: Custody) 
             publication.table.add(tags.make(parse_token(token)), link)
 
 
-def _time(  # noqa: PLR0913  # what is asked, where, how often, from which CPU
-    run: Run,
-    answering: Answering,
-    enrolment: Enrolment,
-    tokens: dict[str, list[str]],
-    blocks: int,
-    cpu: int,
+def _time(
+    run: Run, address: Address, calls: Sequence[Sequence[bytes]], blocks: int, cpu: int
 ) -> dict[str, Times]:
     """Return the µs of each request, by kind; the n-th of each kind are of one block."""
-    address = answering.address
-    bearer = authorization(enrolment, address)
-    calls = [single(enrolment.kid, bearer, address, tokens[kind]) for kind in _KINDS]
     source = random.Random(blocks)  # noqa: S311  # an order, no secret
     found = np.zeros((len(_KINDS), blocks))
     order = list(range(len(_KINDS)))
     with pinned(cpu), connect(address) as line:
         size = learn_size([line], calls[0])
-        line.setblocking(False)
+        line.settimeout(0)  # as setblocking(False)
         gc.disable()
         try:
             for block in range(-_WARM, blocks):

@@ -6,7 +6,7 @@ would show just as well.
 
 Method: one custodian; one worker on one port and two on another one. Where a machine has three CPUs
 or more each worker has its own; where it has two, all are on the one that the load is not on. The
-closed loop of lookup.py, the median of five rounds of three seconds, in turn.
+closed loop of single.py, the median of five rounds of three seconds, in turn.
 """
 
 import os

@@ -113,7 +113,7 @@ def drive(  # noqa: PLR0913  # one load has this many sides
             capture_output=True,
             text=True,
             check=False,
-            preexec_fn=pin(cpu),  # noqa: PLW1509  # sched_setaffinity(2) alone
+            preexec_fn=pin(cpu),  # sched_setaffinity(2) alone
         )
         spent = cpu_seconds(pids) - spent
         after = {name: cpu_seconds(of) - before[name] for name, of in others.items()}
@@ -144,7 +144,7 @@ def in_turn(
     """
     found: dict[str, list[Closed]] = {name: [] for name in drives}
     for at in range(rounds):
-        names = list(drives) if at % 2 == 0 else list(reversed(drives))
+        names = list(drives)[:: -1 if at % 2 else 1]
         for name in names:
             tell(f"round {at + 1} of {rounds}: {name}")
             found[name].append(drives[name]())

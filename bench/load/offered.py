@@ -123,7 +123,7 @@ class _Loop:
         self._left: dict[int, int] = {}
         self._epoll = select.epoll()
         for line in lines:
-            line.setblocking(False)
+            line.settimeout(0)  # as setblocking(False)
             self._epoll.register(line.fileno(), select.EPOLLIN)
 
     def run(self, due: Sequence[float]) -> list[float]:

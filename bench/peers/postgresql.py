@@ -63,7 +63,7 @@ def cluster(cpu: int) -> Iterator[Cluster]:
         if made.returncode != 0:
             raise PeerMissing(f"initdb failed: {made.stderr.strip()[-300:]}")
         settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
-        command = (server, "-D", data, "-k", folder, *settings)
+        command: tuple[str | Path, ...] = (server, "-D", data, "-k", folder, *settings)
         socket, log = folder / f".s.PGSQL.{_PORT}", folder / "log"
         with running(command, log, cpu=cpu, ready=socket, user=user, folder=folder) as process:
             yield Cluster(f"host={folder} port={_PORT} user=bench dbname=postgres", process.pid)

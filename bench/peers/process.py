@@ -59,7 +59,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(
+def running(  # noqa: PLR0913  # a process has this many sides
     command: Sequence[str | Path],
     log: Path,
     *,
