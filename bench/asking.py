@@ -35,6 +35,7 @@ from lookup.identifiers import Identifier, parse_identifier
 
 COUNT: Final = 4_096
 UNAUDITED: Final = "--testing-only-unaudited"
+NO_AUDIT: Final = "the audit: workers have none yet, so that figures are without, and not judged"
 _TIMEOUT: Final = 30.0
 
 
@@ -99,6 +100,11 @@ def answering_of(custodian: Served) -> Answering:
     if custodian.answering is None:
         raise ValueError("this custodian was started without workers")
     return custodian.answering
+
+
+def are_audited() -> bool:
+    """Say whether workers audit what they answer, so that they need a switch for not doing it."""
+    return takes(UNAUDITED)
 
 
 @cache

@@ -10,7 +10,7 @@ that of all of the worker's threads, receiving 46 KB and sending 257 KB for each
 from statistics import median
 from typing import Final
 
-from bench.asking import asked, batches, mixed
+from bench.asking import NO_AUDIT, are_audited, asked, batches, mixed
 from bench.claim import Claim, Floor, Outcome
 from bench.load.closed import ToolMissing, drive, require_wrk
 from bench.running import Run
@@ -57,8 +57,8 @@ def measure(run: Run) -> Outcome:
         value=median(micros for micros, _ in found[MAX_TOKENS]),
         unit="µs",
         records=run.largest,
-        judged=run.judged,
+        judged=run.judged and are_audited(),
         floor=_FLOOR,
         bound_by="the interpreter: one tag, one probe and one answer of 256 bytes for each token",
     )
-    return Outcome((claim,), rows)
+    return Outcome((claim,), rows, (), () if are_audited() else (NO_AUDIT,))

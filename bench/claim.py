@@ -73,12 +73,16 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one benchmark has found; `missing` says what could not be measured here."""
+    """What one benchmark has found; `missing` says what could not be measured here.
+
+    `pictures` are files that it has put among the plots itself.
+    """
 
     claims: tuple[Claim, ...]
     rows: tuple[Json, ...]
     plots: tuple[Plot, ...] = ()
     missing: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
         """Return the members that the results have."""
@@ -87,4 +91,5 @@ class Outcome:
             "rows": list(self.rows),
             "plots": [asdict(plot) for plot in self.plots],
             "missing": list(self.missing),
+            "pictures": list(self.pictures),
         }

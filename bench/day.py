@@ -63,6 +63,7 @@ def _play(options: argparse.Namespace, sites: Sites, progress: Progress) -> int:
             progress.step(f"locust listens on http://{':'.join(_WEB)}; Ctrl-C ends it")
             return _locust(options, day, None, processors)
         options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / ".gitignore").write_text("report.html\n")
         progress.step(f"a day of {options.users} people in {options.duration}")
         with _watched(answering.pids) as memory:
             status = _locust(options, day, options.output, processors)

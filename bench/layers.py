@@ -28,7 +28,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.asking import UNAUDITED, Asked, asked, takes, unknown_tokens
+from bench.asking import (
+    NO_AUDIT,
+    UNAUDITED,
+    Asked,
+    are_audited,
+    asked,
+    takes,
+    unknown_tokens,
+)
 from bench.certificate import make_certificate
 from bench.claim import Claim, Floor, Json, Outcome, Plot
 from bench.load.closed import Closed, ToolMissing, drive, in_turn, require_wrk
@@ -232,10 +240,10 @@ def _served(run: Run, missing: list[str]) -> dict[str, float]:
         errors = stack.enter_context((run.sites.folder / "layers.log").open("wb"))
         drives = {"audited": _Drive(run, site)}
         ways: dict[str, tuple[str, ...]] = {}
-        if takes(UNAUDITED):
+        if are_audited():
             ways["plain"] = (UNAUDITED,)
         else:
-            missing.append(f"lookups without audit: this worker has no {UNAUDITED}")
+            missing.append(NO_AUDIT)
         if takes(_TLS):
             certificate, key = make_certificate(run.sites.folder)
             ways["TLS"] = (_TLS, str(certificate), "--tls-key", str(key))

@@ -61,6 +61,7 @@ def database(folder: Path, cpu: int, calls: Sequence[bytes], content: Content) -
     command = (
         *(sys.executable, "-m", "uvicorn", "bench.peers.ordinary:app", "--no-access-log"),
         *("--loop", "uvloop", "--http", "httptools", "--ws", "none", "--log-level", "warning"),
+        "--no-proxy-headers",
         *("--host", address.host, "--port", str(address.port)),
     )
     with cluster(cpu) as server:

@@ -9,7 +9,8 @@ of that hash by an index, writes an audit row that is durable before the answer 
 
 Made fast where that is ordinary: one connection pool, one prepared statement that finds and audits
 in a single round trip, binary results, uvloop and httptools, the answer serialized once by pydantic
-rather than again by FastAPI.
+rather than again by FastAPI. 16 connections did as well as 8 or 24; asyncpg in psycopg's place took
+25 µs of CPU less, of some 700.
 """
 
 import os
