@@ -6,8 +6,8 @@ workers, layers, timing. large: both, at ten million records, for `make bench-fu
 
 Around them: claim (what a result says), running (one run), sites and held (sites of each size, in
 this process), served (the real processes), asking and proving (requests, and how a client proves
-itself), processors (CPUs), distinguishing (statistics), certificate, machine, report and plots;
-load/ has the closed and the open loop, peers/ what Lacuna is compared with.
+itself), processors (CPUs), distinguishing (statistics), flame, certificate, machine, report and
+plots; load/ has the closed and the open loop, peers/ what Lacuna is compared with.
 
 day plays locustfile against a real site: `make load`.
 """

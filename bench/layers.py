@@ -45,7 +45,7 @@ from bench.running import Run
 from bench.served import Answering, Workers, answered
 from crypto.tag import TAG_SIZE, IndexKey, TagMaker
 from lookup import wire
-from lookup.handoff import Authority, Category, View
+from lookup.handoff import Authority, Category, Client, View
 from lookup.index.layout import BODY, HANDLE_SIZE, NO_DAY, Link
 from lookup.index.writer import Table
 from lookup.worker.decide import decide_one
@@ -55,6 +55,7 @@ _AUTH: Final = Floor("<=", 3)
 _CALLS: Final = 20_000
 _TOKENS: Final = 1_024
 _TODAY: Final = 9_800
+_CLIENT: Final = "c1" * 14
 _KID: Final = "k" * 16
 _TLS: Final = "--tls-certificate"
 _INSIDE: Final = ("parsing", "authentication", "hash", "probe", "answer")
@@ -141,7 +142,8 @@ def _view(links: int) -> Iterator[tuple[OpenView, _Tokens]]:
             table=str(table.path),
             index_key=key,
             kids=[_KID],
-            clients={},
+            clients={sha256(key).hexdigest(): Client(_CLIENT, "bench")},
+            token_key=secrets.token_bytes(32),
             authorities=[Authority("AXT", "Axton", "+44 1632 960001", "+44 1632 960002")],
             categories=[Category("child-protection-plan", answerable=True)],
             belt_seconds=900,
@@ -166,7 +168,7 @@ def _parts(run: Run, view: OpenView, tokens: _Tokens, missing: list[str]) -> dic
     tags = [view.tags.make(wire.parse_token(text)) for text in tokens.texts]
     calls: dict[str, tuple[Callable[[Any], object], Sequence[object]]] = {
         "parsing": (wire.parse_lookup, tokens.bodies),
-        "authentication": _authentication(missing),
+        "authentication": _authentication(view, missing),
         "hash": (lambda text: view.tags.make(wire.parse_token(text)), tokens.texts),
         "probe": (partial(_probe, view), tags),
         "decision": (lambda request: decide_one(view, request, _TODAY).check(), requests),
@@ -189,12 +191,20 @@ def _probe(view: OpenView, tag: Any) -> None:  # noqa: ANN401  # from a list of 
     view.table.check(probe)
 
 
-def _authentication(missing: list[str]) -> tuple[Callable[[Any], object], Sequence[object]]:
-    """Return what finds the client of a request's header: today a digest and a dictionary."""
-    missing.append("authentication by access tokens: workers take the client's secret itself")
-    headers = [f"Bearer {secrets.token_urlsafe(32)}".encode() for _ in range(100)]
-    clients = {sha256(header.partition(b" ")[2]).hexdigest(): header for header in headers}
-    return lambda header: clients[sha256(header.partition(b" ")[2]).hexdigest()], headers
+def _authentication(
+    view: Any,  # noqa: ANN401  # an OpenView; that of today has no token keys
+    missing: list[str],
+) -> tuple[Callable[[Any], object], Sequence[object]]:
+    """Return what finds the client of a request's header, and headers of as many clients."""
+    try:
+        sessions = importlib.import_module("lookup.worker.sessions").Sessions()
+    except ImportError:
+        missing.append("authentication by access tokens: workers take the client's secret itself")
+        return lambda secret: view.clients.get(sha256(secret).hexdigest()), [bytes(32)]
+    now = time.time()
+    made = [view.token_keys.make(bytes.fromhex(_CLIENT), now) for _ in range(100)]
+    headers = [b"Bearer " + token for token in made]
+    return lambda header: sessions.client_of(header, view, now), headers
 
 
 def _audit_entry(

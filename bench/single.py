@@ -15,10 +15,7 @@ only has GET), and answer 2,048 bytes. `own handler, FastAPI` is our lookup behi
 and a pydantic model, without audit. With `--flame` py-spy samples the worker under this load.
 """
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -27,12 +24,13 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from bench import flame
 from bench.asking import NO_AUDIT, UNAUDITED, Asked, are_audited, asked, bearer_of
 from bench.claim import Claim, Floor, Json, Outcome, Plot
-from bench.load.closed import Closed, ToolMissing, drive, in_turn, require_wrk
+from bench.load.closed import Closed, LoadFailed, ToolMissing, drive, in_turn, require_wrk
 from bench.peers import database, nginx, routed, webdis
 from bench.peers.process import Peer, PeerMissing
-from bench.processors import ONE_CPU, pinned
+from bench.processors import ONE_CPU
 from bench.running import Run
 from bench.served import Workers, answered
 
@@ -91,13 +89,24 @@ def measure(run: Run) -> Outcome:
         drives: Drives = {LACUNA: partial(_drive_ours, run, site)}
         _add_unaudited(stack, run, site, drives, missing)
         _add_peers(stack, run, site, drives, missing)
-        for once in () if run.quick else drives.values():
-            once()  # connections, caches and prepared statements
+        _warm(drives, missing)
         rounds = in_turn(run.rounds(5), drives, run.progress.tell)
         failed = [] if run.flame is None else _draw_flame(run.flame, site)
     rows = tuple(_row(name, found) for name, found in rounds.items())
     drawn = () if run.flame is None or failed else (run.flame.name,)
     return Outcome(_claims(run, rows), rows, _plots(rows), (*missing, *failed), drawn)
+
+
+def _warm(drives: Drives, missing: list[str]) -> None:
+    """Load each once: connections, caches, prepared statements. Drop peers that do not answer."""
+    for name, once in list(drives.items()):
+        try:
+            once()
+        except LoadFailed as error:
+            if name in {LACUNA, WITHOUT_AUDIT}:
+                raise
+            missing.append(f"{name}: {error}")
+            del drives[name]
 
 
 def _seconds(run: Run) -> float:
@@ -222,25 +231,18 @@ def _plots(rows: tuple[Json, ...]) -> tuple[Plot, ...]:
 
 
 def _draw_flame(path: Path, site: Asked) -> list[str]:
-    """Sample the worker under load; return why not."""
-    program = shutil.which(
-        "py-spy", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    )
-    if program is None:
-        return ["a flame graph: py-spy is not installed (PyPI py-spy)"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pid = site.answering.pids[0]
-    command = (
-        *(program, "record", "--pid", str(pid), "--duration", "5", "--rate", "500"),
-        *("--format", "flamegraph", "--output", path),
-    )
-    with pinned(site.processors.load):
-        sampling = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    """Sample the worker under load, and draw; return why not."""
+    pid, load = site.answering.pids[0], site.processors.load
+    calls = site.calls()
+    try:
+        root = flame.sample(
+            pid,
+            load,
+            site.custodian.site.config.run / "samples",
+            lambda: drive(site.answering.address, (pid,), calls, 6, load),
         )
-    calls, load = site.calls(), site.processors.load
-    drive(site.answering.address, (pid,), calls, 6, load)
-    _, errors = sampling.communicate()
-    if sampling.returncode != 0:
-        return [f"a flame graph: py-spy says {errors.strip()[-200:]}"]
+    except flame.NoFlame as error:
+        return [f"a flame graph: {error}"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(flame.render(root, "One worker under 32 connections: share of its time"))
     return []

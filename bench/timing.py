@@ -31,6 +31,7 @@ from typing import Final
 import numpy as np
 
 from bench.asking import (
+    enrol,
     identifier_of,
     known_records,
     single,
@@ -44,13 +45,12 @@ from bench.load.offered import connect, learn_size
 from bench.processors import Processors, pinned
 from bench.proving import authorization
 from bench.running import Run
-from bench.served import Workers, answered
+from bench.served import Workers, answered, served
 from crypto.tag import TagMaker
 from lookup.client.enrolment import Enrolment
 from lookup.config import Address
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import source_key
-from lookup.custodian.enrolling import add_client
 from lookup.custodian.shredding import shred
 from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link, days_of
 from lookup.wire import parse_token
@@ -73,10 +73,11 @@ def measure(run: Run) -> Outcome:
     site, _ = run.sites.filled(run.largest)
     with ExitStack() as stack:
         errors = stack.enter_context((site.config.run / "log").open("wb"))
+        with served(site, workers=None) as custodian_process:
+            enrolment = enrol(custodian_process, "timing")
         custodian = stack.enter_context(held(site.config))
         workers = Workers(cpus=(processors.server,))
         answering = stack.enter_context(answered(site, workers, errors))
-        enrolment = custodian.writer.call(add_client("timing", site.config.base_urls, 0)).result()
         answering.await_ready()
         run.progress.tell("expunging, and putting into the table what is not answered")
         with run.sites.lines(run.largest).open() as lines:

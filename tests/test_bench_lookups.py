@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from bench import __main__ as command
+from bench import flame
 from bench.asking import bearer_of, mixed, single, takes, unknown_tokens
 from bench.distinguishing import auc, interval
 from bench.load.closed import LoadFailed, drive
@@ -225,6 +226,30 @@ class TestDistinguishing:
         wins = sum((a > b) + (a == b) / 2 for a in first for b in second) / 3_600
 
         assert auc(first, second) == pytest.approx(max(wins, 1 - wins))
+
+
+class TestFlame:
+    """The flame graph."""
+
+    SAMPLES = "main (a.py:1);look_up (b.py:7) 3\nmain (a.py:1);<lambda> (b.py:9) 1\n"
+
+    def test_shares_are_those_of_the_samples(self) -> None:
+        idle = "run (lookup/worker/link.py:60) 9\n"
+        drawn = flame.render(flame.parse(self.SAMPLES + idle), "a title")
+
+        assert "main (a.py): 100.0%" in drawn
+        assert "look_up (b.py): 75.0%" in drawn
+        assert "&lt;lambda&gt; (b.py): 25.0%" in drawn
+        assert "link.py" not in drawn
+
+    def test_without_py_spy_it_says_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+        with pytest.raises(flame.NoFlame, match="not installed"):
+            flame.sample(1, CPU.load, tmp_path / "samples", lambda: None)
 
 
 class TestAsking:

@@ -43,20 +43,20 @@ app = FastAPI(docs_url=None, redoc_url=None)
 bearer = HTTPBearer()
 
 
-def require_client(request: Request, credentials: HTTPAuthorizationCredentials) -> OpenView:
-    """Return the view for a client that it lets in."""
-    standing: Standing = request.app.state.standing
-    view = standing.require_view(boot_clock())
-    if sha256(credentials.credentials.encode()).hexdigest() not in view.clients:
+def require_client(view: OpenView, credentials: str) -> None:
+    """Return for a client that the view lets in."""
+    if sha256(credentials.encode()).hexdigest() not in view.clients:
         raise HTTPException(401)
-    return view
 
 
 async def find_view(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]
 ) -> OpenView:
     """Depend on a client; a coroutine, for others run in a pool of threads."""
-    return require_client(request, credentials)
+    standing: Standing = request.app.state.standing
+    view = standing.require_view(boot_clock())
+    require_client(view, credentials.credentials)
+    return view
 
 
 @app.post("/v1/lookup")
