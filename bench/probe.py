@@ -125,8 +125,8 @@ class _Probed:
             "hit, µs": _cpu(reader.probe, hits),
             "miss, µs": _cpu(reader.probe, misses),
             "check, µs": _cpu(reader.check, [miss] * probes),
-            "links of a hit, µs": _cpu(lambda probe: probe.links, [hit] * probes),
-            "links of a miss, µs": _cpu(lambda probe: probe.links, [miss] * probes),
+            "links of a hit, µs": _cpu(lambda probe: probe.read(), [hit] * probes),
+            "links of a miss, µs": _cpu(lambda probe: probe.read(), [miss] * probes),
             **self._changes(),
         }
 

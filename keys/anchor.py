@@ -10,6 +10,7 @@ Invariants:
 * The newest copy that verifies counts, and a write goes over the other one: what a torn write
   costs is never the newest.
 * The anchor key lives in the map: a copy is written only by whoever could open the vault.
+* The audit chain is noted as it grows, also between commits.
 
 It cannot tell a rollback of store, slot and anchor together from the past itself.
 """
@@ -19,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from crypto.encoding import encode
 from crypto.secret import SecretBytes
@@ -29,13 +30,25 @@ from keys.page import VaultId, Version
 
 FILE_NAME: Final = "anchor"
 _SECTOR = 4096
-_CONTENT = Struct(">B16sQQ32sQ32s32sQQB")
-_FORMAT = 1
+_CONTENT = Struct(">B16sQQ32sQ32s32sQQBQ")
+_FORMAT = 2
+# Before there were audits: no row at the end.
+_LAYOUTS = {1: Struct(">B16sQQ32sQ32s32sQQB"), _FORMAT: _CONTENT}
 _MAC_SIZE = 32
 
 
 class AnchorKey(SecretBytes):
     """Authenticates anchors of one vault, for its whole life."""
+
+
+class AuditMark(NamedTuple):
+    """How far the audit chain reaches: the number of its last row, and its head there."""
+
+    row: int
+    head: bytes
+
+
+NOTHING_AUDITED: Final = AuditMark(0, bytes(32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,12 @@ class Anchor:
     log_size: int = 0
     log_root: bytes = bytes(32)
     audit_head: bytes = bytes(32)
+    audit_row: int = 0
+
+    @property
+    def audit(self) -> AuditMark:
+        """How far the audit chain had come."""
+        return AuditMark(self.audit_row, self.audit_head)
 
     def encode(self, key: AnchorKey) -> bytes:
         """Return one copy."""
@@ -65,19 +84,21 @@ class Anchor:
             self.time,
             self.serial,
             self.closed,
+            self.audit_row,
         )
         return (content + _mac(key, content)).ljust(_SECTOR, b"\0")
 
     @classmethod
     def parse(cls, raw: bytes, key: AnchorKey) -> Self | None:
         """Return the anchor of one copy, or None if it does not verify."""
-        content, mac = raw[: _CONTENT.size], raw[_CONTENT.size : _CONTENT.size + _MAC_SIZE]
+        layout = _LAYOUTS.get(raw[0])
+        if layout is None:
+            return None
+        content, mac = raw[: layout.size], raw[layout.size : layout.size + _MAC_SIZE]
         if len(mac) < _MAC_SIZE or not hmac.compare_digest(mac, _mac(key, content)):
             return None
-        known, vault, epoch, sequence, root_hash, *rest = _CONTENT.unpack(content)
-        if known != _FORMAT:
-            return None
-        log_size, log_root, audit_head, time, serial, closed = rest
+        _, vault, epoch, sequence, root_hash, *rest = layout.unpack(content)
+        log_size, log_root, audit_head, time, serial, closed, *row = rest
         version = Version(epoch, sequence)
         return cls(
             VaultId(vault),
@@ -89,6 +110,7 @@ class Anchor:
             log_size,
             log_root,
             audit_head,
+            *row,
         )
 
 

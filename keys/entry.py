@@ -10,6 +10,8 @@ Invariants:
   new entry as for many. That two ids begin alike says that they may have arrived in one batch.
 * `version` and `flags` may change without an epoch change, `body` may not: whatever must be
   forgotten when it changes belongs into the body. Nothing secret goes into the other two.
+* The body of a *renewed* kind is a random key that no epoch shares with another: whatever was
+  sealed under the former one is forgotten with its epoch, whoever caused the change.
 * A body is at most 4 KiB; larger content is a blob under a key that lives in an entry.
 
 Numbers are big-endian. The numbers of kinds are part of the format: never reuse one.
@@ -18,7 +20,7 @@ Numbers are big-endian. The numbers of kinds are part of the format: never reuse
 import random
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from struct import Struct
 from typing import Final, NewType
@@ -43,6 +45,9 @@ class Kind(IntEnum):
     LOOKUP_KEY = 6
     CLIENT = 7
     OFFICER = 8
+    AUDIT_KEY = 9
+    ANSWER_KEY = 10
+    NOTICE = 11
 
 
 # How many entries that arrive together share a leaf. A site that imports a million writes its
@@ -53,7 +58,10 @@ NEIGHBOURS: Final = 16
 _PREFIX: Final = 2
 _random = random.SystemRandom()
 
-_UNPINNED = frozenset({Kind.RECORD})
+_UNPINNED = frozenset({Kind.RECORD, Kind.NOTICE})
+
+# Every epoch change gives each of these entries a fresh body.
+RENEWED: Final = frozenset({Kind.ANSWER_KEY})
 
 # What only this package writes: a batch from outside that touched it could lose the whole vault.
 OWN: Final = frozenset({Kind.SLOT, Kind.ANCHOR_KEY, Kind.INTENT})
@@ -105,6 +113,10 @@ class Entry:
             raise ValueError(f"not an id of a {self.kind.name} entry")
         if self.version >> 32 or self.flags >> 32:
             raise ValueError("version and flags have 32 bits")
+
+    def renewed(self) -> "Entry":
+        """Return the same entry with a fresh random body."""
+        return replace(self, body=secrets.token_bytes(len(self.body)))
 
     def encode(self) -> bytes:
         """Return the entry as a leaf holds it."""

@@ -1,6 +1,7 @@
 """The epoch change: how something is forgotten.
 
-    (0) the intent becomes durable, by an ordinary commit; the caller takes the answers away
+    (0) the intent becomes durable, by an ordinary commit, with what it renews; the caller takes
+        the answers away and gives out the renewed keys
     (1) every slot at hand stages a key that has never wrapped anything
     (2) one transaction: the new pages, a new root key wrapped per slot, blobs deleted
     (3) the store is checkpointed and synced, the mirror confirms, the anchors say so
@@ -20,9 +21,9 @@ Every step may be repeated. Any error of I/O on the way ends the vault; the next
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from keys.entry import Batch, EntryId, Kind, Remove
+from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove
 from keys.errors import NoSlotOpens, SlotUnreachable
 from keys.intent import Intent, intent_id_of
 from keys.page import RootKey
@@ -49,21 +50,33 @@ class Destruction:
 
 
 def change_epoch(
-    state: State, intent: Intent, blobs: BlobChange, withdraw: Callable[[], None]
+    state: State,
+    intent: Intent,
+    blobs: BlobChange,
+    withdraw: Callable[[tuple[Entry, ...]], None],
 ) -> Destruction:
-    """Carry out an intent. `withdraw` returns when no answer can leave that must not.
+    """Carry out an intent, and renew what every epoch change renews.
 
+    `withdraw` gets the renewed entries; it returns when no answer can leave that must not, and
+    nothing is sealed any more under a key that goes. It may add entries by commits of its own.
     `blobs.put` goes with the intent, for a new blob is a pure addition; `blobs.delete` is the
     intent's own.
     """
+    renewed = tuple(entry.renewed() for entry in state.renewable())
+    intent = renewing(intent, renewed)
     state.commit(state.plan(intent.entries()), BlobChange(put=blobs.put))
-    withdraw()
+    withdraw(renewed)
     return finish(state, intent)
+
+
+def renewing(intent: Intent, renewed: tuple[Entry, ...]) -> Intent:
+    """Return the intent that also puts the renewed entries."""
+    return replace(intent, batch=tuple(map(Put, renewed)) + intent.batch)
 
 
 def purge(state: State) -> Destruction:
     """Change the epoch without any other change: forget what was written and never committed."""
-    return change_epoch(state, Intent.make(()), NO_BLOBS, lambda: None)
+    return change_epoch(state, Intent.make(()), NO_BLOBS, lambda _: None)
 
 
 def finish(state: State, intent: Intent, floor: int = 0) -> Destruction:

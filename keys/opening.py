@@ -19,7 +19,7 @@ from secrets import token_bytes
 from typing import Final
 
 from crypto.aead import InvalidCiphertext
-from keys.anchor import Anchor, AnchorFile, AnchorKey
+from keys.anchor import NOTHING_AUDITED, Anchor, AnchorFile, AnchorKey
 from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
 from keys.epoch import Destruction, finish, purge, settle
 from keys.errors import KeysError, NoSlotOpens, PageDamaged, VersionConflict
@@ -44,15 +44,24 @@ from keys.vault import Vault
 LABEL_SIZE: Final = 200
 
 
+def nothing_audited(row: int) -> bytes | None:
+    """Tell the heads of an audit chain without rows."""
+    return NOTHING_AUDITED.head if row == 0 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What a vault is kept in: two storages, and slots with the anchors beside them."""
+    """What a vault is kept in: two storages, and slots with the anchors beside them.
+
+    `audit_head` tells the head of the audit chain at a row; the store keeps it beside the pages.
+    """
 
     store: Pages
     mirror: Pages
     slots: Sequence[tuple[RootSlot, AnchorFile]]
     database_key: DatabaseKey
     clock: Callable[[], int]
+    audit_head: Callable[[int], bytes | None] = nothing_audited
 
     def at_hand(self) -> list[RootSlot]:
         """Return the slots."""
@@ -77,6 +86,7 @@ class Keeping:
             anchor_key,
             self.clock,
             seen.serial if seen else 0,
+            seen.audit if seen else NOTHING_AUDITED,
         )
 
 
@@ -133,7 +143,8 @@ def open_vault(keeping: Keeping) -> Vault:
     intents = parse_intents(found.intent_parts, keeping.database_key)
     refuse_staged(root, slots, intents)
     keeping = keeping.of(found.registered(intents))
-    anchor = refuse_behind_anchor(root, newest_anchor(keeping, found.anchor_key))
+    newest = newest_anchor(keeping, found.anchor_key)
+    anchor = refuse_behind_anchor(root, newest, keeping.audit_head)
     for number, sealed in patches.items():
         keeping.store.repair(number, sealed)
     for _, file in keeping.slots:
@@ -142,7 +153,9 @@ def open_vault(keeping: Keeping) -> Vault:
     _catch_up(state, mirrored)
     clean = root == stored and anchor.closed and anchor.version == root.version
     sound = all(_opens(slot, root) for slot in state.slots.values())
-    return Vault(state, _go_forward(state, intents, renew=not (clean and sound)))
+    before = state.renewable()
+    done = _go_forward(state, intents, renew=not (clean and sound))
+    return Vault(state, done, before if done else ())
 
 
 def unwrap(keeping: Keeping, stored: StoredRoot) -> RootKey:

@@ -5,12 +5,13 @@
     a slot that wrapped this epoch's root key does not hold this epoch's key
     the mirror is ahead of the store
     the store is behind its anchor, or differs from it at the same sequence
+    the audit chain is behind the anchor, or differs from it at the same row
 
 It cannot tell a store, its mirror, and every slot and anchor at hand, all put back together, from
 the past itself.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from hashlib import sha256
 
 from keys.anchor import Anchor
@@ -92,8 +93,13 @@ def refuse_unknown(slots: Collection[RootSlot], registered: Collection[SlotId]) 
         raise SlotUnknown("a slot at hand holds keys and is not registered in this vault")
 
 
-def refuse_behind_anchor(stored: StoredRoot, newest: Anchor | None) -> Anchor:
-    """Return the newest anchor. Raises AnchorLost or RolledBack."""
+def refuse_behind_anchor(
+    stored: StoredRoot, newest: Anchor | None, audit_head: Callable[[int], bytes | None]
+) -> Anchor:
+    """Return the newest anchor. Raises AnchorLost or RolledBack.
+
+    `audit_head` tells the head of the store's audit chain at a row, None where there is none.
+    """
     if newest is None:
         raise AnchorLost("no anchor verifies, so nothing can say whether the store is the newest")
     at = stored.version
@@ -104,4 +110,9 @@ def refuse_behind_anchor(stored: StoredRoot, newest: Anchor | None) -> Anchor:
     same = at == newest.version and newest.root_hash == sha256(stored.sealed).digest()
     if at.sequence == newest.version.sequence and not same:
         raise RolledBack("store and anchor stand at the same sequence with different content")
+    row, head = newest.audit
+    if audit_head(row) != head:
+        raise RolledBack(
+            f"the anchor has seen {row} rows of the audit chain, and the store's are not these"
+        )
     return newest

@@ -12,7 +12,7 @@ Invariants:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keys.epoch import finish
+from keys.epoch import finish, renewing
 from keys.errors import AnchorLost, NoSlotOpens, RolledBack, WrongPassphrase
 from keys.intent import Intent, parse_intents
 from keys.opening import Keeping, look, newest_anchor, unwrap
@@ -25,8 +25,9 @@ from keys.vault import Vault
 class Restored:
     """A vault brought back; `lost_commits` were acknowledged once and are in no source.
 
-    Without an anchor that verifies nothing could be counted, and `counted` says so. The vault of
-    a rehearsal can be read and closed, nothing else.
+    Without an anchor that verifies nothing could be counted, and `counted` says so; with one, the
+    vault's `audit` still says what it had seen of the audit chain. The vault of a rehearsal can be
+    read and closed, nothing else.
     """
 
     vault: Vault
@@ -64,7 +65,8 @@ def restore_vault(
         return Restored(Vault(state, (), rehearsal=True), place, lost, anchor is not None)
     for _, file in keeping.slots:
         file.ensure()
-    done = tuple(finish(state, intent, floor=seen) for intent in intents or [Intent.make(())])
+    nothing_else = renewing(Intent.make(()), tuple(e.renewed() for e in state.renewable()))
+    done = tuple(finish(state, intent, floor=seen) for intent in intents or [nothing_else])
     return Restored(Vault(state, done), place, lost, anchor is not None)
 
 

@@ -10,8 +10,8 @@ from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
-from keys.anchor import Anchor, AnchorFile, AnchorKey
-from keys.entry import LEAVING, Batch, Entry, Kind
+from keys.anchor import NOTHING_AUDITED, Anchor, AnchorFile, AnchorKey, AuditMark
+from keys.entry import LEAVING, RENEWED, Batch, Entry, Kind
 from keys.errors import AnchorLost, MirrorBehind, PageDamaged, SlotUnreachable, VersionConflict
 from keys.mending import mended
 from keys.pages import NO_BLOBS, BlobChange, Change, Pages, PageSource, SlotId
@@ -26,7 +26,8 @@ class State:
     """One opened vault.
 
     `slots` and `anchors` hold the registered ones that are at hand; `confirmed` names the slots
-    that have shown that they hold this epoch's key and no other; `stopped` ends it all.
+    that have shown that they hold this epoch's key and no other; `audit` is what the anchors say of
+    the audit chain; `stopped` ends it all.
     """
 
     tree: Tree
@@ -37,6 +38,7 @@ class State:
     anchor_key: AnchorKey
     clock: Callable[[], int]
     serial: int = 0
+    audit: AuditMark = NOTHING_AUDITED
     confirmed: frozenset[SlotId] = frozenset()
     stopped: bool = False
 
@@ -79,6 +81,10 @@ class State:
         leaving = frozenset(SlotId(entry.id) for entry in entries if entry.flags & LEAVING)
         return frozenset(SlotId(entry.id) for entry in entries) - leaving, leaving
 
+    def renewable(self) -> tuple[Entry, ...]:
+        """Return the entries that every epoch change renews."""
+        return tuple(entry for kind in RENEWED for entry in self.scan(kind))
+
     def plan(self, batch: Batch) -> Change:
         """Plan a batch in this epoch."""
         return self.read(lambda pages: self.tree.plan(pages, batch))
@@ -106,6 +112,8 @@ class State:
             time=self.clock(),
             closed=closed,
             serial=self.serial,
+            audit_head=self.audit.head,
+            audit_row=self.audit.row,
         )
         if not [file for file in self.anchors.values() if self._write_anchor(file, anchor)]:
             raise AnchorLost("no anchor can be written: the media of all slots are gone")

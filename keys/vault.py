@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from keys.anchor import AnchorFile
+from keys.anchor import AnchorFile, AuditMark
 from keys.entry import LEAVING, OWN, Batch, Entry, EntryId, Kind, Put, is_pinned
 from keys.epoch import Destruction, change_epoch
 from keys.errors import EntryMissing, LastSlot, OtherVault, Stopped
@@ -43,15 +43,32 @@ def _nothing_to_withdraw() -> None:
     """Most changes take no answer away."""
 
 
+def _nobody_to_tell(renewed: tuple[Entry, ...]) -> None:
+    """Nobody uses the renewed entries."""
+
+
 class Vault:
-    """An opened vault; `keys.opening` opens one."""
+    """An opened vault; `keys.opening` opens one.
+
+    `started_with` is what a crash had left to destroy, and `former` what that start renewed, as
+    it was before. `announce` is called in every epoch change, when its intent is durable and
+    before anything is destroyed, with the renewed entries; it returns when nobody uses the former
+    ones any more, and may add entries by commits of its own.
+    """
 
     def __init__(
-        self, state: State, started_with: tuple[Destruction, ...], *, rehearsal: bool = False
+        self,
+        state: State,
+        started_with: tuple[Destruction, ...],
+        former: tuple[Entry, ...] = (),
+        *,
+        rehearsal: bool = False,
     ) -> None:
         self._state = state
         self._rehearsal = rehearsal
-        self.started_with = started_with  # what a crash had left to destroy
+        self.started_with = started_with
+        self.former = former
+        self.announce: Callable[[tuple[Entry, ...]], None] = _nobody_to_tell
 
     @property
     def stopped(self) -> bool:
@@ -137,6 +154,20 @@ class Vault:
         _, leaving = self._state.registered()
         return leaving - self._state.confirmed
 
+    @property
+    def audit(self) -> AuditMark:
+        """What the anchors say of the audit chain."""
+        return self._state.audit
+
+    def note_audit(self, mark: AuditMark) -> None:
+        """Have the anchors say how far the audit chain reaches; its rows are durable by now."""
+
+        def write() -> None:
+            self._state.audit = mark
+            self._state.write_anchors()
+
+        self._guarded(write)
+
     def add_slot(self, slot: RootSlot, anchor: AnchorFile, entry: Entry) -> Receipt:
         """Register a slot, with the anchor beside it, and give it the next epoch's key."""
         if slot.vault != self.id or EntryId(slot.id) != entry.id:
@@ -203,7 +234,13 @@ class Vault:
         blobs: BlobChange = NO_BLOBS,
         withdraw: Callable[[], None] = _nothing_to_withdraw,
     ) -> Receipt:
-        destruction = self._guarded(lambda: change_epoch(self._state, intent, blobs, withdraw))
+        def withdraw_and_announce(renewed: tuple[Entry, ...]) -> None:
+            withdraw()
+            self.announce(renewed)
+
+        destruction = self._guarded(
+            lambda: change_epoch(self._state, intent, blobs, withdraw_and_announce)
+        )
         return Receipt(self.version, destruction)
 
     def _read(self, read: Callable[[PageSource], T]) -> T:

@@ -70,6 +70,8 @@ class Authority:
 
 
 TEST: Final = Category("test", answerable=True)
+# Its records are nobody's: whoever asks for one is answered *no record*, and raises an alarm.
+HONEY: Final = "honey"
 
 DEFAULT_CATEGORIES: Final = (
     Category("child-protection-plan", answerable=True),

@@ -11,11 +11,18 @@
     [serve]
     lookup = "127.0.0.1:8440"
     custodian = "127.0.0.1:8441"
+    operator = "127.0.0.1:8442"               # metrics; on loopback or a private network; or absent
     workers = 2
     run = "/run/lacuna"                       # UNIX sockets; their paths must stay below 108 bytes
     index = "/dev/shm/lacuna"                 # tmpfs only
+    audit = "/var/lib/lacuna/audit"           # workers write here; a disk that keeps what is synced
     belt_minutes = 15                         # lookups without a custodian end after this
     base_urls = ["http://127.0.0.1:8440"]     # what enrolment files tell clients
+    tls_certificate = "/etc/lacuna/site.pem"  # TLS 1.3 on both ports, and how to read these files:
+    tls_key = "/etc/lacuna/site.key"          # see lookup/tls.py
+    client_ca = "/etc/lacuna/clients.pem"     # callers must show a certificate of these CAs
+    behind_proxy = true                       # without TLS: listen on more than loopback
+    log_format = "text"                       # or "json": an object per line
 
     [[authority]]                             # see lookup/catalogue.py
     [[category]]
@@ -23,19 +30,28 @@
 Invariants:
 
 * An unknown key, a wrong type or a value out of bounds is refused with its place and the rule.
+* Without TLS both ports are loopback's. Bearer secrets and tokens would cross a network in the
+  clear otherwise, and nothing here can tell a proxy's network from any other: so whoever has
+  ended TLS elsewhere says so (`behind_proxy`), and nobody gets there by an address alone.
 * No secret stands in it: the passphrase is a path, everything else secret lives in the vault.
+* The operator's port asks for no credential, so it cannot be opened to just anybody: its address is
+  loopback's or a private network's, and a number, for what a name means is not ours to say.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from lookup.catalogue import Catalogue, InvalidCatalogue, parse_catalogue
 from lookup.client.enrolment import MAX_BASE_URLS, InvalidEnrolment, check_base_url
+from lookup.logs import LOG_FORMATS
+from lookup.tls import TlsFiles
 
 MAX_CONFIG_SIZE: Final = 1 << 20
 MAX_SOCKET_PATH: Final = 107
@@ -44,6 +60,15 @@ DEFAULT_PATH: Final = Path("/etc/lacuna/lacuna.toml")
 # A name, or an address of version 4; one of version 6 stands in brackets.
 _HOST: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*|\[[0-9A-Fa-f:.]{2,45}\]"
+)
+
+# Loopback, RFC 1918, RFC 4193. Not `is_private`: that holds 0.0.0.0, which is every address.
+_OPERATOR_NETWORKS: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+        *("::1/128", "fc00::/7"),
+    )
 )
 
 
@@ -57,6 +82,14 @@ class Address:
 
     host: str
     port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect; of a name other than localhost nobody knows."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -74,11 +107,16 @@ class Config:
     passphrase_file: Path | None
     lookup: Address
     custodian: Address
+    operator: Address | None
     workers: int
     run: Path
     index: Path
+    audit: Path
     belt_seconds: int
     base_urls: tuple[str, ...]
+    tls: TlsFiles | None
+    behind_proxy: bool
+    log_format: str
     catalogue: Catalogue
 
     @property
@@ -132,23 +170,35 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
     serve = Table(
         "serve",
         top.table("serve"),
-        {"lookup", "custodian", "workers", "run", "index", "belt_minutes", "base_urls"},
+        {
+            *("lookup", "custodian", "operator", "workers", "run", "index", "audit"),
+            *("belt_minutes", "base_urls", "log_format"),
+            *("tls_certificate", "tls_key", "client_ca", "behind_proxy"),
+        },
     )
     lookup = _address(serve, "lookup", "127.0.0.1:8440")
+    tls = _tls_files(serve, path)
+    base_url = f"{'http' if tls is None else 'https'}://{lookup}"
+    store = vault.path("store", path)
     config = Config(
         path=path,
         demo=top.flag("demo", default=False),
-        store=vault.path("store", path),
+        store=store,
         mirror=vault.path("mirror", path),
         slots=tuple(_absolute(slot, path) for slot in vault.texts("slots", (), MAX_SLOTS)),
         passphrase_file=vault.path("passphrase_file", path) if "passphrase_file" in vault else None,
         lookup=lookup,
         custodian=_address(serve, "custodian", "127.0.0.1:8441"),
+        operator=_operator(serve),
         workers=serve.number("workers", 2, least=1, most=64),
         run=serve.path("run", path, "run"),
         index=serve.path("index", path, "/dev/shm/lacuna"),  # noqa: S108  # tmpfs on purpose
+        audit=serve.path("audit", path, str(store.parent / "audit")),
         belt_seconds=60 * serve.number("belt_minutes", 15, least=1, most=24 * 60),
-        base_urls=serve.texts("base_urls", (f"http://{lookup}",), MAX_BASE_URLS),
+        base_urls=serve.texts("base_urls", (base_url,), MAX_BASE_URLS),
+        tls=tls,
+        behind_proxy=serve.flag("behind_proxy", default=False),
+        log_format=serve.text("log_format", LOG_FORMATS[0]),
         catalogue=parse_catalogue(catalogue),
     )
     check_config(config)
@@ -160,20 +210,55 @@ def check_config(config: Config) -> None:
     if not config.slots:
         raise InvalidConfig("vault.slots: name at least one slot folder")
     # Resolved: two names of one folder are one folder.
-    named = (config.store, config.mirror, *config.slots, config.index)
+    named = (config.store, config.mirror, *config.slots, config.index, config.audit)
     folders = [Path(os.path.realpath(folder)) for folder in named]
     for at, folder in enumerate(folders):
         for other in folders[at + 1 :]:
             if folder == other or folder in other.parents or other in folder.parents:
                 raise InvalidConfig(
-                    "vault: store, mirror, slots and serve.index must be folders apart,"
-                    " none inside another"
+                    "vault: store, mirror, slots, serve.index and serve.audit must be folders"
+                    " apart, none inside another"
                 )
     if len(os.fsencode(config.officer_socket)) > MAX_SOCKET_PATH:
         raise InvalidConfig(f"serve.run: the path is too long for a socket: {config.run}")
     if config.lookup == config.custodian:
         raise InvalidConfig("serve.lookup and serve.custodian: write two different addresses")
+    _check_exposure(config)
+    _check_operator(config)
+    if config.log_format not in LOG_FORMATS:
+        raise InvalidConfig(f"serve.log_format: write one of {', '.join(LOG_FORMATS)}")
     _check_base_urls(config.base_urls)
+
+
+def _check_exposure(config: Config) -> None:
+    if config.tls is not None:
+        if config.behind_proxy:
+            raise InvalidConfig("serve.behind_proxy: leave it out, for TLS is spoken here")
+        return
+    for key, address in (("lookup", config.lookup), ("custodian", config.custodian)):
+        if not (address.loopback or config.behind_proxy):
+            raise InvalidConfig(
+                f"serve.{key}: without TLS only this machine may connect: write a loopback address,"
+                " or tls_certificate and tls_key, or behind_proxy = true where a proxy has TLS"
+            )
+
+
+def _check_operator(config: Config) -> None:
+    """The port that asks for nothing is a port of its own, where the public does not come."""
+    operator = config.operator
+    if operator is None:
+        return
+    if operator.port and operator.port in {config.lookup.port, config.custodian.port}:
+        raise InvalidConfig("serve.operator: write a port that neither plane has")
+    try:
+        host = ipaddress.ip_address(operator.host)
+    except ValueError:
+        raise InvalidConfig("serve.operator: write the address as a number, not a name") from None
+    if not any(host in network for network in _OPERATOR_NETWORKS):
+        raise InvalidConfig(
+            "serve.operator: write an address of loopback or of a private network:"
+            " whoever reaches this port may read it"
+        )
 
 
 def _check_base_urls(base_urls: tuple[str, ...]) -> None:
@@ -253,6 +338,23 @@ class Table:
 
     def _place(self, key: str) -> str:
         return f"{self._name}.{key}" if self._name else key
+
+
+def _tls_files(serve: Table, path: Path) -> TlsFiles | None:
+    pair = [key for key in ("tls_certificate", "tls_key") if key in serve]
+    if len(pair) == 1 or ("client_ca" in serve and not pair):
+        raise InvalidConfig("serve: tls_certificate, tls_key: write both, or no part of TLS")
+    if not pair:
+        return None
+    return TlsFiles(
+        serve.path("tls_certificate", path),
+        serve.path("tls_key", path),
+        serve.path("client_ca", path) if "client_ca" in serve else None,
+    )
+
+
+def _operator(serve: Table) -> Address | None:
+    return _address(serve, "operator", "") if "operator" in serve else None
 
 
 def _address(table: Table, key: str, default: str) -> Address:

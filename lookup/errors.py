@@ -3,6 +3,7 @@
     ServiceError
     ├── InvalidRequest          malformed, or breaks a rule of the interface
     ├── Unauthorized            no credential, a malformed one, a wrong one: never said which
+    ├── Forbidden               a known caller, who may not do this
     ├── NotFound                no such path
     │   └── RecordNotFound      also said of expunged records
     ├── MethodNotAllowed
@@ -15,10 +16,12 @@
     ├── UnknownKid              unknown, retired or not completely indexed lookup key
     ├── PreconditionRequired    If-Match is missing
     ├── HeadersTooLarge
+    ├── TooManyRequests         over a rate or a quota; says when to come back
     ├── InternalError           a defect of ours
     └── Unavailable             says that it may go better elsewhere, or later
         ├── TooManyConnections
         ├── CustodianUnavailable    no hand-off yet, or none for longer than the belt
+        ├── AuditUnavailable        the answer could not be audited, so it is not given
         ├── IndexNotReady           the table is not completely loaded: a miss proves nothing
         ├── IndexStale              the table could not be read, or not trusted, just now
         └── IndexSuperseded         a newer table exists
@@ -50,6 +53,10 @@ class InvalidRequest(ServiceError):
 
 class Unauthorized(ServiceError):
     """No credential that this service knows; which part was wrong is not said."""
+
+
+class Forbidden(ServiceError):
+    """The caller is known, and may not do this."""
 
 
 class NotFound(ServiceError):
@@ -104,6 +111,14 @@ class HeadersTooLarge(ServiceError):
     """The head of the request is larger than any honest one."""
 
 
+class TooManyRequests(ServiceError):
+    """More was asked than may be; `retry_after` goes into the Retry-After header, in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class InternalError(ServiceError):
     """A defect of this service; nothing was decided."""
 
@@ -118,6 +133,10 @@ class TooManyConnections(Unavailable):
 
 class CustodianUnavailable(Unavailable):
     """Nothing was heard from a custodian yet, or not for longer than may be trusted."""
+
+
+class AuditUnavailable(Unavailable):
+    """The answer's audit entry is not known to be durable, so there is no answer."""
 
 
 class IndexNotReady(Unavailable):
@@ -150,6 +169,7 @@ _UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
 PROBLEMS: Final[dict[type[ServiceError], Problem]] = {
     InvalidRequest: _problem("invalid-request", HTTPStatus.BAD_REQUEST, "Invalid request"),
     Unauthorized: _problem("unauthorized", HTTPStatus.UNAUTHORIZED, "Unauthorized"),
+    Forbidden: _problem("forbidden", HTTPStatus.FORBIDDEN, "Not allowed to this caller"),
     NotFound: _problem("not-found", HTTPStatus.NOT_FOUND, "No such path"),
     RecordNotFound: _problem("record-not-found", HTTPStatus.NOT_FOUND, "No such record"),
     MethodNotAllowed: _problem(
@@ -176,12 +196,16 @@ PROBLEMS: Final[dict[type[ServiceError], Problem]] = {
     HeadersTooLarge: _problem(
         "headers-too-large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large"
     ),
+    TooManyRequests: _problem(
+        "too-many-requests", HTTPStatus.TOO_MANY_REQUESTS, "More than the quota allows"
+    ),
     InternalError: _problem(
         "internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "A defect of this service"
     ),
     Unavailable: _problem("unavailable", _UNAVAILABLE, "Unavailable"),
     TooManyConnections: _problem("too-many-connections", _UNAVAILABLE, "Too many connections"),
     CustodianUnavailable: _problem("custodian-unavailable", _UNAVAILABLE, "No custodian"),
+    AuditUnavailable: _problem("audit-unavailable", _UNAVAILABLE, "Could not be audited"),
     IndexNotReady: _problem("index-not-ready", _UNAVAILABLE, "The index is not complete"),
     IndexStale: _problem("index-stale", _UNAVAILABLE, "The index cannot be trusted just now"),
     IndexSuperseded: _problem("index-superseded", _UNAVAILABLE, "The index was replaced"),
@@ -220,6 +244,8 @@ def problem_headers(error: ServiceError) -> dict[str, str]:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allowed
+    if isinstance(error, TooManyRequests):
+        headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unavailable):
         headers["retry-after"] = "1"
     return headers

@@ -7,11 +7,11 @@ Invariants:
   anything else as a defect of ours, without a word of its message.
 * A valid X-Request-ID is mirrored in every problem.
 
-An app may send, in place of ASGI's two messages, one `WholeAnswer`. Its `make` is called when the
-connection holds no earlier output, and what it returns is written at once in the same call: no
-other event comes between the making and the kernel taking the bytes. `make` is not called at all
-for a client who has left; if it was called, `left` is called once, when nothing of the answer is
-in this process any more.
+An app may send, in place of ASGI's two messages, one `WholeAnswer`. Its `begin`, if it has one, is
+called when the connection holds no earlier output, and calls back when the answer may be made, or
+why not. What `make` returns is written at once in the same call: no other event comes between the
+making and the kernel taking the bytes. Neither is called for a client who has left; if one
+was called, `left` is called once, when nothing of the answer is in this process any more.
 
 Made for uvicorn 0.54.0, whose class it extends is not documented.
 """
@@ -21,7 +21,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -47,16 +47,18 @@ class WholeAnswer(TypedDict):
     """An answer that is made at the moment it leaves."""
 
     type: Literal["lacuna.whole_answer"]
-    make: Callable[[asyncio.Transport], tuple[int, Headers, bytes]]
+    begin: NotRequired[Callable[[Callable[[ServiceError | None], None]], None]]
+    make: Callable[[], tuple[int, Headers, bytes]]
+    left: Callable[[], None]
 
 
-_UUID: Final = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+UUID: Final = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def request_id_of(headers: Headers) -> bytes | None:
     """The X-Request-ID as it was sent, if it was sent once and is a UUID."""
     sent = [value for name, value in headers if name == b"x-request-id"]
-    return sent[0] if len(sent) == 1 and _UUID.fullmatch(sent[0]) else None
+    return sent[0] if len(sent) == 1 and UUID.fullmatch(sent[0]) else None
 
 
 def make_problem(
@@ -69,11 +71,16 @@ def make_problem(
     return problem_of(error).status, told, problem_body(error, **members)
 
 
+def note_nothing(_error: ServiceError) -> None:
+    """For a plane that does not count problems."""
+
+
 class Exchange(RequestResponseCycle):
     """One request and its answer."""
 
     when_out: Callable[[Callable[[], None]], None]
     problem_members: Mapping[str, str]
+    note_problem: Callable[[ServiceError], None]
 
     async def run_asgi(self, app: App) -> None:
         """Run the app; whatever it raises is told as a problem, and logged only if it is one."""
@@ -92,7 +99,7 @@ class Exchange(RequestResponseCycle):
                 logger.error("a request was left without an answer")
                 self.break_off(InternalError())
         finally:
-            self.on_response = _nothing  # or cycle and protocol would keep each other alive
+            self.on_response = nothing  # or cycle and protocol would keep each other alive
 
     async def send(self, message: Any) -> None:  # noqa: ANN401  # ASGI's messages, and ours
         """As ASGI says; a WholeAnswer is made when nothing stands between it and the kernel."""
@@ -101,18 +108,25 @@ class Exchange(RequestResponseCycle):
             return
         while self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
-        if self.disconnected or self.transport.is_closing():
+        if not self._heard():
             return
         try:
-            self.write_whole(*message["make"]())
+            if (begin := message.get("begin")) is not None:
+                await _begun(begin)
+            if self._heard():
+                self.write_whole(*message["make"]())
         finally:
             self.when_out(message["left"])
+
+    def _heard(self) -> bool:
+        return not (self.disconnected or self.transport.is_closing())
 
     def tell(self, error: ServiceError) -> None:
         """Answer with a problem, if anything can still be answered."""
         if self.response_started:
             self.transport.abort()  # half an answer must not pass for one
         elif not self.disconnected and not self.transport.is_closing():
+            self.note_problem(error)
             self.write_whole(
                 *make_problem(error, list(self.scope["headers"]), self.problem_members)
             )
@@ -147,5 +161,21 @@ class Exchange(RequestResponseCycle):
         self.on_response()
 
 
-def _nothing() -> None:
-    pass
+async def _begun(begin: Callable[[Callable[[ServiceError | None], None]], None]) -> None:
+    """Return when the answer may be made; raise why it may not."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def tell(failure: ServiceError | None) -> None:
+        if done.done():
+            return  # nobody waits any more
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(failure)
+
+    begin(tell)
+    await done
+
+
+def nothing() -> None:
+    """Do nothing."""

@@ -7,10 +7,11 @@
 
 A UNIX stream socket in a folder of mode 0700; each side checks who the other is (SO_PEERCRED).
 
-The pass page is a sealed memfd of which two words are used, `entered` and `left`: lookups are
-numbered as they begin; `left` is the number of the last one before which none is unanswered. So
+The pass page is a sealed memfd. Its first two words are `entered` and `left`: lookups are numbered
+as they begin; `left` is the number of the last one before which none is unanswered. So
 whoever reads e = entered, and later left ≥ e, knows that every answer begun before the first
-reading has been handed to the kernel, or thrown away with its connection.
+reading has been handed to the kernel, or thrown away with its connection. From the eighth word on
+it holds what the worker counts, as lookup/metering.py says.
 
 Invariants:
 
@@ -82,7 +83,8 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may ask, and how much.
 
     `per_second` and `per_day` count tokens; `batch` allows the batch route; where `certificates`
-    names any (hex SHA-256 of the DER), a connection must have shown one of them.
+    names any (hex SHA-256 of the DER), a connection must have shown one of them. `cell` is the
+    client's number in the cells that workers count in (lookup/cells.py): no other client has it.
     """
 
     id: str
@@ -91,9 +93,20 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_day: int = 100_000
     batch: bool = True
     certificates: list[str] = []  # msgspec copies it
+    cell: int = 0
 
     def __repr__(self) -> str:
         return "<Client>"
+
+
+class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A secret that was replaced, and the second since 1970 from which it is refused."""
+
+    client: str
+    until: int
+
+    def __repr__(self) -> str:
+        return "<Former>"
 
 
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,8 +130,9 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
 
     `vault` names the vault at random; `table` is the path of the index, whose tags were made with
     `index_key`; `kids` are the lookup keys that are live and completely indexed; `clients` are
-    found by the hex SHA-256 of their secret; without word from a custodian for `belt_seconds`
-    nothing is answered. `token_key` authenticates the access tokens that workers give out.
+    found by the hex SHA-256 of their secret, `former` by that of a secret that was replaced and is
+    valid for a while yet; without word from a custodian for `belt_seconds` nothing is answered.
+    `token_key` authenticates the access tokens that workers give out.
     """
 
     number: int
@@ -132,6 +146,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
     belt_seconds: int
     token_key: bytes = b""
     audit: Audit | None = None
+    former: dict[str, Former] = {}  # msgspec copies it
 
     def __repr__(self) -> str:
         return f"<View {self.number}>"
@@ -275,6 +290,8 @@ def verify_peer(connected: socket.socket, uids: frozenset[int]) -> Peer:
 
 
 PASS_PAGE_SIZE: Final = mmap.PAGESIZE
+_FIRST_COUNTER: Final = 8  # a cache line apart from the words that others wait for
+COUNTER_WORDS: Final = PASS_PAGE_SIZE // 8 - _FIRST_COUNTER
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -295,6 +312,11 @@ class PassPage:
         """Say that no lookup up to this number is unanswered."""
         self._words[1] = number
 
+    @property
+    def counters(self) -> "memoryview[int]":
+        """The words for what this worker counts."""
+        return self._words[_FIRST_COUNTER:]
+
 
 class PassReader:
     """The custodian's side of a worker's pass page."""
@@ -313,6 +335,10 @@ class PassReader:
     def left(self) -> int:
         """The number up to which all lookups have been answered or thrown away."""
         return self._words[1]
+
+    def counters(self) -> list[int]:
+        """What the worker has counted, word by word; it stays readable when the worker is dead."""
+        return self._words[_FIRST_COUNTER:].tolist()
 
 
 def _map_sealed(descriptor: int) -> "memoryview[int]":

@@ -1,8 +1,11 @@
 """uvicorn with bounds: nobody holds memory, a descriptor or our attention for free.
 
     arriving   head: 16 KiB and 100 fields, 5 s; body: its time is the plane's, its size the app's
-    waiting    75 s between requests; 64 pipelined requests; so many connections, then 503
+    waiting    75 s between requests, 1 s where connections get scarce; 64 pipelined requests; so
+               many connections, then 503
     leaving    output that a client does not read is thrown away with its connection
+
+With TLS (lookup/secured.py) the same holds from the first byte of the handshake on.
 
 Invariants:
 
@@ -22,8 +25,10 @@ import asyncio
 import functools
 import resource
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
@@ -39,8 +44,9 @@ from lookup.errors import (
     ServiceError,
     TooManyConnections,
 )
-from lookup.exchange import App, Exchange, make_problem
+from lookup.exchange import App, Exchange, make_problem, note_nothing
 from lookup.logs import log_defect, log_loop_error
+from lookup.secured import Handshakes, Secured
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +63,30 @@ class Limits:
     # Between two pieces of a body, while this side reads.
     body_idle_seconds: float = 10
     idle_seconds: float = 75
+    # The same while three quarters of the connections are taken: else a thousand that are idle,
+    # of someone without any credential, would be 75 s in which nobody else is served.
+    crowded_seconds: float = 1
     # How long output may stay in this process because the client does not read.
     unread_seconds: float = 1
+    # A body of more pieces than this must have so many bytes in each, on average. One byte a chunk
+    # costs a hundred times the work of a byte; one line a chunk, as imports are sent, does not.
+    body_pieces: int = 1_000
+    piece_bytes: int = 32
     # What is read of a body that was refused already, so that the answer is not lost to a reset.
     discarded_bytes: int = 256 * 1_024
     drain_seconds: int = 10
     # Further members of every problem that is answered here.
     problem_members: dict[str, str] = field(default_factory=dict)
+    # Hears of every problem that is answered here.
+    note_problem: Callable[[ServiceError], None] = note_nothing
+
+    @property
+    def far_too_many(self) -> int:
+        """As many connections as are taken at all; those beyond the limit only to be told so."""
+        return self.max_connections + self.max_connections // 4 + 16
 
 
-_HEAD, _BODY, _REST = "head", "body", "rest"
+HEAD, BODY, REST = "head", "body", "rest"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -77,12 +97,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, limits: Limits, **keywords: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **keywords)
         self.limits = limits
-        self._stage = _HEAD
+        # The hex SHA-256 of the certificate (DER) that the client has shown and proved to be its.
+        self.certificate: str | None = None
+        self._header_bytes, self._header_fields = limits.header_bytes, limits.header_fields
+        self._stage = HEAD
         self._stage_since = self._body_since = self.loop.time()
         self._head_size = 0  # what the parser has told of this head
         self._unparsed = 0  # what it has been fed since, without finishing the head
         self._hosts = 0
         self._discarded = 0
+        self._pieces = self._body_size = 0
         self._surplus = False
         self._deaf = False
         self._running: Exchange | None = None
@@ -95,11 +119,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Admit it; beyond the limit only to be told so, and far beyond not even that."""
         super().connection_made(transport)
+        self.certificate = _certificate_of(transport)
         # Nothing may linger here that the kernel would take: see WholeAnswer.
         transport.set_write_buffer_limits(high=0)
         most = self.limits.max_connections
         self._surplus = len(self.connections) > most
-        if len(self.connections) > most + most // 4 + 16:
+        if len(self.connections) > self.limits.far_too_many:
             self._deaf = True
             transport.abort()
 
@@ -154,34 +179,45 @@ class BoundedProtocol(HttpToolsProtocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(InvalidRequest("this is not a request of HTTP/1.1"))
         else:
-            if self._stage == _HEAD and self._unparsed > self.limits.header_bytes:
-                self._refuse(HeadersTooLarge())
+            if self._unparsed > self.limits.header_bytes:
+                if self._stage == HEAD:
+                    self._refuse(HeadersTooLarge())
+                elif self._stage == BODY:  # all of it between the chunks: extensions, zeros
+                    self._refuse(InvalidRequest("so much may not stand between chunks"))
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        super().on_message_begin()
-        self._stage, self._stage_since = _HEAD, self.loop.time()
+        # The parent would make the scope here; only what it is made for needs one.
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._stage, self._stage_since = HEAD, self.loop.time()
         self._head_size = self._unparsed = self._hosts = 0
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request target."""
-        self._count(len(url))
+        self._head_size += len(url)
+        self._unparsed = 0
+        if self._head_size > self._header_bytes:
+            raise HeadersTooLarge
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field."""
-        if self._stage != _HEAD:
+        # All that the parent does too, in one call: this runs for every field of every request.
+        if self._stage != HEAD:
             raise InvalidRequest("trailers are not taken")
-        self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
-        self._hosts += self.headers[-1][0] == b"host"
-
-    def _count(self, size: int) -> None:
-        self._head_size += size
+        self._head_size = size = self._head_size + len(name) + len(value) + 4
         self._unparsed = 0
-        limits = self.limits
-        if self._head_size > limits.header_bytes or len(self.headers) >= limits.header_fields:
+        headers = self.headers
+        if size > self._header_bytes or len(headers) >= self._header_fields:
             raise HeadersTooLarge
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Start the app, or let it wait for the answers before."""
@@ -191,9 +227,8 @@ class BoundedProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         if self._hosts != 1 and not (version == "1.0" and self._hosts == 0):
             raise InvalidRequest("host must be given once")
-        self._complete_scope(parser.get_method(), version)
-        self._stage, self._stage_since = _BODY, self.loop.time()
-        self._body_since, self._discarded = self._stage_since, 0
+        self._make_scope(parser.get_method(), version)
+        self._begin_body()
         before = self.cycle
         crowded = self._surplus and len(self.connections) > self.limits.max_connections
         app = _refuse_surplus if crowded else self.app
@@ -209,17 +244,33 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle = before
             raise InvalidRequest("wait for answers before asking again")
 
-    def _complete_scope(self, method: bytes, version: str) -> None:
+    def _begin_body(self) -> None:
+        self._stage, self._stage_since = BODY, self.loop.time()
+        self._body_since, self._discarded = self._stage_since, 0
+        self._pieces = self._body_size = self._unparsed = 0
+
+    def _make_scope(self, method: bytes, version: str) -> None:
         try:
             target = httptools.parse_url(self.url)
         except httptools.HttpParserInvalidURLError:
             raise InvalidRequest("the request target is not valid") from None
         path = target.path or b"/"
-        self.scope["method"] = method.decode("ascii")
-        self.scope["http_version"] = version
-        self.scope["path"] = unquote(path.decode("ascii"))
-        self.scope["raw_path"] = path
-        self.scope["query_string"] = target.query or b""
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,  # type: ignore[typeddict-item]  # set with the connection
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "method": method.decode("ascii"),
+            "path": unquote(path.decode("ascii")),
+            "raw_path": path,
+            "query_string": target.query or b"",
+            "lacuna.certificate": self.certificate,
+        }
 
     def _make_cycle(self, *, keep_alive: bool) -> Exchange:
         cycle = Exchange(
@@ -237,6 +288,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         cycle.when_out = self.when_out
         cycle.problem_members = self.limits.problem_members
+        cycle.note_problem = self.limits.note_problem
         return cycle
 
     def _start_asgi_task(self, cycle: Any, app: App) -> None:  # noqa: ANN401  # the parent's type
@@ -246,16 +298,23 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body; of one that was refused already, only so much."""
         self._stage_since = self.loop.time()
+        self._unparsed = 0
+        self._pieces += 1
+        self._body_size += len(body)
+        limits = self.limits
+        least = limits.piece_bytes * self._pieces
+        if self._pieces > limits.body_pieces and self._body_size < least:
+            raise InvalidRequest("the body comes in too many too small pieces")
         if self.cycle is not None and self.cycle.response_complete:
             self._discarded += len(body)
-            if self._discarded > self.limits.discarded_bytes:
+            if self._discarded > limits.discarded_bytes:
                 self.transport.abort()
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is here."""
-        self._stage, self._stage_since = _REST, self.loop.time()
+        self._stage, self._stage_since = REST, self.loop.time()
         super().on_message_complete()
 
     # Answers
@@ -290,6 +349,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._last_words = error
 
     def _close_with(self, error: ServiceError) -> None:
+        self.limits.note_problem(error)
         status, headers, body = make_problem(error, self.headers or [], self.limits.problem_members)
         headers += [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
         lines = [b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *headers)]
@@ -302,15 +362,17 @@ class BoundedProtocol(HttpToolsProtocol):
         waited = now - self._stage_since
         if self._deaf or self.flow.read_paused:
             self._stage_since = now
-        elif self._stage == _HEAD and waited > limits.head_seconds:
+        elif self._stage == HEAD and waited > limits.head_seconds:
             self._give_up("the head of the request did not arrive in time")
-        elif self._stage == _BODY and (
+        elif self._stage == BODY and (
             waited > limits.body_idle_seconds
             or (limits.body_seconds is not None and now - self._body_since > limits.body_seconds)
         ):
             self._give_up("the body of the request did not arrive in time")
-        elif self._stage == _REST and self._running is None and waited > limits.idle_seconds:
-            self.transport.close()
+        elif self._stage == REST and self._running is None:
+            crowded = 4 * len(self.connections) > 3 * limits.max_connections
+            if waited > (limits.crowded_seconds if crowded else limits.idle_seconds):
+                self.transport.close()
 
     def _give_up(self, rule: str) -> None:
         if self.headers is None:  # not a byte came
@@ -328,12 +390,24 @@ def _cause(error: httptools.HttpParserCallbackError) -> ServiceError:
     return InternalError()
 
 
+def _certificate_of(transport: asyncio.Transport) -> str | None:
+    tls = transport.get_extra_info("ssl_object")
+    shown = None if tls is None else tls.getpeercert(binary_form=True)
+    return None if shown is None else sha256(shown).hexdigest()
+
+
 async def _refuse_surplus(*_: object) -> None:
     raise TooManyConnections
 
 
 class BoundedServer(uvicorn.Server):
     """uvicorn's server, with a sweeper and quiet about what went wrong in the event loop."""
+
+    def __init__(self, config: uvicorn.Config, handshakes: Handshakes | None) -> None:
+        super().__init__(config)
+        self._handshakes = handshakes
+        if handshakes is not None:
+            handshakes.established = lambda: len(self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
@@ -346,22 +420,39 @@ class BoundedServer(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 connection.sweep(now)  # type: ignore[union-attr]  # all are BoundedProtocol
+            if self._handshakes is not None:
+                self._handshakes.sweep(now)
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; a handshake owes nobody an answer."""
+        if self._handshakes is not None:
+            self._handshakes.end()
+        await super().shutdown(sockets)
 
 
 def make_server(
-    app: App, *, limits: Limits, lifespan: Literal["on", "off"] = "off"
+    app: App,
+    *,
+    limits: Limits,
+    lifespan: Literal["on", "off"] = "off",
+    tls: ssl.SSLContext | None = None,
+    protocol: Callable[..., BoundedProtocol] = BoundedProtocol,
 ) -> BoundedServer:
     """A server for `app`, to be run by `serve(sockets=…)`: TCP and UNIX sockets together.
+
+    With `tls` it is spoken on the TCP sockets.
 
     Raises this process's limit of open files as far as it may, and takes no more connections than
     that leaves room for. SIGTERM and SIGINT end `serve` after at most `drain_seconds`; uvicorn then
     raises the signal again, for the handlers that were there before.
     """
     most = min(limits.max_connections, _raise_file_limit() - _OTHER_FILES)
+    limits = replace(limits, max_connections=most)
+    handshakes = Handshakes(tls, limits.head_seconds, limits.far_too_many) if tls else None
     config = uvicorn.Config(
         app,
-        http=functools.partial(BoundedProtocol, limits=replace(limits, max_connections=most)),  # type: ignore[arg-type]  # uvicorn only calls it
+        http=functools.partial(_make_protocol, protocol, limits, handshakes),  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
         loop="uvloop",
         lifespan=lifespan,
@@ -372,7 +463,17 @@ def make_server(
         server_header=False,
         timeout_graceful_shutdown=limits.drain_seconds,
     )
-    return BoundedServer(config)
+    return BoundedServer(config, handshakes)
+
+
+def _make_protocol(
+    kind: Callable[..., BoundedProtocol],
+    limits: Limits,
+    handshakes: Handshakes | None,
+    **keywords: Any,  # noqa: ANN401  # uvicorn's own
+) -> asyncio.Protocol:
+    protocol = kind(limits=limits, **keywords)
+    return protocol if handshakes is None else Secured(protocol, handshakes)
 
 
 # What a process has open besides connections, generously.

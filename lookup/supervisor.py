@@ -8,7 +8,7 @@ Invariants:
 * A port that somebody else has is noticed (a plain bind comes first: with SO_REUSEPORT alone two
   sites of one user would share it without a word, and answer each other's hospitals).
 * Each worker slot has a listening socket of its own, kept over the worker's restarts, so that no
-  connection that waits in it is reset.
+  connection that waits in it is reset. What workers count together (lookup/cells.py) is kept, too.
 * Processes are started by exec, never forked from one that held a key, and they end with this one.
 * A process that ends is started again, after a pause that grows up to five seconds; one whose exit
   says that another start could not help ends the site.
@@ -31,7 +31,9 @@ from pathlib import Path
 from typing import Final
 
 from lookup import exits
+from lookup.cells import make_cells
 from lookup.config import Address, Config
+from lookup.tls import TlsFiles
 
 logger = logging.getLogger("lookup.supervisor")
 
@@ -116,24 +118,27 @@ class Supervisor:
 
     def _plan(self, sockets: contextlib.ExitStack) -> None:
         config = self.config
-        custodian = sockets.enter_context(listen(config.custodian))
-        self.children.append(
-            Child(
-                "custodian",
-                _python(
-                    "lookup.custodian.main", "--config", config.path, "--fd", custodian.fileno()
-                ),
-                (custodian.fileno(),),
-            )
-        )
+        logs = ("--log-format", config.log_format)
+        custodian = sockets.enter_context(listen(config.custodian)).fileno()
+        command = _python("lookup.custodian.main", "--config", config.path, "--fd", custodian)
+        descriptors = [custodian]
+        if config.operator is not None:
+            operator = sockets.enter_context(listen(config.operator)).fileno()
+            command += ["--operator-fd", str(operator)]
+            descriptors.append(operator)
+        self.children.append(Child("custodian", [*command, *logs], tuple(descriptors)))
+        cells = make_cells(config.workers)
+        sockets.callback(os.close, cells)
         for slot, listening in enumerate(listen_shared(config.lookup, config.workers)):
             sockets.enter_context(listening)
             number = listening.fileno()
             command = _python(
                 "lookup.worker.main",
-                *("--fd", number, "--socket", config.worker_socket, "--slot", slot),
+                *("--fd", number, "--cells", cells),
+                *("--socket", config.worker_socket, "--slot", slot, *logs),
+                *_tls_options(config.tls),
             )
-            self.children.append(Child(f"worker {slot}", command, (number,)))
+            self.children.append(Child(f"worker {slot}", command, (number, cells)))
 
     def _look_after(self) -> None:
         for child in self.children:
@@ -226,7 +231,8 @@ def _bound(address: Address, *, shared: bool) -> socket.socket:
         made.close()
         raise CannotServe(
             f"cannot listen on {address}: {error.strerror}",
-            "serve.lookup and serve.custodian name the addresses; `ss -ltnp` shows who listens",
+            "lookup, custodian and operator in [serve] name the addresses; `ss -ltnp` shows who"
+            " listens",
         ) from None
     made.set_inheritable(True)
     return made
@@ -235,6 +241,14 @@ def _bound(address: Address, *, shared: bool) -> socket.socket:
 def _python(module: str, *arguments: object) -> list[str]:
     """Return the command of one of our modules; -P: a folder we stand in shadows nothing."""
     return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+
+def _tls_options(files: TlsFiles | None) -> list[object]:
+    """Return the paths, for workers to read: no key comes into this process."""
+    if files is None:
+        return []
+    options: list[object] = ["--tls-certificate", files.certificate, "--tls-key", files.key]
+    return options if files.client_ca is None else [*options, "--client-ca", files.client_ca]
 
 
 def _end_with_parent(parent: int) -> None:

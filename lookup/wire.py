@@ -42,6 +42,8 @@ ANSWER_SIZE: Final = 2_048
 BATCH_ANSWER_SIZE: Final = 256
 MAX_RECORDS: Final = 8
 MAX_TOKENS: Final = 1_000
+# What an audit entry has room for.
+MAX_NAME_BYTES: Final = 64
 MAX_LOOKUP_BODY: Final = 4 * 1_024
 MAX_BATCH_BODY: Final = 128 * 1_024
 
@@ -61,24 +63,17 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         return "<User>"
 
-    def __post_init__(self) -> None:
-        _refuse_unprintable(self.id, self.role)
-
 
 class Asking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every request says of itself, besides what it looks up."""
 
     kid: Kid
     user: User
-    purpose: Purpose = "unscheduled-care"
-    encounter: Name | None = None
+    purpose: Purpose | msgspec.UnsetType = msgspec.UNSET
+    encounter: Name | msgspec.UnsetType | None = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
-
-    def __post_init__(self) -> None:
-        if self.encounter is not None:
-            _refuse_unprintable(self.encounter)
 
 
 class Lookup(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,11 +86,6 @@ class Lookups(Asking, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Up to 1,000 lookups under one kid, as they are sent."""
 
     tokens: Annotated[list[TokenText], msgspec.Meta(min_length=1, max_length=MAX_TOKENS)]
-
-
-def _refuse_unprintable(*texts: str) -> None:
-    if not all(text.isprintable() for text in texts):
-        raise ValueError("unprintable")
 
 
 Request = TypeVar("Request", Lookup, Lookups)
@@ -118,6 +108,8 @@ _RULES: Final = {
 }
 
 
+# Of kid and its value, "token" or "tokens", user, id and role and their values.
+_USUAL_MARKS: Final = 16
 _INDEX: Final = re.compile(r"\[\d+\]")
 
 
@@ -138,30 +130,39 @@ def _parse(decoder: "msgspec.json.Decoder[Request]", body: bytes, subject: str) 
         raise InvalidRequest(_rule_broken(str(error), subject)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidRequest("body must be JSON in UTF-8") from None
-    _refuse_repeated_members(body)
+    _require_names(request)
+    # Two tokens in one object: which child was meant?  msgspec would take the last. Each string has
+    # two quotation marks; so a member that repeats, or one spelled with an escape, shows in their
+    # number, and only bodies with another number than the usual are read again.
+    if b"\\" in body or body.count(b'"') != _quotation_marks(request):
+        json.loads(body, object_pairs_hook=_unique)
     return request
+
+
+def _require_names(request: Asking) -> None:
+    user, encounter = request.user, request.encounter or ""
+    if not (user.id.isprintable() and user.role.isprintable() and encounter.isprintable()):
+        raise InvalidRequest("names of users, roles and encounters must be printable")
+    if not (user.id.isascii() and user.role.isascii() and encounter.isascii()):
+        for name in (user.id, user.role, encounter):
+            if len(name.encode()) > MAX_NAME_BYTES:
+                raise InvalidRequest(
+                    "names of users, roles and encounters take at most 64 bytes in UTF-8"
+                )
+
+
+def _quotation_marks(request: Asking) -> int:
+    purpose = 0 if request.purpose is msgspec.UNSET else 4
+    encounter = request.encounter
+    named = 0 if encounter is msgspec.UNSET else 2 if encounter is None else 4
+    tokens = 2 if type(request) is Lookup else 2 * len(request.tokens)  # type: ignore[attr-defined]  # one of two
+    return _USUAL_MARKS + purpose + named + tokens
 
 
 def _rule_broken(message: str, subject: str) -> str:
     place = _INDEX.sub("[...]", message.rpartition(" - at ")[2])
     members = f"body must be an object of kid, {subject}, user and optionally purpose and encounter"
     return _RULES.get(place, members)
-
-
-_MEMBERS: Final = tuple(
-    f'"{name}"'.encode()
-    for name in ("kid", "token", "tokens", "user", "id", "role", "purpose", "encounter")
-)
-
-
-def _refuse_repeated_members(body: bytes) -> None:
-    """Two tokens in one object: which child was meant?  msgspec would take the last.
-
-    A member can repeat only if its quoted name does, or is spelled with an escape; so nearly every
-    body passes on counts alone, and the others (a user whose role is "kid") are read again.
-    """
-    if b"\\" in body or any(body.count(member) > 1 for member in _MEMBERS):
-        json.loads(body, object_pairs_hook=_unique)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> None:
@@ -202,20 +203,32 @@ _DAYS: Final = [
 ] + [b"null"]
 
 
+def begin_record(category: bytes) -> bytes:
+    """What stands before a record's days; `category` is JSON already."""
+    return b'{"category":%b,"since":' % category
+
+
+def end_record(authority: bytes) -> bytes:
+    """What stands behind them; `authority` is JSON already."""
+    return b',"authority":%b}' % authority
+
+
+def word_record(begin: bytes, since: int, until: int, end: bytes) -> bytes:
+    """One record; days are the index's."""
+    return b"".join((begin, _DAYS[since], b',"until":', _DAYS[until], end))
+
+
 def make_record(category: bytes, since: int, until: int, authority: bytes) -> bytes:
-    """One record; `category` and `authority` are JSON already, days are the index's."""
-    return b'{"category":%b,"since":%b,"until":%b,"authority":%b}' % (
-        category,
-        _DAYS[since],
-        _DAYS[until],
-        authority,
-    )
+    """One record, of names that are JSON already."""
+    return word_record(begin_record(category), since, until, end_record(authority))
 
 
-_FRAME = b'{"outcome":"%b","records":[%b],"more":%b,"padding":"%b"}'
-_OUTCOMES = (b"no-record", b"known")
-_BOOLEANS = (b"false", b"true")
-_LARGEST_FRAME = len(_FRAME % (_OUTCOMES[0], b"", _BOOLEANS[0], b""))
+# Drawn once: padding is no secret, it only must not compress, and a compressor sees one response.
+_NOISE: Final = b64encode(os.urandom(48 * 1_024))
+_BEGIN: Final = (b'{"outcome":"no-record","records":[', b'{"outcome":"known","records":[')
+_MORE: Final = (b'],"more":false,"padding":"', b'],"more":true,"padding":"')
+_END: Final = b'"}'
+_LARGEST_FRAME: Final = len(_BEGIN[0] + _MORE[0] + _END)
 
 # What one record may take, so that the first always fits.
 MAX_RECORD: Final = ANSWER_SIZE - _LARGEST_FRAME
@@ -234,26 +247,21 @@ def make_batch_answer(answers: Sequence[Sequence[bytes]]) -> bytes:
 
 def _make_answer(records: Sequence[bytes], size: int) -> bytes:
     fitting = _fitting(records, size - _LARGEST_FRAME)
-    more = len(fitting) < len(records)
-    outcome = _OUTCOMES[len(records) > 0]
-    unpadded = _FRAME % (outcome, b",".join(fitting), _BOOLEANS[more], b"")
-    return unpadded[:-2] + _padding(size - len(unpadded)) + b'"}'
+    begin = _BEGIN[len(records) > 0]
+    shown = b",".join(fitting)
+    more = _MORE[len(fitting) < len(records)]
+    room = size - len(begin) - len(shown) - len(more) - len(_END)
+    # A random place, because a running one would count this worker's lookups for its clients.
+    start = int(random.random() * (len(_NOISE) - size))  # noqa: S311  # no secret, see above
+    return b"".join((begin, shown, more, _NOISE[start : start + room], _END))
 
 
 def _fitting(records: Sequence[bytes], room: int) -> Sequence[bytes]:
     """As many of the first records as are allowed and fit, with the commas between them."""
+    if len(records) <= 1:
+        return records  # the first always fits
     for count, record in enumerate(records[:MAX_RECORDS]):
         room -= len(record) + (count > 0)
         if room < 0:
             return records[:count]
     return records[:MAX_RECORDS]
-
-
-# Drawn once: padding is no secret, it only must not compress, and a compressor sees one response.
-# A random place in it, because a running one would count this worker's lookups for its clients.
-_NOISE: Final = b64encode(os.urandom(48 * 1_024))
-
-
-def _padding(size: int) -> bytes:
-    start = int(random.random() * (len(_NOISE) - size))  # noqa: S311  # no secret, see above
-    return _NOISE[start : start + size]

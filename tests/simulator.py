@@ -17,6 +17,7 @@ Nothing is mocked. What a test makes cheaper than a real site: Argon2id's cost, 
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -40,6 +41,7 @@ from crypto.derive import TESTING_ONLY_COST
 from crypto.token import TokenMaker
 from keys.entry import EntryId
 from keys.slot.lock import Passphrase
+from lookup.cells import make_cells
 from lookup.client.enrolment import ClientSecret, Enrolment, parse_enrolment
 from lookup.config import Config, parse_config
 from lookup.custodian import main
@@ -60,6 +62,7 @@ from lookup.worker.decide import decide_one
 from lookup.worker.view import OpenView, open_view
 from tests.lookup.raw_http import WAIT, Connection, Response, wait_until
 from tests.lookup.serving import Running as Served
+from tests.toml import to_toml
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -100,6 +103,7 @@ class Site:
     def __init__(self, *, slots: int = 1, depth: int = 1, workers: int = 1) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lacuna-", dir=_MEMORY))
         self.listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers + 1)]
+        self.cells = make_cells(workers)
         self.token = new_token()
         self.running: list[Process] = []
         self.tables: Json = {
@@ -168,14 +172,15 @@ class Site:
         process = self._spawn(
             [
                 *("lookup.worker.main", "--fd", listening.fileno()),
-                *("--socket", socket_path, "--slot", slot, *arguments),
+                *("--cells", self.cells, "--socket", socket_path, "--slot", slot, *arguments),
             ],
             listening.fileno(),
+            self.cells,
         )
         return Worker(process, listening.getsockname())
 
-    def _spawn(self, command: Sequence[object], descriptor: int) -> "Process":
-        process = Process(command, descriptor, self.folder / f"log-{len(self.running)}")
+    def _spawn(self, command: Sequence[object], *descriptors: int) -> "Process":
+        process = Process(command, descriptors, self.folder / f"log-{len(self.running)}")
         self.running.append(process)
         return process
 
@@ -198,6 +203,7 @@ class Site:
             process.kill()
         for each in self.listening:
             each.close()
+        os.close(self.cells)
         shutil.rmtree(self.folder)
 
     def __enter__(self) -> Self:
@@ -270,9 +276,9 @@ class Custodian:
         """Shred records over the UNIX socket; return what is said of it."""
         return shred(self.officer, *record_ids)
 
-    def enrol(self, name: str = "St. Elsewhere") -> Enrolment:
+    def enrol(self, name: str = "St. Elsewhere", **allowance: object) -> Enrolment:
         """Enrol a client over the UNIX socket."""
-        return enrol(self.officer, name)
+        return enrol(self.officer, name, **allowance)
 
     def await_build(self) -> None:
         """Return when no table is in the making."""
@@ -300,12 +306,12 @@ class Custodian:
 class Process:
     """One process of the site, in a process of its own."""
 
-    def __init__(self, command: Sequence[object], descriptor: int, log: Path) -> None:
+    def __init__(self, command: Sequence[object], descriptors: Sequence[int], log: Path) -> None:
         self._log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", *map(str, command)],
-                pass_fds=[descriptor],
+                pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -347,6 +353,7 @@ class Worker:
     def __init__(self, process: Process, address: tuple[str, int]) -> None:
         self.process = process
         self.address = address
+        self._access: dict[str, str] = {}  # access tokens, by client
 
     def ready(self) -> Self:
         """Return when it would answer a lookup."""
@@ -361,10 +368,24 @@ class Worker:
         return self
 
     def ask(self, asking: Enrolment, identifier: str) -> Response:
-        """Look one identifier up."""
+        """Look one identifier up; return why not, if there is no access token to be had."""
         with Connection(self.address) as connection:
-            connection.send(request_for(asking, identifier))
+            if asking.client_id not in self._access:
+                connection.send(token_request(asking))
+                answer = connection.receive()
+                if answer.status != 200:
+                    return answer
+                self._access[asking.client_id] = answer.json["access_token"]
+            connection.send(self.request_for(asking, identifier))
             return connection.receive()
+
+    def request_for(self, asking: Enrolment, identifier: str) -> bytes:
+        """Return a whole lookup, with an access token that this worker gave."""
+        if asking.client_id not in self._access:
+            with Connection(self.address) as connection:
+                connection.send(token_request(asking))
+                self._access[asking.client_id] = connection.receive().json["access_token"]
+        return request_for(asking, identifier, self._access[asking.client_id])
 
     def outcome(self, asking: Enrolment, identifier: str) -> str:
         """Look one identifier up; return the outcome, or the type of the problem."""
@@ -376,6 +397,8 @@ def outcome_of(response: Response) -> str:
     members = response.json
     if response.status == 200:
         return str(members["outcome"])
+    if "error" in members:  # of the token request
+        return str(members["error"])
     assert members["outcome"] == "could-not-check"
     return str(members["type"].rpartition(":")[2])
 
@@ -393,12 +416,24 @@ def question(asking: Enrolment, identifier: str) -> bytes:
     return json.dumps(members).encode()
 
 
-def request_for(asking: Enrolment, identifier: str) -> bytes:
+def token_request(asking: Enrolment) -> bytes:
+    """Return a whole request for an access token, byte by byte."""
+    pair = b64encode(f"{asking.client_id}:{asking.secret.text()}".encode()).decode()
+    body = b"grant_type=client_credentials"
+    head = (
+        "POST /oauth2/token HTTP/1.1\r\nHost: lookup.test\r\n"
+        f"Authorization: Basic {pair}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def request_for(asking: Enrolment, identifier: str, access: str) -> bytes:
     """Return a whole lookup, byte by byte."""
     body = question(asking, identifier)
     head = (
         "POST /v1/lookup HTTP/1.1\r\nHost: lookup.test\r\n"
-        f"Authorization: Bearer {asking.secret.bearer()}\r\nX-Request-ID: {uuid4()}\r\n"
+        f"Authorization: Bearer {access}\r\nX-Request-ID: {uuid4()}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -426,9 +461,10 @@ def shred(officer: httpx2.Client, *record_ids: EntryId) -> Json:
     return dict(response.json())
 
 
-def enrol(officer: httpx2.Client, name: str) -> Enrolment:
-    """Enrol a client."""
-    response = officer.post("/v1/local/clients", json={"name": name})
+def enrol(officer: httpx2.Client, name: str, **allowance: object) -> Enrolment:
+    """Enrol a client; it may ask as fast as tests do, unless they say otherwise."""
+    members = {"name": name, "per_second": 1_000_000, "per_day": 1_000_000_000} | allowance
+    response = officer.post("/v1/local/clients", json=members)
     assert response.status_code == 201, response.text
     return parse_enrolment(response.content)
 
@@ -447,23 +483,6 @@ def import_lines(feed: httpx2.Client, lines: Iterable[Json | bytes]) -> list[Jso
 def port(listening: socket.socket) -> int:
     """Return the port of a socket."""
     return int(listening.getsockname()[1])
-
-
-def to_toml(tables: Json) -> str:
-    """Return tables as TOML: JSON's texts, numbers and lists are TOML's, too."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in tables.items() if _is_plain(value)]
-    for key, value in tables.items():
-        for table in value if isinstance(value, list) and not _is_plain(value) else [value]:
-            if isinstance(table, dict):
-                name = f"[[{key}]]" if isinstance(value, list) else f"[{key}]"
-                lines += [name, *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _is_plain(value: object) -> bool:
-    return not isinstance(value, dict) and not (
-        isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-    )
 
 
 def _now() -> int:

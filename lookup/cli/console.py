@@ -61,7 +61,7 @@ def show_usage(error: click.UsageError) -> int:
 
 def show_defect(error: Exception) -> int:
     """Print what no command foresaw, without its own words; return the exit status."""
-    from lookup.logs import describe  # noqa: PLC0415  # it needs asyncio, `--help` does not
+    from lookup.logs import describe  # noqa: PLC0415  # few commands fail so
 
     if isinstance(error, PermissionError):
         _show(f"not allowed: {error.filename}", _HINTS[exits.NO_PERMISSION])

@@ -84,6 +84,7 @@ Exit status
     show_default=True,
     help="Where the custodian listens.",
 )
+@click.option("--operator", help="Where the custodian tells metrics; without it, nowhere.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="How many."
 )

@@ -107,7 +107,12 @@ class _LookupCommand(click.Command):
 @click.option(
     "--certificate",
     type=click.Path(path_type=Path),
-    help="Client certificate and its key, PEM, for sites that ask for one.",
+    help="Client certificate, PEM, for sites that ask for one; its key may be in the same file.",
+)
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="The certificate's key, PEM, where it is in a file of its own.",
 )
 def command(  # noqa: PLR0913  # one parameter for each option
     *,
@@ -118,10 +123,13 @@ def command(  # noqa: PLR0913  # one parameter for each option
     user_role: str,
     ca_file: Path | None,
     certificate: Path | None,
+    key: Path | None,
 ) -> None:
     """Ask, and print what can be said."""
+    if key is not None and certificate is None:
+        fail(exits.USAGE, "--key is of no use without --certificate", "see `lacuna lookup --help`")
     occasion = _make_occasion(purpose, user_id or _login_name(), user_role)
-    with _open_client(enrolment, ca_file, certificate) as client:
+    with _open_client(enrolment, ca_file, certificate, key) as client:
         # Asked for last: nobody should type a number for a command that cannot use it.
         answer = _ask(client, _read_identifier(), occasion, as_json=as_json)
     if as_json:
@@ -159,18 +167,20 @@ def _make_occasion(purpose: str, user_id: str, user_role: str) -> "Occasion":
         fail(exits.USAGE, str(broken), "see `lacuna lookup --help`")
 
 
-def _open_client(enrolment: Path, ca_file: Path | None, certificate: Path | None) -> "LookupClient":
+def _open_client(
+    enrolment: Path, ca_file: Path | None, certificate: Path | None, key: Path | None
+) -> "LookupClient":
     from lookup.client.enrolment import InvalidEnrolment, load_enrolment  # noqa: PLC0415
     from lookup.client.sync import LookupClient  # noqa: PLC0415
     from lookup.client.tls import Tls  # noqa: PLC0415
 
     try:
-        return LookupClient(load_enrolment(enrolment), tls=Tls(ca_file, certificate))
+        return LookupClient(load_enrolment(enrolment), tls=Tls(ca_file, certificate, key))
     except InvalidEnrolment as broken:
         hint = "use the file as the site gave it out, with mode 0600 (chmod 600)"
         fail(exits.NO_INPUT, str(broken), hint)
     except (OSError, ValueError):
-        hint = "--ca-file and --certificate name PEM files; the key must not need a passphrase"
+        hint = "--ca-file, --certificate, --key name PEM files; the key must not need a passphrase"
         fail(exits.NO_INPUT, "a CA file or client certificate cannot be used", hint)
 
 

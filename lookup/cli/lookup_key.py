@@ -17,7 +17,8 @@ _POLL: Final = 0.2  # seconds
 ROTATE: Final = """Make a new lookup key beside the one of now.
 
 It can be used once every record is indexed under it too; the command waits for that. From then on
-`lacuna client add` gives it out, and both keys are answered until the old one is retired.
+`lacuna client add` and `lacuna client rotate` give it out, and both keys are answered until the old
+one is retired.
 
 \b
 Exit status
@@ -28,8 +29,8 @@ Exit status
 """
 RETIRE: Final = """Destroy the lookup key KID; lookups with it are refused from now on.
 
-Clients that were enrolled with it can check nothing more: enrol them anew first. Nothing brings
-the key back.
+Clients whose enrolment has it can check nothing more: give them the new one first, by `lacuna
+client rotate`. Nothing brings the key back.
 
 \b
 Exit status
@@ -65,7 +66,7 @@ def rotate(ctx: click.Context, *, no_wait: bool, as_json: bool) -> None:
     if as_json:
         print_json(made)
         return
-    hint = "enrol every client anew (`lacuna client add`), then retire the old key"
+    hint = "give every client the new key (`lacuna client rotate`), then retire the old one"
     say_facts({"kid": kid, "indexed": "not awaited" if no_wait else "yes", "next": hint})
 
 

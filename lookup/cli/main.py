@@ -21,7 +21,7 @@ COMMANDS: Final = {
     "purge": ("lookup.cli.purge:command", "Forget what was written and never committed."),
     "backup": ("lookup.cli.backup:command", "Back up a running site's store."),
     "restore": ("lookup.cli.restore:command", "Bring a site back from what is left."),
-    "client": ("lookup.cli.client:group", "Enrol and list the clients that may ask."),
+    "client": ("lookup.cli.client:group", "Enrol, list, rotate and revoke those who may ask."),
     "lookup-key": ("lookup.cli.lookup_key:group", "Rotate, retire and list lookup keys."),
     "slot": ("lookup.cli.slot:group", "Add, remove and list root slots."),
     "passphrase": ("lookup.cli.passphrase:group", "Change the passphrase."),

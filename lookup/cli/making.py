@@ -38,7 +38,7 @@ slots = {slots}
 [serve]
 lookup = {lookup}
 custodian = {custodian}
-workers = {workers}
+{operator}workers = {workers}
 run = {run}
 index = {index}
 base_urls = {base_urls}
@@ -90,7 +90,7 @@ def make(config: Config, wish: Wish) -> dict[str, Any]:
     passphrase = (
         secrets.token_urlsafe(24) if wish.generate else new_passphrase(wish.passphrase_file)
     )
-    with _undone_on_failure([*files, *_lock_to_be(config)]):
+    with _undone_on_failure([*files, *_lock_to_be(config), config.audit / "segment"]):
         vault = _make_vault(config, passphrase, wish, token_file)
     return {
         "vault": vault,
@@ -204,7 +204,7 @@ def _tell(error: BaseException) -> None:
 
 def _text(folder: Path, options: dict[str, Any]) -> str:
     mirror = options["mirror"] or folder / "mirror"
-    passphrase = options["passphrase_file"]
+    passphrase, operator = options["passphrase_file"], options.get("operator")
     text = _TEMPLATE.format(
         demo="true" if options["demo"] else "false",
         store=_quote(folder / "store"),
@@ -213,6 +213,7 @@ def _text(folder: Path, options: dict[str, Any]) -> str:
         passphrase=f"passphrase_file = {_quote(passphrase.absolute())}\n" if passphrase else "",
         lookup=_quote(options["lookup"]),
         custodian=_quote(options["custodian"]),
+        operator=f"operator = {_quote(operator)}\n" if operator else "",
         workers=options["workers"],
         run=_quote(folder / "run"),
         index=_quote(f"/dev/shm/lacuna-{os.getuid()}-{secrets.token_hex(4)}"),  # noqa: S108  # tmpfs on purpose

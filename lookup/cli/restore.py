@@ -109,7 +109,7 @@ def command(  # noqa: PLR0913  # one parameter for each option
     else:
         say_facts(_facts(report) | {"next": _NEXT_CHECK if check else _NEXT})
     # None: no anchor was left that could count them, so a person has to look.
-    lost = report.key_without_blob or report.lost_commits != 0
+    lost = report.key_without_blob or report.lost_commits != 0 or report.lost_audit != range(0)
     return exits.FINDING if lost else exits.OK
 
 
@@ -222,8 +222,22 @@ def _members(report: "RestoreReport") -> dict[str, Any]:
         "source": str(report.source),
         "passed_over": [{"source": str(path), "reason": why} for path, why in report.passed_over],
         "lost_commits": report.lost_commits,
+        "lost_audit": None if report.lost_audit is None else list(_ends(report.lost_audit)),
         "epoch": report.epoch,
     }
+
+
+def _ends(rows: range) -> range:
+    """Return the first and the last of some rows."""
+    return rows[:: len(rows) - 1] if len(rows) > 1 else rows
+
+
+def _lost_audit(rows: range | None) -> str:
+    if rows is None:
+        return "unknown: there was no anchor to count by; the chain says so"
+    if not rows:
+        return "nothing"
+    return f"rows {rows[0]} to {rows[-1]}, taken in after the newest source; the chain says so"
 
 
 def _facts(report: "RestoreReport") -> dict[str, object]:
@@ -232,6 +246,7 @@ def _facts(report: "RestoreReport") -> dict[str, object]:
         "without content": f"{report.key_without_blob} records: no source has what they held",
         "left behind": f"{report.blob_without_key} contents whose records are forgotten",
         "lost commits": report.lost_commits,
+        "lost audits": _lost_audit(report.lost_audit),
         "pages from": report.source,
         "passed over": [f"{path}: {why}" for path, why in report.passed_over] or ["none"],
         "epoch": report.epoch,

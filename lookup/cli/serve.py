@@ -1,5 +1,6 @@
 """`lacuna serve`: run a site in the foreground."""
 
+from dataclasses import replace
 from typing import Final
 
 import click
@@ -7,7 +8,7 @@ import click
 from lookup import exits
 from lookup.cli.configured import load
 from lookup.cli.console import fail
-from lookup.logs import configure_logging
+from lookup.logs import LOG_FORMATS, configure_logging
 from lookup.supervisor import CannotServe, Supervisor
 
 HELP: Final = """Run a site: one custodian and its workers, until SIGTERM or Ctrl-C.
@@ -26,11 +27,18 @@ Exit status
 
 
 @click.command(help=HELP, short_help="Run a site: one custodian and its workers.")
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    help="How the processes log: lines for people, or a JSON object per line.  [serve.log_format]",
+)
 @click.pass_context
-def command(ctx: click.Context) -> int:
+def command(ctx: click.Context, *, log_format: str | None) -> int:
     """Hold the site until told to stop."""
     config = load(ctx)
-    configure_logging("supervisor")
+    if log_format is not None:
+        config = replace(config, log_format=log_format)
+    configure_logging("supervisor", config.log_format)
     try:
         return Supervisor(config).run()
     except CannotServe as error:

@@ -53,9 +53,10 @@ def facts(report: Json) -> dict[str, object]:
     shown["custodian"] = f"pid {processes['custodian']}, since {moment(report['started'])}"
     shown["workers"] = [_worker(worker) for worker in report["workers"]]
     shown["lookups"] = f"{lookups['base_url']}: {lookups['detail']}"
-    shown["table"] = _table(report["table"])
-    shown["mirror"] = _mirror(mirror)
-    shown["slots"] = [_slot(slot) for slot in report["slots"]]
+    shown["answered"] = _answered(report["traffic"])
+    shown["table"] = table_line(report["table"])
+    shown["mirror"] = mirror_line(mirror)
+    shown["slots"] = [slot_line(slot) for slot in report["slots"]]
     shown["lookup keys"] = [_lookup_key(key) for key in report["lookup_keys"]]
     shown["needs you"] = report["findings"] or ["nothing"]
     return shown
@@ -73,7 +74,14 @@ def _worker(worker: Json) -> str:
     return f"{worker['slot']}: pid {worker['pid']}, {standing}"
 
 
-def _table(table: Json) -> str:
+def _answered(traffic: Json) -> str:
+    problems = sum(traffic["could_not_check"].values())
+    tokens = sum(traffic["tokens"].values())
+    return f"{tokens} tokens since the workers started; {problems} requests could not be checked"
+
+
+def table_line(table: Json) -> str:
+    """Return how full the table is, and whether a miss in it proves anything."""
     parts = [
         f"{table['links']} links, {round(100 * table['load'])} % full",
         "complete" if table["complete"] else "not complete",
@@ -83,14 +91,16 @@ def _table(table: Json) -> str:
     return ", ".join(parts)
 
 
-def _mirror(mirror: Json) -> str:
+def mirror_line(mirror: Json) -> str:
+    """Return how far the mirror is behind."""
     if mirror["behind"] is None:
         return "empty"
     age = "" if mirror["age_seconds"] is None else f", written {mirror['age_seconds']} s ago"
     return f"{mirror['behind']} commits behind{age}"
 
 
-def _slot(slot: Json) -> str:
+def slot_line(slot: Json) -> str:
+    """Return what a slot is, and what it has shown."""
     standing = "lost" if slot["lost"] else "lagging" if slot["lagging"] else "confirmed"
     return f"{slot['id']} class {slot['class']}, {standing}: {slot['label']}"
 

@@ -1,6 +1,6 @@
 """`lacuna status`: where a running site stands, for people and for monitoring."""
 
-import time
+import ssl
 from contextlib import suppress
 from typing import Any, Final
 
@@ -8,9 +8,12 @@ import click
 import httpx2
 
 from lookup import exits
-from lookup.cli.console import Failure, fact_lines, fail, json_option, print_json, say_facts
+from lookup.cli.console import fail, json_option, print_json, say_facts
 from lookup.cli.officer import CustodianAway, CustodianGone, Officer, connect
 from lookup.cli.standing import facts, judge
+from lookup.client.tls import Tls, make_context
+from lookup.config import Config
+from lookup.tls import TlsFiles, trust_own
 
 _READY_TIMEOUT: Final = 3.0
 
@@ -30,7 +33,7 @@ Exit status
 
 
 @click.command(help=HELP, short_help="Show where a running site stands.")
-@click.option("--watch", is_flag=True, help="Draw it anew every second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Draw how it does every second, until Ctrl-C.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
@@ -39,12 +42,15 @@ def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
         fail(exits.USAGE, "--watch draws for people, --json prints one document: choose one")
     officer = connect(ctx)
     if watch:
-        return _watch(officer)
+        from lookup.cli.watching import watch as watch_on  # noqa: PLC0415  # rich: 0.1 s
+
+        config = officer.config
+        return watch_on(lambda: _report(officer), lambda: str(_ask_lookups(config)["detail"]))
     try:
         report = _report(officer)
     except (CustodianAway, CustodianGone) as failure:
         # Lookups may go on without a custodian: whoever watches has to know both.
-        lookups = _ask_lookups(officer.config.base_urls[0])
+        lookups = _ask_lookups(officer.config)
         if as_json:
             findings = [failure.message, *([] if lookups["ready"] else [lookups["detail"]])]
             print_json({"lookups": lookups, "findings": findings})
@@ -60,16 +66,23 @@ def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
 
 def _report(officer: Officer) -> dict[str, Any]:
     report = officer.get("/v1/local/status")
-    report["lookups"] = _ask_lookups(officer.config.base_urls[0])
+    report["lookups"] = _ask_lookups(officer.config)
     report["findings"] = judge(report)
     return report
 
 
-def _ask_lookups(base_url: str) -> dict[str, Any]:
+def _ask_lookups(config: Config) -> dict[str, Any]:
+    base_url = config.base_urls[0]
     try:
-        with httpx2.Client(timeout=_READY_TIMEOUT, trust_env=False) as client:
+        with httpx2.Client(
+            timeout=_READY_TIMEOUT, trust_env=False, verify=_make_context(config.tls)
+        ) as client:
             response = client.get(f"{base_url}/health/ready")
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, OSError) as error:
+        if "CERTIFICATE_REQUIRED" in str(error):
+            # This command has none to show. Workers and table are reported by the custodian.
+            detail = "reached; callers must show a certificate"
+            return {"base_url": base_url, "ready": True, "detail": detail}
         detail = f"no answer ({type(error).__name__})"
         return {"base_url": base_url, "ready": False, "detail": detail}
     ready = response.status_code == 200
@@ -77,32 +90,15 @@ def _ask_lookups(base_url: str) -> dict[str, Any]:
     return {"base_url": base_url, "ready": ready, "detail": detail}
 
 
+def _make_context(files: TlsFiles | None) -> ssl.SSLContext:
+    context = make_context(Tls())
+    if files is not None:
+        trust_own(context, files.certificate)
+    return context
+
+
 def _title(response: httpx2.Response) -> str:
     """Return what a problem is called, or the bare status of an answer that is none."""
     with suppress(ValueError, TypeError, KeyError):
         return str(response.json()["title"])
     return str(response.status_code)
-
-
-def _watch(officer: Officer) -> int:
-    from rich.live import Live  # noqa: PLC0415  # only --watch needs it
-
-    with Live(auto_refresh=False) as live:
-        try:
-            while True:
-                live.update(_drawn(officer), refresh=True)
-                time.sleep(1)
-        except KeyboardInterrupt:
-            return exits.OK
-
-
-def _drawn(officer: Officer) -> Any:  # noqa: ANN401  # imported late
-    from rich.text import Text  # noqa: PLC0415  # only --watch needs it
-
-    try:
-        report = _report(officer)
-    except Failure as failure:
-        lookups = _ask_lookups(officer.config.base_urls[0])["detail"]
-        return Text(f"{failure.message}\nlookups  {lookups}", style="bold red")
-    style = "yellow" if report["findings"] else ""
-    return Text("\n".join([time.strftime("%H:%M:%S"), *fact_lines(facts(report))]), style=style)

@@ -12,6 +12,10 @@ Invariants:
 * A question has one X-Request-ID however often it is sent, and an answer must mirror it.
 * Never more than `attempts` visits nor longer than `total_seconds`, whatever happens.
 * Where asking elsewhere cannot help (a wrong secret, an unknown kid) nothing is sent again.
+* A question goes with an access token, which is fetched before it where there is none. One that is
+  refused is replaced and the question sent once more, in the same visit; a token that was fetched
+  just now and is refused all the same is the end. One that ends soon is replaced beforehand, by one
+  question for all, and used on where that fails.
 * Within a question a base URL is not asked again before its Retry-After has passed. A later
   question only prefers the others: it is about another child, and always makes one attempt.
 """
@@ -26,6 +30,7 @@ from http import HTTPStatus
 from random import SystemRandom
 from typing import Final, TypeAlias, TypeVar
 
+from lookup.client.access import AccessToken, TokenRequest
 from lookup.client.answers import names_test, parse_problem_type
 from lookup.client.enrolment import Enrolment
 from lookup.client.outcome import NoRecord, Reason
@@ -109,6 +114,7 @@ class Refusal:
 _TIMED_OUT: Final = Refusal(Reason.TIMED_OUT, again=True)
 _MALFORMED: Final = Refusal(Reason.MALFORMED_ANSWER, again=True)
 _CANARY_FAILED: Final = Refusal(Reason.CANARY_FAILED, again=True)
+_UNAUTHORIZED: Final = Refusal(Reason.UNAUTHORIZED, again=False)
 
 _FAILURES: Final[dict[Failure, Refusal]] = {
     Failure.UNREACHABLE: Refusal(Reason.UNREACHABLE, again=True),
@@ -121,7 +127,7 @@ _FAILURES: Final[dict[Failure, Refusal]] = {
 # other status is none that a lookup service has.
 _STATUSES: Final[dict[int, tuple[Reason, bool]]] = {
     HTTPStatus.UNAUTHORIZED: (Reason.UNAUTHORIZED, False),
-    HTTPStatus.FORBIDDEN: (Reason.UNAUTHORIZED, False),
+    HTTPStatus.FORBIDDEN: (Reason.FORBIDDEN, False),
     HTTPStatus.NOT_FOUND: (Reason.NOT_A_SITE, True),
     HTTPStatus.METHOD_NOT_ALLOWED: (Reason.NOT_A_SITE, True),
     HTTPStatus.REQUEST_TIMEOUT: (Reason.UNAVAILABLE, True),
@@ -157,6 +163,8 @@ class Attempts:
         jitter: Callable[[float, float], float] = _JITTER,
     ) -> None:
         self.questioner = Questioner(enrolment)
+        self._token_request = TokenRequest(enrolment)
+        self._access: AccessToken | None = None
         self.patience = patience
         self._base_urls = enrolment.base_urls
         self._clock = clock
@@ -248,22 +256,67 @@ class Attempts:
     def _send(
         self, base_url: str, question: Question[A], deadline: float
     ) -> Exchange[tuple[A, ...] | Refusal]:
-        timeout = min(self.patience.attempt_seconds, deadline - self._clock())
-        if timeout <= 0:
-            return _TIMED_OUT
-        reply = yield Send(
-            url=base_url + question.path,
-            headers=question.headers,
-            body=question.body,
-            timeout=timeout,
-            limit=max(question.size, MAX_PROBLEM_SIZE),
+        """Send a question with the access token of now, or else with a new one."""
+        kept = self._access
+        if kept is not None and self._clock() < kept.until:
+            if kept.is_due(self._clock()):
+                yield from self._fetch_access(base_url, deadline)
+            answers = yield from self._send_with(self._access or kept, base_url, question, deadline)
+            if answers != _UNAUTHORIZED:
+                return answers
+            if self._access is kept:
+                self._access = None
+        access = yield from self._fetch_access(base_url, deadline)
+        if isinstance(access, Refusal):
+            return access
+        return (yield from self._send_with(access, base_url, question, deadline))
+
+    def _send_with(
+        self, access: AccessToken, base_url: str, question: Question[A], deadline: float
+    ) -> Exchange[tuple[A, ...] | Refusal]:
+        reply = yield from self._exchange(
+            base_url + question.path,
+            {**question.headers, "Authorization": access.header},
+            question.body,
+            deadline,
+            question.size,
         )
         return _judge(reply, question)
 
+    def _fetch_access(self, base_url: str, deadline: float) -> Exchange[AccessToken | Refusal]:
+        asked = self._clock()
+        request = self._token_request
+        reply = yield from self._exchange(
+            base_url + request.path, request.headers, request.body, deadline
+        )
+        if isinstance(reply, Failure):
+            return _FAILURES[reply]
+        if reply.status != HTTPStatus.OK:
+            return _refusal(reply)
+        access = request.parse(reply.body, asked)
+        if access is None:
+            return _MALFORMED
+        self._access = access
+        return access
 
-def _judge(reply: Reply | Failure | None, question: Question[A]) -> tuple[A, ...] | Refusal:
-    if reply is None:
-        raise TypeError("a Send is answered with a Reply or a Failure")
+    def _exchange(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline: float,
+        size: int = 0,
+    ) -> Exchange[Reply | Failure]:
+        timeout = min(self.patience.attempt_seconds, deadline - self._clock())
+        if timeout <= 0:
+            return Failure.TIMED_OUT
+        reply = yield Send(url, headers, body, timeout, limit=max(size, MAX_PROBLEM_SIZE))
+        if reply is None:
+            raise TypeError("a Send is answered with a Reply or a Failure")
+        return reply
+
+
+def _judge(reply: Reply | Failure, question: Question[A]) -> tuple[A, ...] | Refusal:
     if isinstance(reply, Failure):
         return _FAILURES[reply]
     if reply.status != HTTPStatus.OK:

@@ -5,8 +5,8 @@
 
 Invariants:
 
-* An Enrolment that exists is valid: the kid is the lookup key's own fingerprint, and a bearer
-  secret only ever travels under TLS or inside this machine.
+* An Enrolment that exists is valid: the kid is the lookup key's own fingerprint, and the secret
+  and what it is exchanged for only ever travel under TLS or inside this machine.
 * A file that anybody else can read, that is a link, or that belongs to somebody else is refused,
   as is any member, size or spelling that the format does not know.
 * Neither an Enrolment nor an error about one shows the secret, the lookup key or the canary.
@@ -59,13 +59,13 @@ class InvalidEnrolment(ValueError):
 class ClientSecret(SecretBytes):
     """What a client proves itself with; 256 random bits."""
 
-    def bearer(self) -> str:
-        """Return what follows `Authorization: Bearer`. Call it where a request is built."""
+    def text(self) -> str:
+        """Return what is sent for an access token. Call it where a request is built."""
         return _encode(self.expose())
 
     def fingerprint(self) -> str:
         """Return what a site keeps instead: SHA-256 suffices for 256 random bits."""
-        return sha256(self.bearer().encode()).hexdigest()
+        return sha256(self.text().encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,17 +142,21 @@ def parse_enrolment(data: bytes) -> Enrolment:
 
 def format_enrolment(enrolment: Enrolment) -> bytes:
     """Write the format above. The result is as secret as what is in it."""
-    members = {
+    return json.dumps(enrolment_members(enrolment), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def enrolment_members(enrolment: Enrolment) -> dict[str, object]:
+    """Return the members of the format above, for a document that has more to say."""
+    return {
         "format": FORMAT,
         "client_id": enrolment.client_id,
         "client_name": enrolment.client_name,
-        "secret": enrolment.secret.bearer(),
+        "secret": enrolment.secret.text(),
         "base_urls": enrolment.base_urls,
         "kid": enrolment.kid,
         "lookup_key": _encode(enrolment.lookup_key.expose()),
         "canary": enrolment.canary.value,
     }
-    return json.dumps(members, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def _read_private_file(path: Path) -> bytes:

@@ -86,6 +86,7 @@ class Reason(StrEnum):
     CANARY_FAILED = "canary-failed"
     UNKNOWN_KID = "unknown-kid"
     UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
     TOO_MANY_REQUESTS = "too-many-requests"
     REQUEST_REFUSED = "request-refused"
 
@@ -102,6 +103,7 @@ MEANINGS: Final[dict[Reason, str]] = {
     Reason.CANARY_FAILED: "the service does not know the canary, so its 'no record' proves nothing",
     Reason.UNKNOWN_KID: "the service does not know this lookup key: a new enrolment is needed",
     Reason.UNAUTHORIZED: "the service does not accept this client's secret",
+    Reason.FORBIDDEN: "the service does not let this client ask in this way",
     Reason.TOO_MANY_REQUESTS: "this client has asked more than its quota allows",
     Reason.REQUEST_REFUSED: "the service refused the request",
 }

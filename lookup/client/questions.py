@@ -5,7 +5,8 @@ Invariants:
 * An identifier goes in and only its token comes out, under the enrolment's own key and kid.
 * Only a canonical identifier is hashed: the token of any other spelling would find nothing.
 * Nothing of a question prints: not the body, not the headers, not the user or the encounter.
-* A question is made once and sent unchanged, with one X-Request-ID, however often it is sent.
+* A question is made once and sent unchanged, with one X-Request-ID, however often it is sent; only
+  the access token that goes with it may be another (lookup/client/access.py).
 """
 
 from base64 import urlsafe_b64encode
@@ -109,7 +110,6 @@ class Questioner:
     ) -> Question[A]:
         request_id = str(uuid4())
         headers = {
-            "Authorization": f"Bearer {self._enrolment.secret.bearer()}",
             "X-Request-ID": request_id,
             "Content-Type": "application/json",
             "Accept": "application/json, application/problem+json",

@@ -4,29 +4,34 @@ Invariants:
 
 * One thread uses it, the writer's. Nothing here locks.
 * The order of a change: durable in the vault, then in the table, then every worker has passed,
-  then the caller hears of it. A removal leaves the table before anything of it is destroyed.
+  then the caller hears of it. A removal leaves the table before anything of it is destroyed, and
+  the audit of what was answered until then is taken in (lookup/custodian/auditing.py).
 * `sources` says which record an authority means; it is rebuilt from the map at every start.
 """
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from crypto.token import Kid
-from keys.entry import Batch, EntryId, Kind
+from keys.entry import Batch, Entry, EntryId, Kind
 from keys.pages import BlobChange
 from keys.slot.lock import Lock
 from keys.vault import Receipt, Vault
 from lookup.catalogue import Catalogue
+from lookup.custodian.alarms import Alarms
+from lookup.custodian.auditing import Auditing
 from lookup.custodian.building import Build
+from lookup.custodian.clients import tell_clients, tell_former
 from lookup.custodian.door import Door
 from lookup.custodian.policy import Policy
 from lookup.custodian.publishing import Publication, Rules
 from lookup.custodian.record import Record
 from lookup.custodian.store.pages import Store
-from lookup.handoff import Authority, Category, Client, View
+from lookup.handoff import Authority, Category, View
 from lookup.index.errors import IndexSpace, TableFull
 from lookup.index.folder import is_read
 
@@ -53,6 +58,7 @@ class Custody:
     store: Store
     policy: Policy
     catalogue: Catalogue
+    audit: Auditing
     index: Path
     belt_seconds: int
     door: Door
@@ -63,16 +69,20 @@ class Custody:
     damaged: list[int] = field(default_factory=list)
     generation: int = 0
     view_number: int = 0
+    # What workers authenticate access tokens with; never stored, so that no backup can forge one.
+    token_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def commit(self, batch: Batch, blobs: BlobChange, edits: tuple[Edit, ...] = ()) -> Receipt:
         """Make a change durable and visible; return when no worker answers from before it."""
         gone = [edit for edit in edits if edit.new is None]
+        leaving = [edit.old for edit in gone if edit.old is not None]
 
         def withdraw() -> None:
             self._publish(gone)
-            self.door.await_passes()
+            self.audit.forget_records(leaving)
 
-        receipt = self.vault.commit(batch, blobs, withdraw)
+        notices = self.audit.notices.without({bytes(record.id) for record in leaving})
+        receipt = self.vault.commit(batch + notices, blobs, withdraw)
         try:
             self._publish([edit for edit in edits if edit.new is not None])
             for edit in edits:
@@ -112,6 +122,8 @@ class Custody:
         records = self.build.step(leaves)
         if self.publication is None:
             self.sources.update([(body.source, record_id) for record_id, body in records])
+            for record_id, body in records:
+                self.audit.note(record_id, body.links)
         progress = self.build.progress
         if progress == 1:
             build, self.build = self.build, None
@@ -154,14 +166,39 @@ class Custody:
             table=str(publication.table.path),
             index_key=publication.key.expose(),
             kids=list(self.kids),
-            clients={c.fingerprint: Client(c.id, c.name) for c in self.policy.clients.values()},
+            clients=tell_clients(self.policy.clients.values()),
             authorities=[
                 Authority(a.code, a.name, a.office_hours, a.out_of_hours)
                 for a in catalogue.authorities
             ],
             categories=[Category(c.name, c.answerable) for c in catalogue.categories],
             belt_seconds=self.belt_seconds,
+            token_key=self.token_key,
+            former=tell_former(self.policy.clients.values()),
+            audit=self.audit.handed_out(),
         )
+
+    def renew(self, renewed: tuple[Entry, ...]) -> None:
+        """Change the answer key, as part of every epoch change."""
+
+        def pass_all() -> None:
+            self.announce()
+            self.door.await_passes()
+
+        self.audit.renew(renewed, pass_all)
+
+    def purge(self, now: int) -> Receipt:
+        """Change the epoch; forget notices that were delivered, or that nobody fetches."""
+        notices = self.audit.notices
+        expired = notices.expired(self.audit.delivered, now)
+        receipt = self.vault.commit(expired) if expired else self.vault.purge()
+        notices.drop(expired)
+        return receipt
+
+    @property
+    def alarms(self) -> Alarms:
+        """What looks wrong in the audit; any thread may read it."""
+        return self.audit.alarms
 
     def close(self) -> None:
         """Let go of the table; it stays for workers that read it, and otherwise disappears."""
@@ -189,6 +226,11 @@ class Custody:
             larger.replace(edit.old, edit.new)
 
     def _remember(self, edit: Edit) -> None:
+        before, after = (
+            set(record.body.links if record else ()) for record in (edit.old, edit.new)
+        )
+        self.audit.forget_links(before - after)
+        self.audit.note(edit.id, after - before)
         if edit.old is not None:
             self.sources.pop(edit.old.body.source, None)
         if edit.new is not None:

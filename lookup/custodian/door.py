@@ -11,7 +11,7 @@ Invariants:
 * A worker that does not move within a deadline is killed: its supervisor starts another one, and
   a child's answer is not left to chance.
 * A worker whose connection is gone but whose process is not is still waited for: it serves its
-  last view.
+  last view. What one has counted still counts when it is dead.
 
 References: lookup/handoff.py for the protocol and the pass page.
 """
@@ -23,12 +23,13 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from lookup.handoff import Channel, Confirm, HandoffError, Hello, PassReader, View, verify_peer
+from lookup.metering import NOTHING, add_counters, counters_of
 
 PASS_DEADLINE: Final = 2.0  # seconds; an honest answer takes microseconds
 CONFIRM_DEADLINE: Final = 5.0  # to map a table, or to come back after a lost connection
@@ -108,6 +109,7 @@ class Door:
         self._guests: list[Guest] = []
         self._view: View | None = None
         self._moved = threading.Condition()
+        self._counted_by_the_gone: Sequence[int] = NOTHING
         self._closed = False
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -137,6 +139,20 @@ class Door:
                 for guest in self._guests
                 if guest.outgoing
             )
+
+    def counters(self) -> list[int]:
+        """Return what all workers have counted that have ever come; it never goes back."""
+        with self._moved:
+            return self._count(self._guests)
+
+    def gauges(self) -> dict[int, Sequence[int]]:
+        """Return what each connected worker counts, by its slot, for what is not to be added up."""
+        with self._moved:
+            return {g.slot: counters_of(g.passes.counters()) for g in self._guests if g.outgoing}
+
+    def _count(self, guests: Iterable[Guest]) -> list[int]:
+        counted = (counters_of(guest.passes.counters()) for guest in guests)
+        return add_counters([self._counted_by_the_gone, *counted])
 
     def publish(self, view: View) -> None:
         """Give every worker this view; return when no living one answers by an older."""
@@ -171,6 +187,8 @@ class Door:
     def _living(self) -> list[Guest]:
         """Return the workers whose process runs; forget the others."""
         gone = [guest for guest in self._guests if not guest.alive()]
+        if gone:
+            self._counted_by_the_gone = self._count(gone)
         for guest in gone:
             self._guests.remove(guest)
             guest.forget()

@@ -4,7 +4,8 @@ Invariants:
 
 * All of it lives in the forgetful map: a store that is rolled back cannot bring a revoked client
   or a retired lookup key back.
-* Secrets that people or machines present are 256 random bits; their SHA-256 is kept.
+* Secrets that people or machines present are 256 random bits; their SHA-256 is kept. What is kept
+  of clients is told in clients.py.
 * At most two lookup keys are live at a time: the old one while hospitals change to the new.
 """
 
@@ -20,22 +21,17 @@ import msgspec
 from crypto.token import Kid, LookupKey, TokenMaker
 from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
 from keys.vault import Vault
+from lookup.custodian.audit_keys import audit_entries
+from lookup.custodian.clients import ClientCard, read_client
 from lookup.custodian.publishing import Canary
 from lookup.identifiers import canary
 from lookup.index.layout import HANDLE_SIZE
 
 MAX_LIVE_KEYS: Final = 2
-MAX_CLIENTS: Final = 10_000
 
 
 class _LookupKeyBody(msgspec.Struct, array_like=True):
     key: bytes
-    made: int
-
-
-class _ClientBody(msgspec.Struct, array_like=True):
-    name: str
-    fingerprint: str
     made: int
 
 
@@ -62,21 +58,6 @@ class LiveKey:
     def kid(self) -> Kid:
         """Its fingerprint."""
         return self.maker.kid
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCard:
-    """Who may ask. `fingerprint` is the hex SHA-256 of its bearer secret."""
-
-    entry_id: EntryId
-    name: str
-    fingerprint: str
-    made: int
-
-    @property
-    def id(self) -> str:
-        """The client's random id, as the audit will name it."""
-        return self.entry_id[2:].hex()
 
 
 @dataclass(slots=True)
@@ -131,30 +112,20 @@ def new_token() -> str:
 
 
 def first_entries(officer_token: str, *, demo: bool, now: int) -> Batch:
-    """Return what a new vault decides: a lookup key, a canary, the officer's token."""
+    """Return what a new vault decides: lookup key, canary, officer's token, the audit's keys."""
     policy = _PolicyBody(secrets.token_urlsafe(24), secrets.token_bytes(HANDLE_SIZE), demo)
     officer = _OfficerBody(sha256(officer_token.encode()).digest())
     return (
         Put(_entry(Kind.POLICY, policy)),
         Put(_entry(Kind.OFFICER, officer)),
         Put(lookup_key_entry(LookupKey.generate(), now)),
+        *audit_entries(),
     )
 
 
 def lookup_key_entry(key: LookupKey, now: int) -> Entry:
     """Return the entry of a lookup key."""
     return _entry(Kind.LOOKUP_KEY, _LookupKeyBody(key.expose(), now))
-
-
-def client_entry(name: str, fingerprint: str, now: int) -> Entry:
-    """Return the entry of a client, known by the hex SHA-256 of its bearer secret."""
-    return _entry(Kind.CLIENT, _ClientBody(name, fingerprint, now))
-
-
-def read_client(entry: Entry) -> ClientCard:
-    """Return the client of an entry."""
-    body = msgspec.msgpack.decode(entry.body, type=_ClientBody)
-    return ClientCard(entry.id, body.name, body.fingerprint, body.made)
 
 
 def _entry(kind: Kind, body: msgspec.Struct) -> Entry:

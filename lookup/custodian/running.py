@@ -1,7 +1,7 @@
 """What a running custodian knows of itself, besides custody."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from crypto.derive import Argon2Cost
@@ -9,6 +9,7 @@ from keys.disk import Disk
 from keys.epoch import Destruction
 from keys.slot.lock import DatabaseKey
 from lookup.config import Config
+from lookup.custodian.counting import Counts
 from lookup.custodian.store.pages import Mirror
 
 
@@ -25,3 +26,4 @@ class Running:
     started: int
     absent_slots: tuple[Path, ...]
     finished_at_start: tuple[Destruction, ...]
+    counts: Counts = field(default_factory=Counts)

@@ -12,7 +12,9 @@ from typing import Final
 
 from crypto.derive import RFC_9106_SECOND
 from keys.disk import Disk
+from lookup.catalogue import HONEY
 from lookup.config import Config
+from lookup.custodian.auditing import Auditing
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.policy import Policy
@@ -39,19 +41,31 @@ def _today() -> date:
 def publish(custody: Custody) -> None:
     """Put a table in force, and see to it that nobody answers from an earlier custodian's."""
     _build(custody)
+    custody.vault.announce = custody.renew
     if custody.publication is not None:
         kept = custody.publication.table.path
         supersede_others(custody.index, kept, change_over=_WORKERS_RETURN)
+    custody.audit.begin()
 
 
 def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
     """Return custody of an opened site; no table is in force yet."""
+    Disk().make_folder(config.audit)
+    policy, catalogue = Policy.load(opened.vault), config.catalogue
+    audit = Auditing(
+        opened.vault,
+        opened.store.audit,
+        config.audit,
+        is_client=lambda entry_id: entry_id in policy.clients,
+        is_honey=lambda body: body.category == HONEY,
+    )
     return Custody(
         vault=opened.vault,
         lock=opened.slots[0].lock,
         store=opened.store,
-        policy=Policy.load(opened.vault),
-        catalogue=config.catalogue,
+        policy=policy,
+        catalogue=catalogue,
+        audit=audit,
         index=config.index,
         belt_seconds=config.belt_seconds,
         door=door,

@@ -1,14 +1,31 @@
 """Where a site stands, in facts that name nobody."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from keys.entry import Kind
 from keys.pages import SlotId
 from lookup.custodian.custody import Custody
 from lookup.custodian.running import Running
+from lookup.metering import (
+    ANSWERS,
+    AUDIT_COMMITS,
+    AUDIT_ENTRIES,
+    COULD_NOT_CHECK,
+    GAUGES,
+    NOTHING,
+    TOKENS,
+    WORDS,
+    Times,
+    quantile,
+    read_numbers,
+    read_times,
+)
+
+ALARMS: Final = ("honey", "enumeration", "damage", "untold")
 
 
 def report(custody: Custody, site: Running) -> dict[str, Any]:
@@ -31,6 +48,12 @@ def report(custody: Custody, site: Running) -> dict[str, Any]:
         "table": _table(custody),
         "damaged_pages": custody.damaged,
         "finished_at_start": len(site.finished_at_start),
+        "traffic": _traffic(custody.door.counters()),
+        "work": {
+            "import_lines": dict(site.counts.import_lines),
+            "shredded": site.counts.shredded,
+        },
+        "alarms": _alarms(custody),
     }
 
 
@@ -65,11 +88,49 @@ def slots(custody: Custody) -> list[dict[str, Any]]:
 def _workers(custody: Custody, site: Running) -> list[dict[str, Any]]:
     """Return every worker that there should be, and whether it has the current view."""
     seen = {slot: (pid, current) for slot, pid, current in custody.door.workers()}
+    pages = custody.door.gauges()
     return [
-        {"slot": slot, "pid": pid, "connected": pid is not None, "current": current}
+        {
+            "slot": slot,
+            "pid": pid,
+            "connected": pid is not None,
+            "current": current,
+            **{gauge.name: page[WORDS[gauge].start] for gauge in GAUGES},
+        }
         for slot in range(site.config.workers)
         for pid, current in [seen.get(slot, (None, False))]
+        for page in [pages.get(slot, NOTHING)]
     ]
+
+
+def _alarms(custody: Custody) -> dict[str, int]:
+    """Return how often each alarm was raised; nothing for a custodian that takes no audit in."""
+    alarms = getattr(custody, "alarms", None)
+    return {} if alarms is None else {kind: getattr(alarms, kind) for kind in ALARMS}
+
+
+def _traffic(page: Sequence[int]) -> dict[str, Any]:
+    """Return what all workers have counted together."""
+    return {
+        "tokens": read_numbers(page, TOKENS),
+        "could_not_check": read_numbers(page, COULD_NOT_CHECK),
+        **{route: _times(times) for route, times in read_times(page, ANSWERS).items()},
+        "audit": {
+            "entries": page[WORDS[AUDIT_ENTRIES].start],
+            **_times(read_times(page, AUDIT_COMMITS)[""]),
+        },
+    }
+
+
+def _times(times: Times) -> dict[str, Any]:
+    """Return a histogram; its quantiles are of all since the workers started, in microseconds."""
+    return {
+        "count": times.count,
+        "p50": quantile(times.buckets, 0.5),
+        "p99": quantile(times.buckets, 0.99),
+        "buckets": times.buckets,
+        "microseconds": times.microseconds,
+    }
 
 
 def _mirror(custody: Custody, site: Running) -> dict[str, Any]:
@@ -99,6 +160,7 @@ def _table(custody: Custody) -> dict[str, Any]:
     return {
         "links": len(publication.table) if publication else 0,
         "load": round(publication.table.load, 3) if publication else 0,
+        "generation": custody.generation,
         "complete": publication is not None and not custody.damaged,
         "building": custody.build.progress if custody.build else None,
     }

@@ -141,6 +141,7 @@ def create_site(  # noqa: PLR0913  # a vault is made once, and everything about 
             AnchorFile(disk, folder).create()
         store, mirror = _open_storages(config, key, undo)
         keeping = _keeping(store, mirror, slots, clock, disk)
+        disk.make_folder(config.audit)
         vault = create_vault(vault_id, depth, keeping, [str(f) for f in config.slots], first())
         undo.pop_all()
     return OpenSite(vault, store, mirror, tuple(slots), (), key, held)
@@ -158,4 +159,4 @@ def _keeping(
     store: Store, mirror: Mirror, slots: Sequence[FileSlot], clock: Callable[[], int], disk: Disk
 ) -> Keeping:
     pairs = [(slot, AnchorFile(disk, slot.path.parent)) for slot in slots]
-    return Keeping(store, mirror, pairs, slots[0].lock.database_key, clock)
+    return Keeping(store, mirror, pairs, slots[0].lock.database_key, clock, store.audit.head)

@@ -7,7 +7,8 @@ Invariants:
 * A command that fails before anything is written fails alone. Any other failure, also a defect of
   this thread, stops the vault and with it this process, with nobody answered: what is durable is
   then for the next start to find out.
-* Idle moments are used: the slots prepare, a table in the making goes on.
+* Idle moments are used: the slots prepare, a table in the making goes on. Every two seconds,
+  idle or not, the audit is taken in.
 * Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
   stays far from its limit) and a new table is begun (a new index key; what has expired leaves).
 """
@@ -114,8 +115,9 @@ class Writer:
             del command  # it knows a child, and the next one may be long in coming
             if self._failure is not None:
                 raise self._failure
-            if self._custody.build is not None or _boot_clock() >= self._chores_due:
-                self._use_idle_moment()  # neither may starve under load
+            chores = _boot_clock() >= self._chores_due
+            if chores or self._custody.build is not None or self._custody.audit.is_due:
+                self._use_idle_moment()  # none of them may starve under load
 
     def _end(self, error: BaseException) -> None:
         """End the process before anybody is answered: nobody knows here what is durable."""
@@ -145,9 +147,10 @@ class Writer:
     def _use_idle_moment(self) -> None:
         if _boot_clock() >= self._chores_due:
             self._chores_due = _boot_clock() + DAY
-            self._custody.vault.purge()
+            self._custody.purge(int(time.time()))
             self._custody.begin_build()
         self._custody.vault.prepare()
+        self._custody.audit.use_idle_moment()
         self._custody.step_build()
 
     def _group(self, first: _Command) -> None:

@@ -154,7 +154,7 @@ def pack_body(link: Link) -> bytes:
         raise ValueError(f"handles have {HANDLE_SIZE} bytes")
     if not (0 <= authority < _AUTHORITIES and 0 <= category < _CATEGORIES):
         raise ValueError(f"{_AUTHORITIES} authorities and {_CATEGORIES} categories have a number")
-    who = authority | category << 10 | (_TEST if test else 0) | (_HONEY if honey else 0)
+    who = who_of(authority, category, test=test, honey=honey)
     try:
         return BODY.pack(handle, since, until, answer_until, who)
     except StructError:
@@ -181,18 +181,25 @@ def pack_slot(tag: Tag, link: Link) -> bytes:
     return checked + checksum(checked).to_bytes(2, "little")
 
 
-def unpack_slot(slot: bytes) -> Link:
-    """Return the link in a slot, or raise InvalidSlot if the checksum does not match."""
+def who_of(authority: int, category: int, *, test: bool, honey: bool) -> int:
+    """Return the two bytes that say whom to ring, and about what."""
+    return authority | category << 10 | (_TEST if test else 0) | (_HONEY if honey else 0)
+
+
+def read_slot(slot: bytes) -> tuple[bytes, int, int, int, int]:
+    """Return handle, since, until, answer_until and `who` of a slot.
+
+    Raises InvalidSlot if the checksum does not match.
+    """
     handle, since, until, answer_until, who, stored = _SLOT.unpack(slot)
-    if checksum(slot[:CHECKED_SIZE]) != stored:
+    if int.from_bytes(slot[:CHECKED_SIZE], "little") % CHECKSUM_MODULUS + 1 != stored:
         raise InvalidSlot("a slot does not match its checksum")
-    return Link(
-        handle,
-        since,
-        until,
-        answer_until,
-        who & 0x3FF,
-        who >> 10 & 0xF,
-        who & _TEST != 0,
-        who & _HONEY != 0,
-    )
+    return handle, since, until, answer_until, who
+
+
+def unpack_slot(slot: bytes) -> Link:
+    """Return the link in a slot. Raises InvalidSlot as `read_slot`."""
+    handle, since, until, answer_until, who = read_slot(slot)
+    authority, category = who & 0x3FF, who >> 10 & 0xF
+    test, honey = who & _TEST != 0, who & _HONEY != 0
+    return Link(handle, since, until, answer_until, authority, category, test, honey)

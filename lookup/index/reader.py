@@ -49,7 +49,7 @@ _STATE: Final = slice(layout.STATE_OFFSET, layout.STATE_OFFSET + layout.STATE.si
 _TOP: Final = Struct(f">I{TAG_SIZE - 4}x")
 _DECOY: Final = layout.pack_slot(
     Tag(bytes(TAG_SIZE)),
-    Link(bytes(layout.HANDLE_SIZE), 0, layout.NO_DAY, layout.NO_DAY, 0, 0, test=False),
+    Link(bytes(layout.HANDLE_SIZE), 0, layout.NO_DAY, 0, 0, 0, test=False),
 )
 
 
@@ -64,21 +64,26 @@ class Probe:
         self._slots = slots
 
     @property
-    def links(self) -> tuple[Link, ...]:
-        """The links of the tag, in no telling order; empty: *no record*.
+    def found(self) -> bool:
+        """Whether there is a link; none: *no record*."""
+        return bool(self._slots)
 
-        A miss unpacks a decoy: a link whose answer window has ended costs no more than no link.
+    def read(self) -> list[tuple[bytes, int, int, int, int]]:
+        """Return the fields of each link of the tag (`layout.read_slot`), in no telling order.
+
+        A miss reads a decoy: a link whose answer window has ended costs no more than no link.
         Raises IndexStale if a slot does not match its checksum.
         """
         slots = self._slots or _DECOY
         try:
-            links = [
-                layout.unpack_slot(slots[at : at + SLOT_SIZE])
+            if len(slots) == SLOT_SIZE:
+                return [layout.read_slot(slots)]
+            return [
+                layout.read_slot(slots[at : at + SLOT_SIZE])
                 for at in range(0, len(slots), SLOT_SIZE)
             ]
         except InvalidSlot as error:
             raise IndexStale(str(error)) from None
-        return tuple(links) if self._slots else ()
 
     def __repr__(self) -> str:
         return "<Probe>"

@@ -15,64 +15,78 @@ Pure but for the reading of the shared table, whose state `Decision.check` asks 
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from lookup import wire
 from lookup.errors import IndexStale, UnknownKid
-from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link
 from lookup.index.reader import Probe, TableReader
 from lookup.worker.view import OpenView
-
-TEST_CATEGORY: Final = b'"test"'
-# Nobody is rung because of a test.
-TEST_AUTHORITY: Final = wire.make_authority("TEST", "Test entry, no child", "none", "none")
-SHORT_TEST_AUTHORITY: Final = wire.make_short_authority("TEST")
-
-_NO_LINK: Final = Link(bytes(HANDLE_SIZE), 0, NO_DAY, 0, 0, 0, test=False)
+from lookup.worker.wording import Wordings
 
 
 class Decision:
-    """An answer, and what it rests on."""
+    """An answer, what it rests on, and the handles that the audit is to witness, by token."""
 
-    __slots__ = ("_probes", "_table", "_unknown", "body")
+    __slots__ = ("_probes", "_table", "body", "handles", "known")
 
     def __init__(
-        self, body: bytes, table: TableReader, probes: Sequence[Probe], *, unknown: bool
+        self,
+        body: bytes,
+        handles: Sequence[Sequence[bytes]],
+        table: TableReader,
+        probes: Sequence[Probe],
+        *,
+        known: int,
     ) -> None:
         self.body = body
+        self.handles = handles
+        self.known = known  # how many of the tokens
         self._table = table
         self._probes = probes
-        self._unknown = unknown
+
+    @property
+    def tokens(self) -> int:
+        """How many were looked up."""
+        return len(self._probes)
 
     def check(self) -> None:
         """Return if the answer still stands; call it just before the answer leaves.
 
         Raises IndexSuperseded, IndexNotReady or IndexStale.
         """
+        check = self._table.check
         for probe in self._probes:
-            self._table.check(probe)
-        if self._unknown:  # also where links were found that may not be answered
+            check(probe)
+        if self.known < len(self._probes):  # also where links were found that may not be answered
             self._table.require_ready()
+
+
+def decide(view: OpenView, request: wire.Lookup | wire.Lookups, today: int) -> Decision:
+    """Answer one lookup, or a batch. Raises as `decide_one`."""
+    if isinstance(request, wire.Lookup):
+        return decide_one(view, request, today)
+    return decide_many(view, request, today)
 
 
 def decide_one(view: OpenView, request: wire.Lookup, today: int) -> Decision:
     """Answer one lookup. Raises InvalidRequest, UnknownKid, or what the table's reader raises."""
     _require_kid(view, request.kid)
-    probe = _probe(view, request.token)
-    records = _records(view, probe, today, view.authorities, TEST_AUTHORITY)
-    return Decision(wire.make_answer(records), view.table, (probe,), unknown=not records)
+    probe = view.table.probe(view.tags.make(wire.parse_token(request.token)))
+    records, handles = _records(probe, today, view.wordings)
+    body = wire.make_answer(records)
+    return Decision(body, (handles,), view.table, (probe,), known=bool(records))
 
 
 def decide_many(view: OpenView, request: wire.Lookups, today: int) -> Decision:
     """Answer a batch, all or nothing. Raises as `decide_one`."""
     _require_kid(view, request.kid)
-    probes = [_probe(view, token) for token in request.tokens]
-    answers = [
-        _records(view, probe, today, view.short_authorities, SHORT_TEST_AUTHORITY)
-        for probe in probes
-    ]
+    probe, make_tag, parse_token = view.table.probe, view.tags.make, wire.parse_token
+    probes = [probe(make_tag(parse_token(token))) for token in request.tokens]
+    wordings = view.short_wordings
+    found = [_records(each, today, wordings) for each in probes]
+    answers = [records for records, _ in found]
+    handles = [witnessed for _, witnessed in found]
     body = wire.make_batch_answer(answers)
-    return Decision(body, view.table, probes, unknown=not all(answers))
+    return Decision(body, handles, view.table, probes, known=sum(map(bool, answers)))
 
 
 def _require_kid(view: OpenView, kid: str) -> None:
@@ -80,40 +94,28 @@ def _require_kid(view: OpenView, kid: str) -> None:
         raise UnknownKid("this lookup key is unknown, retired or not completely indexed")
 
 
-def _probe(view: OpenView, token: str) -> Probe:
-    return view.table.probe(view.tags.make(wire.parse_token(token)))
+def _records(probe: Probe, today: int, wordings: Wordings) -> tuple[list[bytes], list[bytes]]:
+    """Word every link; return those that may be answered, newest first, and their handles.
 
-
-def _records(
-    view: OpenView, probe: Probe, today: int, authorities: Sequence[bytes], test_authority: bytes
-) -> list[bytes]:
-    """Render every link, then keep those that may be answered, newest first."""
-    links = probe.links or (_NO_LINK,)
+    A honey link is witnessed like an answered one, and answered like none.
+    """
+    links = probe.read()
     if len(links) > 1:
-        links = tuple(sorted(links, key=_newest_first))
-    rendered = [_render(view, link, authorities, test_authority) for link in links]
-    return [
-        record
-        for link, record in zip(links, rendered, strict=True)
-        if _answerable(view, link, today)
-    ]
+        links.sort(key=_newest_first)
+    records: list[bytes] = []
+    handles: list[bytes] = []
+    for handle, since, until, answer_until, who in links:
+        try:
+            answerable, honey, begin, end = wordings[who]
+        except KeyError:
+            raise IndexStale("the index names what the hand-off does not") from None
+        record = wire.word_record(begin, since, until, end)
+        if answerable and answer_until >= today and probe.found:
+            handles.append(handle)
+            if not honey:
+                records.append(record)
+    return records, handles[: wire.MAX_RECORDS]
 
 
-def _newest_first(link: Link) -> tuple[int, bytes]:
-    return -link.since, link.handle
-
-
-def _answerable(view: OpenView, link: Link, today: int) -> bool:
-    return link.answer_until >= today and (link.test or view.categories[link.category] is not None)
-
-
-def _render(
-    view: OpenView, link: Link, authorities: Sequence[bytes], test_authority: bytes
-) -> bytes:
-    if link.test:
-        return wire.make_record(TEST_CATEGORY, link.since, link.until, test_authority)
-    try:
-        category, authority = view.categories[link.category], authorities[link.authority]
-    except IndexError:
-        raise IndexStale("the index names what the hand-off does not") from None
-    return wire.make_record(category or TEST_CATEGORY, link.since, link.until, authority)
+def _newest_first(link: tuple[bytes, int, int, int, int]) -> tuple[int, bytes]:
+    return -link[1], link[0]

@@ -1,7 +1,8 @@
-"""The worker's edge to HTTP: a bare ASGI application.
+"""The worker's edge to HTTP for all that the hot path leaves: a bare ASGI application.
 
-    POST /v1/lookup      one token
+    POST /v1/lookup      one token, in an unusual form (hot.py)
     POST /v1/lookups     up to 1,000 tokens
+    POST /oauth2/token   an access token for a client's secret: lookup/worker/oauth.py
     GET  /health/live    this process runs
     GET  /health/ready   it would answer a lookup
 
@@ -9,67 +10,53 @@ Invariants:
 
 * Mistakes are told in this order: path, method, X-Request-ID, Authorization, body. Nothing is read
   of the body before the client is known.
-* 401 does not say whether the credential was missing, malformed or unknown.
-* A lookup is counted as in flight only from when its body is here and earlier output is gone, to
-  when its answer is no longer in this process; in between nothing is awaited.
-* The client is looked for again, and the table asked again, at the moment the answer leaves.
+* 401 does not say whether the credential was missing, malformed, expired or unknown.
+* A lookup begins only when its body is here and earlier output is gone; see `Turn`.
 * Every outcome but 200 is *could not check*.
+* An answer is counted as it leaves, a problem where it is told; a question about health is neither.
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from hashlib import sha256
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from lookup import wire
 from lookup.errors import (
-    CustodianUnavailable,
     InvalidRequest,
     LengthRequired,
     MethodNotAllowed,
     NotFound,
+    ServiceError,
     TooLarge,
-    Unauthorized,
     UnsupportedMediaType,
 )
-from lookup.exchange import WHOLE_ANSWER, Headers, request_id_of
-from lookup.worker.decide import Decision, decide_many, decide_one
-from lookup.worker.passage import Passage
-from lookup.worker.view import OpenView, Standing, boot_clock, utc_day
+from lookup.exchange import WHOLE_ANSWER, Headers, make_problem, request_id_of
+from lookup.worker.answering import Credential, Desk, Turn
+from lookup.worker.bodies import Receive, Send, read_body, send_whole
+from lookup.worker.oauth import TokenDesk
+from lookup.worker.view import boot_clock
 
-Decide = Callable[[OpenView, int], Decision]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[Any], Awaitable[None]]
-
+COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
 JSON_HEADERS: Final = [
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store, no-transform"),
 ]
 
-
-def _parse_one(body: bytes) -> Decide:
-    request = wire.parse_lookup(body)
-    return lambda view, today: decide_one(view, request, today)
-
-
-def _parse_many(body: bytes) -> Decide:
-    request = wire.parse_lookups(body)
-    return lambda view, today: decide_many(view, request, today)
-
-
-_LOOKUPS: Final = {
-    "/v1/lookup": (_parse_one, wire.MAX_LOOKUP_BODY),
-    "/v1/lookups": (_parse_many, wire.MAX_BATCH_BODY),
+_LOOKUPS: Final[dict[str, tuple[Callable[[bytes], wire.Lookup | wire.Lookups], int]]] = {
+    "/v1/lookup": (wire.parse_lookup, wire.MAX_LOOKUP_BODY),
+    "/v1/lookups": (wire.parse_lookups, wire.MAX_BATCH_BODY),
 }
+_TOKEN: Final = "/oauth2/token"  # noqa: S105  # a path
 _HEALTH: Final = frozenset({"/health/live", "/health/ready"})
 
 
 class LookupApp:
     """The application; raises what httpd tells as a problem."""
 
-    def __init__(self, standing: Standing, passage: Passage) -> None:
-        self._standing = standing
-        self._passage = passage
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._token_desk = TokenDesk(desk.quotas)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
         """Answer one request."""
@@ -77,6 +64,12 @@ class LookupApp:
         if path in _LOOKUPS:
             if method == "POST":
                 await self._look_up(scope, receive, send)
+            else:
+                await _answer_other(scope, send, "POST, OPTIONS")
+        elif path == _TOKEN:
+            if method == "POST":
+                view = self._desk.standing.require_view(boot_clock())
+                await self._token_desk.answer_token(scope, receive, send, view, time.time())
             else:
                 await _answer_other(scope, send, "POST, OPTIONS")
         elif path in _HEALTH:
@@ -92,68 +85,40 @@ class LookupApp:
         request_id = request_id_of(headers)
         if request_id is None:
             raise InvalidRequest("x-request-id must be given once, as a uuid")
-        secret = _secret_digest(headers)
-        self._require_client(secret)
+        credential = Credential(_authorization(headers), scope["lacuna.certificate"])
+        admitted = self._desk.admit(credential)
         parse, most = _LOOKUPS[scope["path"]]
         _require_json(scope, most)
-        body = await _read_body(receive, most)
+        body = await read_body(receive, most)
         if body is None:
             return  # the client has left
-        turn = _Turn(self, parse(body), secret, [*JSON_HEADERS, (b"x-request-id", request_id)])
-        await send({"type": WHOLE_ANSWER, "make": turn.make, "left": turn.left})
-
-    def _require_client(self, secret: str | None) -> OpenView:
-        view = self._standing.view
-        if view is None:
-            raise CustodianUnavailable("no custodian has handed anything over yet")
-        if secret not in view.clients:
-            raise Unauthorized
-        return self._standing.require_view(boot_clock())
+        turn = Turn(self._desk, admitted, credential, request_id, parse(body))
+        told = [*JSON_HEADERS, (b"x-request-id", request_id)]
+        await send(
+            {
+                "type": WHOLE_ANSWER,
+                "begin": turn.begin,
+                "make": lambda: (HTTPStatus.OK, told, turn.finish()),
+                "left": turn.leave,
+            }
+        )
 
     async def _tell_health(self, scope: Any, send: Send) -> None:  # noqa: ANN401
         if scope["path"] == "/health/live":
-            await _send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"live"}')
+            await send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"live"}')
             return
-        self._standing.require_view(boot_clock()).table.require_ready()
-        await _send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"ready"}')
+        try:
+            self._desk.require_ready()
+        except ServiceError as error:
+            await send_whole(scope, send, *make_problem(error, [], COULD_NOT_CHECK))
+        else:
+            await send_whole(scope, send, 200, JSON_HEADERS, b'{"status":"ready"}')
 
 
-class _Turn:
-    """One lookup at the moment it is answered."""
-
-    __slots__ = ("_app", "_decide", "_headers", "_number", "_secret")
-
-    def __init__(
-        self, app: LookupApp, decide: Decide, secret: str | None, headers: Headers
-    ) -> None:
-        self._app = app
-        self._decide = decide
-        self._secret = secret
-        self._headers = headers
-        self._number: int | None = None
-
-    def make(self) -> tuple[int, Headers, bytes]:
-        """Look up; nothing is awaited from here until the kernel has the answer."""
-        app = self._app
-        self._number = app._passage.enter()  # noqa: SLF001  # one object in two halves
-        view = app._require_client(self._secret)  # noqa: SLF001  # as above
-        decision = self._decide(view, utc_day(time.time()))
-        decision.check()
-        return 200, self._headers, decision.body
-
-    def left(self) -> None:
-        """The answer is out, or there is none."""
-        if self._number is not None:
-            self._app._passage.leave(self._number)  # noqa: SLF001  # as above
-
-
-def _secret_digest(headers: Headers) -> str | None:
-    """What the client is found by; None matches nobody."""
+def _authorization(headers: Headers) -> bytes:
+    """The field's value; empty, which is nobody's, where it was not given once."""
     sent = [value for name, value in headers if name == b"authorization"]
-    if len(sent) != 1:
-        return None
-    scheme, _, secret = sent[0].partition(b" ")
-    return sha256(secret).hexdigest() if scheme.lower() == b"bearer" else None
+    return sent[0] if len(sent) == 1 else b""
 
 
 def _require_json(scope: Any, most: int) -> None:  # noqa: ANN401  # ASGI's scope
@@ -179,34 +144,7 @@ def _refuse_repeated(headers: Headers) -> None:
         raise InvalidRequest("content-type must be given once")
 
 
-async def _read_body(receive: Receive, most: int) -> bytes | None:
-    """The whole body; None if the client has left. Raises TooLarge."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message["body"]
-        if len(body) > most:
-            raise TooLarge(f"the body may have {most} bytes")
-        if not message["more_body"]:
-            return bytes(body)
-
-
 async def _answer_other(scope: Any, send: Send, allowed: str) -> None:  # noqa: ANN401
     if scope["method"] != "OPTIONS":
         raise MethodNotAllowed(allowed)
-    await _send_whole(scope, send, 204, [(b"allow", allowed.encode())], b"")
-
-
-async def _send_whole(
-    scope: Any,  # noqa: ANN401  # ASGI's scope
-    send: Send,
-    status: int,
-    headers: Headers,
-    body: bytes,
-) -> None:
-    request_id = request_id_of(scope["headers"])
-    mirrored = [] if request_id is None else [(b"x-request-id", request_id)]
-    answer = (status, [*headers, *mirrored], body)
-    await send({"type": WHOLE_ANSWER, "make": lambda: answer, "left": lambda: None})
+    await send_whole(scope, send, 204, [(b"allow", allowed.encode())], b"")

@@ -3,39 +3,57 @@
 Invariants:
 
 * A view is opened whole before it is in force: its table is mapped, its names are rendered, and
-  every record that it can lead to fits into an answer.
+  every record that it can lead to fits into an answer; no two clients share a cell.
 * A view is never changed. Another takes its place in the thread of the event loop, where no
   lookup is then in the middle of one; only then is the old table let go.
 * A view is believed for `belt_seconds` after a custodian was last known to stand behind it, by a
   clock that also runs while the machine sleeps.
 """
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from crypto.tag import IndexKey, TagMaker
 from lookup import handoff, wire
+from lookup.cells import MAX_CLIENTS
 from lookup.errors import CustodianUnavailable
 from lookup.index.errors import InvalidTable
 from lookup.index.layout import days_of
 from lookup.index.reader import TableReader
+from lookup.worker.access import CLIENT_ID_SIZE, TokenKey, TokenKeys
+from lookup.worker.auditing import require_keys
+from lookup.worker.wording import (
+    SHORT_TEST_AUTHORITY,
+    TEST_AUTHORITY,
+    Wordings,
+    make_wordings,
+)
 
 
 class InvalidView(Exception):
     """The view cannot be put in force."""
 
 
+class Secret(NamedTuple):
+    """What is known of a client's secret: its SHA-256, and until when it is valid."""
+
+    digest: bytes
+    until: float
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class OpenView:
     """A view, ready to answer from.
 
-    `categories` has None where a category is not answerable. `short_authorities` are what a
-    batch's answers show.
+    `clients` are found by the bytes of their id, `secrets` by its text; both are what an access
+    token and a token request have. `short_wordings` are what a batch's answers show.
     """
 
     number: int
@@ -44,11 +62,13 @@ class OpenView:
     table: TableReader
     tags: TagMaker
     kids: frozenset[str]
-    clients: dict[str, handoff.Client]
-    categories: tuple[bytes | None, ...]
-    authorities: tuple[bytes, ...]
-    short_authorities: tuple[bytes, ...]
+    clients: dict[bytes, handoff.Client]
+    secrets: dict[str, tuple[Secret, ...]]
+    token_keys: TokenKeys
+    wordings: Wordings
+    short_wordings: Wordings
     belt_seconds: int
+    audit: handoff.Audit | None
 
 
 def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
@@ -68,12 +88,16 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
     short_authorities = tuple(wire.make_short_authority(each.code) for each in view.authorities)
     _require_fitting(categories, authorities, wire.MAX_RECORD)
     _require_fitting(categories, short_authorities, wire.MAX_BATCH_RECORD)
+    clients, secrets = _clients(view), _secrets(view)
     try:
         tags = TagMaker(IndexKey(view.index_key))
+        token_keys = _token_keys(view.token_key, current)
+        if view.audit is not None:
+            require_keys(view.audit)
         # Last of all: a view that is refused must not leave this process a reader of its table.
         table = _open_table(view.table, current)
     except (ValueError, OSError, InvalidTable) as error:
-        raise InvalidView(f"the table cannot be used: {type(error).__name__}") from None
+        raise InvalidView(f"table or keys cannot be used: {type(error).__name__}") from None
     return OpenView(
         number=view.number,
         vault=view.vault,
@@ -81,12 +105,50 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
         table=table,
         tags=tags,
         kids=frozenset(view.kids),
-        clients=view.clients,
-        categories=categories,
-        authorities=authorities,
-        short_authorities=short_authorities,
+        clients=clients,
+        secrets=secrets,
+        token_keys=token_keys,
+        wordings=make_wordings(categories, authorities, TEST_AUTHORITY),
+        short_wordings=make_wordings(categories, short_authorities, SHORT_TEST_AUTHORITY),
         belt_seconds=view.belt_seconds,
+        audit=view.audit,
     )
+
+
+def _clients(view: handoff.View) -> dict[bytes, handoff.Client]:
+    clients = list(view.clients.values())
+    try:
+        found = {bytes.fromhex(client.id): client for client in clients}
+    except ValueError:
+        raise InvalidView("a client's id is not in hexadecimal") from None
+    if any(len(client_id) != CLIENT_ID_SIZE for client_id in found):
+        raise InvalidView(f"a client's id has {CLIENT_ID_SIZE} bytes")
+    cells = {client.cell for client in clients if 0 <= client.cell < MAX_CLIENTS}
+    if not len(cells) == len(found) == len(clients):
+        # They would reset each other's counts, and both be without a quota.
+        raise InvalidView("each client has a cell of its own, and one secret of now")
+    return found
+
+
+def _secrets(view: handoff.View) -> dict[str, tuple[Secret, ...]]:
+    try:
+        found: dict[str, tuple[Secret, ...]] = {
+            client.id: (Secret(bytes.fromhex(digest), math.inf),)
+            for digest, client in view.clients.items()
+        }
+        for digest, former in view.former.items():
+            secret = Secret(bytes.fromhex(digest), former.until)
+            found[former.client] = (*found[former.client], secret)
+    except (KeyError, ValueError):
+        raise InvalidView("a secret is told by the hex SHA-256 of a client's") from None
+    return found
+
+
+def _token_keys(key: bytes, current: OpenView | None) -> TokenKeys:
+    now = time.time()
+    if current is None:
+        return TokenKeys(TokenKey(key), now)
+    return current.token_keys.followed_by(key, now)
 
 
 def _open_table(path: str, current: OpenView | None) -> TableReader:
@@ -109,12 +171,16 @@ def _require_fitting(
 class Standing:
     """The view in force, and since when nothing was heard of who gave it."""
 
-    def __init__(self) -> None:
+    def __init__(self, follow: Callable[[handoff.Audit, bytes], None] | None = None) -> None:
+        """`follow` is told how to audit, before a view is in force that says so."""
         self.view: OpenView | None = None
         self.heard_at = 0.0
+        self._follow = follow
 
     def replace(self, view: OpenView) -> None:
         """Put a view in force. Only from the event loop, between lookups."""
+        if self._follow is not None and view.audit is not None:
+            self._follow(view.audit, view.vault)
         before, self.view = self.view, view
         if before is not None and before.table is not view.table:
             before.table.close()

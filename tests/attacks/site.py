@@ -279,10 +279,12 @@ class Site:
 
     def _keep(self, slots: Sequence[FileSlot]) -> Keeping:
         database = self._types["Database"]
+        store = self._types["Store"](database(self.store, self.database_key))
         return Keeping(
-            self._types["Store"](database(self.store, self.database_key)),
+            store,
             self._types["Mirror"](database(self.mirror, self.database_key)),
             self._with_anchors(slots),
             self.database_key,
             self._clock,
+            store.audit.head,
         )

@@ -127,3 +127,8 @@ def kid(lookup_key: bytes) -> str:
 def tag(index_key: bytes, token: bytes) -> bytes:
     """What a worker looks for in the index."""
     return blake2b(token, index_key, 12)
+
+
+def witness(witness_key: bytes, handle: bytes, entry_id: bytes, position: int) -> bytes:
+    """What shows whom an audit entry is about, to whoever has the handle."""
+    return blake2b(handle + entry_id + pack(">H", position), witness_key, 16)

@@ -21,6 +21,7 @@ from keys.slot.file import FileSlot
 from lookup.custodian.record import Record
 from lookup.custodian.unlocking import OpenSite
 from lookup.demo.recover import KIND_INTENT, Evidence, Loot, database_keys, read_database, recover
+from tests.faults.audited import files_in, notices_in, requests_in
 from tests.faults.site import PASSPHRASES, Serving, marker, records, serve, unlock
 
 T = TypeVar("T")
@@ -45,13 +46,17 @@ class Question(msgspec.Struct):
 class Started(msgspec.Struct):
     """A start: the records that it shows, and how many epoch changes it made first.
 
-    `secrets` gives what was drawn for the records, in hex.
+    `secrets` gives what was drawn for the records, in hex; `requests`, `notices` and `segments`
+    tell what has become of the audit (tests/faults/audited.py).
     """
 
     state: dict[str, int]
     secrets: dict[str, str]
     finished: int
     tables: int
+    requests: list[int]
+    notices: list[str]
+    segments: int
 
 
 class Again(msgspec.Struct):
@@ -99,8 +104,9 @@ def _start(folder: Path, question: Question) -> Started:
         secrets |= _secrets(name, record)
     finished = len(site.opened.vault.started_with)
     tables = len(list(site.config.index.glob("*.table")))
+    audit = requests_in(site), notices_in(site), files_in(site)
     site.stop()
-    return Started(state, secrets, finished, tables)
+    return Started(state, secrets, finished, tables, *audit)
 
 
 def start_again(folder: Path, slots: Sequence[str], passphrases: Sequence[int]) -> Again:

@@ -4,6 +4,8 @@
 * What was decided is done: a store with an intent in it is where the intent leads, after a start.
 * Each registered slot holds exactly one key, of the store's epoch; one that was let go holds none.
 * The anchors say where the store stands, and the mirror equals it.
+* Every audited request is in the chain once, its record's notice is there once, and no segment is
+  left, nor a notice of a record that is gone.
 * The next start has nothing left to do.
 * A thief with every byte of then and now, and the secrets of now, finds all that lives and nothing
   of what does not.
@@ -96,6 +98,12 @@ class Play:
     def _compare(self, answer: Answer) -> None:
         started, again = answer.started, answer.again
         assert started.tables == 1, f"there are {started.tables} tables"
+        audited = self.operation.audited
+        assert started.requests == list(range(audited)), f"audited: {started.requests}"
+        asked_for = [name for name in ("ann", "bob") if name in started.state]
+        told = sorted(asked_for * (audited // 2))
+        assert started.notices == told, f"told: {started.notices}"
+        assert not started.segments, f"{started.segments} segments are left"
         assert again.finished == 0, "the second start had something to do"
         assert again.anchors_fit, "an anchor does not say where the store stands"
         assert again.mirror_fits, "the mirror does not equal the store"

@@ -22,6 +22,7 @@ from lookup.custodian.store.backup import back_up
 from lookup.custodian.store.restore import rehearse, restore
 from lookup.custodian.writer import Prepare
 from lookup.index.writer import Table
+from tests.faults.audited import AUDITED, serve_audited
 from tests.faults.site import (
     NOW,
     ONE_SLOT,
@@ -47,7 +48,10 @@ BEFORE: Final[State] = {"ann": 1, "bob": 1, "cat": 1, "dan": 1}
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`prepare` runs before any fault can happen, `perform` under it; both in `folder`."""
+    """`prepare` runs before any fault can happen, `perform` under it; both in `folder`.
+
+    `audited` entries lie in segments by then; `tests/faults/audited.py` says what they are.
+    """
 
     base: str
     prepare: Callable[[Path], Any]
@@ -56,6 +60,7 @@ class Operation:
     slots: Sequence[str] = ONE_SLOT
     slots_after: Sequence[str] = ONE_SLOT
     passphrase_after: int = 0
+    audited: int = 0
     before: State = field(default_factory=lambda: BEFORE)
 
     def states(self) -> list[dict[str, int]]:
@@ -186,6 +191,11 @@ def _rotate(site: Serving, answer: Answer) -> None:
     answer()
 
 
+def _take_in(site: Serving, answer: Answer) -> None:
+    _call(site, lambda custody: custody.audit.flush())
+    answer()
+
+
 def _stop(site: Serving, answer: Answer) -> None:
     site.stop()
     answer()
@@ -255,11 +265,12 @@ def _served(
     *steps: Step,
     base: str = "plain",
     slots: Sequence[str] = ONE_SLOT,
+    prepare: Callable[..., Serving] = serve,
     **after: Any,  # noqa: ANN401  # as Operation has them
 ) -> Operation:
     return Operation(
         base,
-        partial(serve, slots=slots),
+        partial(prepare, slots=slots),
         perform,
         steps or ({},),
         slots,
@@ -287,6 +298,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         _change_passphrase, base="two slots", slots=TWO_SLOTS, passphrase_after=1
     ),
     "purge": _served(_purge),
+    "take segments in": _served(_take_in, prepare=serve_audited, audited=AUDITED),
+    "shred what was asked for": _served(
+        partial(_shred, ["ann"]), {"ann": None}, prepare=serve_audited, audited=AUDITED
+    ),
     "rotate the lookup key": _served(_rotate, {}, {}),
     "stop": _served(_stop),
     "back up": _served(_back_up_site),

@@ -13,7 +13,7 @@ import pytest
 
 from lookup.client.enrolment import Enrolment
 from tests.lookup.raw_http import Connection, Response
-from tests.simulator import Custodian, Site, Worker, nhs, question, record, request_for
+from tests.simulator import Custodian, Site, Worker, nhs, question, record
 
 NEVER, SHREDDED, SHREDDED_OF_A_BATCH, REPLACED, ALLEGATION, RESTRICTED, EXPIRED, EXPIRES, KNOWN = (
     nhs(number) for number in range(1, 10)
@@ -105,7 +105,7 @@ def test_in_a_batch_they_look_alike_too(plane: tuple[Worker, Enrolment]) -> None
     bodies = [json.loads(question(asking, child)) for child in UNKNOWN.values()]
     tokens = [body.pop("token") for body in bodies]
     body = json.dumps(bodies[0] | {"tokens": tokens}).encode()
-    request = request_for(asking, NEVER).replace(b"/v1/lookup ", b"/v1/lookups ")
+    request = worker.request_for(asking, NEVER).replace(b"/v1/lookup ", b"/v1/lookups ")
     head = request.partition(b"\r\n\r\n")[0]
     head = re.sub(rb"Content-Length: \d+", b"Content-Length: %d" % len(body), head)
     with Connection(worker.address) as connection:
@@ -122,7 +122,7 @@ def test_asked_again_each_of_them_looks_the_same(plane: tuple[Worker, Enrolment]
     worker, asking = plane
     with Connection(worker.address) as connection:
         for child in (*UNKNOWN.values(), *UNKNOWN.values()):
-            connection.send(request_for(asking, child))
+            connection.send(worker.request_for(asking, child))
             first = connection.receive()
             assert specific_left_out(first)[0] == 200
             assert first.json["outcome"] == "no-record"

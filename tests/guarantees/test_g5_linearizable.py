@@ -36,7 +36,6 @@ from tests.simulator import (
     nhs,
     outcome_of,
     record,
-    request_for,
     shred,
 )
 
@@ -123,7 +122,7 @@ class Crowd:
                 children = list(self.history.lives)[-30:] or [nhs(1)]
                 child = random.choice(children)  # noqa: S311  # no secret
                 began = time.monotonic()
-                connection.send(request_for(self.asking, child))
+                connection.send(worker.request_for(self.asking, child))
                 outcome = outcome_of(connection.receive())
                 self.history.looks.append(Look(child, began, time.monotonic(), outcome))
 
@@ -245,7 +244,7 @@ def looking(worker: Worker, asking: Enrolment, history: History) -> Iterator[Non
             while not stopping.is_set():
                 for child in history.lives:
                     began = time.monotonic()
-                    connection.send(request_for(asking, child))
+                    connection.send(worker.request_for(asking, child))
                     outcome = outcome_of(connection.receive())
                     history.looks.append(Look(child, began, time.monotonic(), outcome))
 

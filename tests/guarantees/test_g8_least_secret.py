@@ -1,7 +1,8 @@
 """G8: least secret. What each process's memory holds, and what it does not.
 
-*Worker.* The index key, tags, handles and the hashes of clients' secrets: never a data key, a
-lookup key, an identifier, a payload, or anything that opens the vault, whatever it was asked.
+*Worker.* The index key, the token key, tags, handles and the hashes of clients' secrets: never a
+data key, a lookup key, an identifier, a payload, or anything that opens the vault, whatever it was
+asked.
 
 *Custodian.* While it runs it holds what opens the vault, by necessity. After a shred nothing in it
 refers to the record's key, identifiers, handles or content any more. Freed memory is another
@@ -95,7 +96,8 @@ def test_a_worker_holds_nothing_that_opens_a_record_or_makes_a_token(site: Site)
             "index key": publication.key.expose(),
             "handle": known.needles.pop("handle"),
             "other handle": known.needles.pop("other handle"),
-            "client": asking.secret.fingerprint().encode(),
+            "client": bytes.fromhex(asking.secret.fingerprint()),
+            "token key": custodian.custody.token_key,
         }
         asked = {"unknown identifier": nhs(2)[4:].encode()}
         found = find_in_memory(worker.process.pid, held | known.needles | secret | asked)

@@ -4,7 +4,7 @@
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from crypto.derive import TESTING_ONLY_COST
 from keys.anchor import AnchorFile
 from keys.disk import Disk
 from keys.entry import Batch, Entry, EntryId, Kind, new_entry_id
-from keys.opening import Keeping, create_vault, new_vault_id, open_vault
+from keys.opening import Keeping, create_vault, new_vault_id, nothing_audited, open_vault
 from keys.page import VaultId
 from keys.pages import BlobChange, Change, Pages, StoredRoot
 from keys.slot.file import FileSlot
@@ -117,12 +117,15 @@ class Place:
 
     @contextmanager
     def keeping(
-        self, passphrase: bytes = OLD, accidents: Accidents | None = None
+        self,
+        passphrase: bytes = OLD,
+        accidents: Accidents | None = None,
+        audit_head: Callable[[int], bytes | None] = nothing_audited,
     ) -> Iterator[Keeping]:
         """Open everything that a vault is kept in."""
         with self.storages() as (store, mirror):
             slots = [self.open_slot(folder, passphrase) for folder in self.slots()]
-            keeping = Keeping(store, mirror, slots, DATABASE_KEY, lambda: 1_000)
+            keeping = Keeping(store, mirror, slots, DATABASE_KEY, lambda: 1_000, audit_head)
             if accidents:
                 watched = Watched(store, accidents), Watched(mirror, accidents)
                 keeping = replace(keeping, store=watched[0], mirror=watched[1])

@@ -12,7 +12,16 @@ from keys.errors import SlotUnreachable
 from keys.page import VaultId, Version
 
 KEY = AnchorKey(bytes(range(32)))
-FIRST = Anchor(VaultId(b"v" * 16), Version(3, 40), b"h" * 32, 1_000, closed=False, serial=7)
+FIRST = Anchor(
+    VaultId(b"v" * 16),
+    Version(3, 40),
+    b"h" * 32,
+    1_000,
+    closed=False,
+    serial=7,
+    audit_head=b"a" * 32,
+    audit_row=70,
+)
 SECOND = replace(FIRST, version=Version(3, 41), serial=8, closed=True)
 THIRD = replace(FIRST, version=Version(4, 42), serial=9)
 
@@ -79,8 +88,15 @@ def test_no_byte_can_be_changed() -> None:
 
 
 def test_a_format_of_tomorrow_is_no_anchor() -> None:
-    content = b"\x02" + FIRST.encode(KEY)[1 : anchors._CONTENT.size]
+    content = b"\x03" + FIRST.encode(KEY)[1 : anchors._CONTENT.size]
     assert Anchor.parse(content + anchors._mac(KEY, content), KEY) is None
+
+
+def test_an_anchor_of_yesterday_knows_no_audit() -> None:
+    """Its format had no row; nothing had been audited."""
+    before = replace(FIRST, audit_head=bytes(32), audit_row=0)
+    content = b"\x01" + before.encode(KEY)[1 : anchors._CONTENT.size - 8]
+    assert Anchor.parse(content + anchors._mac(KEY, content), KEY) == before
 
 
 def test_a_medium_that_is_away_is_said_so(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Entries: bounded, named by kind and id, and silent about what they hold."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +59,14 @@ def test_entries_that_arrive_together_share_leaves(count: int) -> None:
         assert {name[:2] for name in ids} != {name[:2] for name in new_entry_ids(count)}
 
 
+def test_a_renewed_entry_differs_in_its_body_alone() -> None:
+    entry = Entry(Kind.ANSWER_KEY, new_entry_id(Kind.ANSWER_KEY), b"k" * 32, 3, 4)
+    renewed = entry.renewed()
+    assert replace(renewed, body=entry.body) == entry
+    assert renewed.body != entry.body
+    assert len(renewed.body) == 32
+
+
 def test_a_body_has_a_bound() -> None:
     Entry(Kind.RECORD, RANDOM_ID, bytes(MAX_BODY))
     with pytest.raises(EntryTooLarge, match="at most 4096 bytes, got 4097"):
@@ -67,7 +77,7 @@ def test_a_body_has_a_bound() -> None:
 def test_pinned_kinds_lie_in_the_first_leaf(kind: Kind) -> None:
     """Few of each, so that a start opens one leaf; ids are random all the same."""
     assert len({new_entry_id(kind) for _ in range(100)}) == 100
-    assert is_pinned(kind) == (kind is not Kind.RECORD)
+    assert is_pinned(kind) == (kind not in {Kind.RECORD, Kind.NOTICE})
     if is_pinned(kind):
         assert new_entry_id(kind)[:2] == b"\0\0"
         with pytest.raises(ValueError, match="not an id of a"):

@@ -5,6 +5,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -31,10 +32,12 @@ class App:
         self.made = 0
         self.left = 0
         self.servers: list[Any] = []
+        self.certificates: list[str | None] = []
         self.release = threading.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.servers.append(scope["server"])
+        self.certificates.append(scope["lacuna.certificate"])
         await getattr(self, scope["path"].strip("/"))(scope, receive, send)
 
     async def echo(self, _scope: Any, receive: Any, send: Any) -> None:
@@ -111,10 +114,16 @@ class App:
 class Running:
     """A server in a thread."""
 
-    def __init__(self, app: Any, sockets: list[socket.socket], limits: Limits) -> None:
+    def __init__(
+        self,
+        app: Any,
+        sockets: list[socket.socket],
+        limits: Limits,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.app = app
         self.address: tuple[str, int] = sockets[0].getsockname()
-        self.server: BoundedServer = make_server(app, limits=limits)
+        self.server: BoundedServer = make_server(app, limits=limits, tls=tls)
         self._thread = threading.Thread(
             target=lambda: uvloop.run(self.server.serve(sockets=sockets))
         )
@@ -142,11 +151,18 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(app: Any = None, **limits: Any) -> Iterator[Running]:
+def running(
+    app: Any = None,
+    *,
+    tls: Any = None,  # Any: a test may have its limits in one dict
+    sockets: Any = (),
+    **limits: Any,
+) -> Iterator[Running]:
     server = Running(
         app or App(),
-        [socket.create_server(("127.0.0.1", 0))],
+        [socket.create_server(("127.0.0.1", 0)), *sockets],
         Limits(problem_members=MEMBERS, **limits),
+        tls,
     )
     try:
         yield server

@@ -15,10 +15,13 @@ from lookup.config import (
     parse_address,
     parse_config,
 )
+from lookup.tls import TlsFiles
 
 WHERE = Path("/etc/lacuna/lacuna.toml")
 AUTHORITY = {"code": "AXT", "name": "Axtonbury", "office_hours": "1", "out_of_hours": "2"}
 VAULT = {"store": "/s/store", "mirror": "/m/mirror", "slots": ["/k/slot"]}
+
+TLS = {"tls_certificate": "site.pem", "tls_key": "/k/site.key"}
 
 
 def _tables(**changes: dict[str, Any]) -> dict[str, Any]:
@@ -38,6 +41,8 @@ def test_what_is_not_said_has_a_default() -> None:
         Address("127.0.0.1", 8440),
         Address("127.0.0.1", 8441),
     )
+    assert config.operator is None
+    assert config.log_format == "text"
     assert config.workers == 2
     assert config.run == Path("/etc/lacuna/run")
     assert config.belt_seconds == 900
@@ -58,6 +63,27 @@ def test_relative_paths_start_at_the_file() -> None:
     assert config.slots == (Path("/etc/lacuna/d"),)
     assert config.passphrase_file == Path("/etc/lacuna/p")
     assert (config.run, config.index) == (Path("/etc/lacuna/r"), Path("/etc/lacuna/i"))
+
+
+def test_with_tls_any_address_may_be_listened_on() -> None:
+    """And clients are told https."""
+    config = parse_config(_tables(serve={"lookup": "192.0.2.1:443", **TLS}), WHERE)
+
+    assert config.tls == TlsFiles(Path("/etc/lacuna/site.pem"), Path("/k/site.key"))
+    assert config.base_urls == ("https://192.0.2.1:443",)
+
+
+def test_a_proxy_elsewhere_must_be_declared() -> None:
+    addresses = {"lookup": "192.0.2.1:1", "custodian": "[fd00::1]:1"}
+    declared = {"behind_proxy": True, "base_urls": ["https://lookup.example.org"]}
+    config = parse_config(_tables(serve={**addresses, **declared}), WHERE)
+
+    assert (config.tls, config.behind_proxy) == (None, True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
+def test_loopback_needs_neither(host: str) -> None:
+    assert parse_config(_tables(serve={"lookup": f"{host}:1"}), WHERE).lookup.loopback
 
 
 REFUSED = {
@@ -99,11 +125,36 @@ REFUSED = {
     "a port without a host": (_tables(serve={"lookup": ":8440"}), "serve.lookup: write host"),
     "a port too high": (_tables(serve={"custodian": "a:65536"}), "serve.custodian: write host"),
     "one address for both": (_tables(serve={"lookup": "127.0.0.1:8441"}), "two different"),
+    "an operator's name": (_tables(serve={"operator": "localhost:1"}), "as a number, not a name"),
+    "an operator for all": (_tables(serve={"operator": "0.0.0.0:1"}), "or of a private network"),
+    "an operator for all of 6": (_tables(serve={"operator": "[::]:1"}), "of a private network"),
+    "a public operator": (_tables(serve={"operator": "8.8.8.8:1"}), "of a private network"),
+    "a public operator, wrapped": (
+        _tables(serve={"operator": "[::ffff:8.8.8.8]:1"}),
+        "of a private network",
+    ),
+    "an operator on a link": (_tables(serve={"operator": "169.254.1.1:1"}), "private network"),
+    "an operator at a plane's port": (
+        _tables(serve={"operator": "127.0.0.2:8441"}),
+        "a port that neither plane has",
+    ),
+    "an operator without a port": (_tables(serve={"operator": "127.0.0.1"}), "write host:port"),
+    "an unknown log format": (_tables(serve={"log_format": "xml"}), "one of text, json"),
     "no base URL": (_tables(serve={"base_urls": []}), "serve.base_urls: write one URL"),
     "a base URL twice": (_tables(serve={"base_urls": ["https://a", "https://a"]}), "each once"),
     "no URL": (_tables(serve={"base_urls": ["example.org"]}), "not http(s)://"),
     "secrets in the clear": (_tables(serve={"base_urls": ["http://a.example"]}), "use https"),
-    "a default that is in the clear": (_tables(serve={"lookup": "0.0.0.0:80"}), "use https"),
+    "a default that is in the clear": (
+        _tables(serve={"lookup": "0.0.0.0:80", "behind_proxy": True}),
+        "use https",
+    ),
+    "a plane in the clear": (_tables(serve={"lookup": "0.0.0.0:80"}), "serve.lookup: without TLS"),
+    "officers in the clear": (_tables(serve={"custodian": "[::]:80"}), "serve.custodian: without"),
+    "a name that may lead anywhere": (_tables(serve={"lookup": "a.example:80"}), "without TLS"),
+    "a certificate without a key": (_tables(serve={"tls_certificate": "/c"}), "write both"),
+    "a key without a certificate": (_tables(serve={"tls_key": "/k"}), "write both"),
+    "a client CA without TLS": (_tables(serve={"client_ca": "/c"}), "write both"),
+    "TLS here and elsewhere": (_tables(serve={**TLS, "behind_proxy": True}), "leave it out"),
     "an authority without a telephone": (
         {**_tables(), "authority": [{"code": "A", "name": "A"}]},
         "authority",
@@ -115,6 +166,18 @@ REFUSED = {
 def test_what_is_wrong_is_refused_by_its_place(tables: dict[str, Any], rule: str) -> None:
     with pytest.raises((InvalidConfig, InvalidCatalogue), match=re.escape(rule)):
         parse_config(tables, WHERE)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1:8442", "127.9.9.9:1", "10.1.2.3:8442", "172.31.0.1:1", "192.168.0.1:1"),
+        *("[::1]:8442", "[fd00::1]:8442", "127.0.0.1:0"),
+    ],
+)
+def test_where_the_operator_may_listen(address: str) -> None:
+    """This machine and private networks, and nowhere else: the port asks for no credential."""
+    assert str(parse_config(_tables(serve={"operator": address}), WHERE).operator) == address
 
 
 def test_two_links_to_one_folder_are_one_folder(tmp_path: Path) -> None:

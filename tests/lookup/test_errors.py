@@ -12,6 +12,7 @@ from lookup.errors import (
     InvalidRequest,
     MethodNotAllowed,
     ServiceError,
+    TooManyRequests,
     Unauthorized,
     UnknownKid,
     problem_body,
@@ -27,6 +28,8 @@ FACTS = [
 
 
 def make(fact: type[ServiceError]) -> ServiceError:
+    if fact is TooManyRequests:
+        return TooManyRequests("so many", 7)
     return fact("GET") if fact is MethodNotAllowed else fact()
 
 
@@ -81,6 +84,7 @@ def test_headers_belong_to_the_fact() -> None:
     assert problem_headers(Unauthorized())["www-authenticate"] == "Bearer"
     assert problem_headers(MethodNotAllowed("GET, HEAD"))["allow"] == "GET, HEAD"
     assert problem_headers(IndexStale())["retry-after"] == "1"
+    assert problem_headers(TooManyRequests("so many", 7))["retry-after"] == "7"
     assert problem_headers(InvalidRequest()) == {
         "content-type": "application/problem+json",
         "cache-control": "no-store",

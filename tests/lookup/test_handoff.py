@@ -17,6 +17,7 @@ from lookup.handoff import (
     Channel,
     Client,
     Confirm,
+    Former,
     Frames,
     HandoffClosed,
     HandoffError,
@@ -92,8 +93,8 @@ def test_no_message_is_larger_than_a_frame() -> None:
 
 
 def test_no_repr_shows_a_key_or_a_client() -> None:
-    shown = repr(VIEW) + repr(next(iter(VIEW.clients.values())))
-    assert shown == "<View 7><Client>"
+    shown = repr(VIEW) + repr(next(iter(VIEW.clients.values()))) + repr(Former("c", 1))
+    assert shown == "<View 7><Client><Former>"
 
 
 def test_a_view_and_its_confirmation_cross(pair: Pair) -> None:

@@ -145,7 +145,7 @@ class TestErrors:
         def fail(*_: object) -> None:
             raise KeyError(MARKER)
 
-        monkeypatch.setattr(BoundedProtocol, "_complete_scope", fail)
+        monkeypatch.setattr(BoundedProtocol, "_make_scope", fail)
         assert_problem(site.ask(post("/echo", b"x")), 500, "internal-error")
         assert "KeyError" in caplog.text
         assert MARKER not in caplog.text

@@ -190,6 +190,25 @@ class TestStartedAgain:
         assert running.children()["custodian"] == before["custodian"]
         assert running.children()["worker 0"] == before["worker 0"]
 
+    def test_what_a_client_has_asked_is_not_forgotten_with_a_worker(self, running: Served) -> None:
+        """Its quota of the day is counted in cells that all workers share (lookup/cells.py)."""
+        site, enrolment = running.site, running.site.folder / "f.json"
+        options = ("--enrolment", enrolment, "--per-day", "3")
+        assert site.run("client", "add", "Thrifty", *options).status == 0
+
+        def reason() -> str:
+            asked = site.run("lookup", "--enrolment", enrolment, "--json", typed=KNOWN).json
+            return str(asked.get("reason"))
+
+        assert [reason(), reason()] == ["None", "too-many-requests"]
+        before = running.children()
+        for slot in (0, 1):
+            os.kill(before[f"worker {slot}"], signal.SIGKILL)
+        until(lambda: before.keys() <= running.children().keys(), running)
+        until(running.healthy, running)
+
+        assert reason() == "too-many-requests"
+
     def test_lookups_go_on_without_a_custodian(self, running: Served) -> None:
         """Every answer says *known*: before, without, and with the next custodian."""
         enrolment = running.site.folder / "e.json"

@@ -4,6 +4,7 @@ from base64 import urlsafe_b64encode
 from datetime import date
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,8 +43,8 @@ def test_purpose_and_encounter_may_be_left_out() -> None:
 
     request = wire.parse_lookup(encode(few))
 
-    assert request.purpose == "unscheduled-care"
-    assert request.encounter is None
+    assert request.purpose is msgspec.UNSET
+    assert request.encounter is msgspec.UNSET
 
 
 def test_a_batch_is_what_it_says() -> None:

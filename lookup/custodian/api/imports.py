@@ -34,6 +34,7 @@ from starlette.types import Receive, Scope, Send
 from lookup.catalogue import Catalogue
 from lookup.custodian.adding import Stored, add_or_change
 from lookup.custodian.api.requests import VAULT_FAILED, VAULT_FAILURES, require_media_type
+from lookup.custodian.counting import INVALID
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, parse_draft
 from lookup.custodian.writer import Writer
 from lookup.errors import ServiceError, Unavailable, problem_body
@@ -77,7 +78,7 @@ class _Batch:
         try:
             draft = parse_draft(line, catalogue)
         except InvalidRecord as error:
-            result = {"line": number, "result": "invalid", "rule": error.rule}
+            result = {"line": number, "result": INVALID, "rule": error.rule}
             self.refused.append((number, result | {"detail": error.message}))
             return True
         if draft.source in self.sources:
@@ -118,6 +119,7 @@ class _ImportResponse(Response):
         self._turn: threading.BoundedSemaphore = state.importing
         self._batch_size = FIRST_BATCH
         self._counts: dict[str, int] = {"lines": 0}
+        self._lines_ever: dict[str, int] = state.site.counts.import_lines
         self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._waiting = 0
         self._room = asyncio.Event()
@@ -206,6 +208,7 @@ class _ImportResponse(Response):
         for result in results:
             if "result" in result:
                 self._counts[result["result"]] = self._counts.get(result["result"], 0) + 1
+                self._lines_ever[result["result"]] += 1
         part = b"".join(msgspec.json.encode(result) + b"\n" for result in results)
         self._waiting += len(part)
         self._note_room()

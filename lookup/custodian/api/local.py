@@ -1,13 +1,13 @@
-"""What only this machine's officers may call, over the UNIX socket: keys, clients, backups, shreds.
+"""What only this machine's officers may call, over the UNIX socket: keys, slots, backups, shreds.
 
-Every path starts with /v1/local and does not exist over TCP.
+Every path starts with /v1/local and does not exist over TCP. Those about clients: clients.py.
 """
 
 import asyncio
 from asyncio import wrap_future
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path as FolderPath
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Path, Request, Response
@@ -15,19 +15,15 @@ from fastapi.responses import StreamingResponse
 
 from crypto.token import Kid
 from keys.entry import EntryId
-from keys.epoch import Destruction
 from keys.pages import SlotId
-from keys.slot import DESTRUCTION
 from keys.vault import Receipt
-from lookup.client.enrolment import format_enrolment
 from lookup.custodian import enrolling, slotting, status
 from lookup.custodian.api.requests import (
-    JSON,
-    NO_STORE,
     TheWriter,
     answer,
     describe_body,
-    read_body,
+    describe_destruction,
+    read_json,
 )
 from lookup.custodian.custody import Custody
 from lookup.custodian.shredding import MAX_RECORDS, Reason, shred
@@ -35,13 +31,10 @@ from lookup.custodian.store.backup import Backup, BackupRefused, back_up
 from lookup.custodian.store.database import StoreError
 from lookup.errors import Conflict, InvalidRequest
 
-T = TypeVar("T", bound=msgspec.Struct)
-
 PREFIX: Final = "/v1/local"
 
 router = APIRouter(prefix=PREFIX, tags=["local"])
 
-_MAX_BODY: Final = 1 << 20
 HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 
 
@@ -50,12 +43,6 @@ class ShredRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     record_ids: Annotated[list[HexId], msgspec.Meta(min_length=1, max_length=MAX_RECORDS)]
     reason: str
-
-
-class ClientRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A new client's name, as people know it."""
-
-    name: str
 
 
 class PassphraseRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,7 +70,7 @@ async def get_status(request: Request, writer: TheWriter) -> Response:
 @router.post("/shred", openapi_extra=describe_body(ShredRequest))
 async def shred_records(request: Request, writer: TheWriter) -> Response:
     """Destroy the keys of records, all in one epoch change."""
-    wanted = await _read(request, ShredRequest)
+    wanted = await read_json(request, ShredRequest)
     try:
         reason = Reason(wanted.reason)
     except ValueError:
@@ -91,11 +78,12 @@ async def shred_records(request: Request, writer: TheWriter) -> Response:
         raise InvalidRequest(f"the reason must be one of {known}") from None
     record_ids = [EntryId(bytes.fromhex(each)) for each in wanted.record_ids]
     done = await wrap_future(writer.change(shred(record_ids)))
+    request.app.state.site.counts.shredded += len(done.record_ids)
     return answer(
         {
             "record_ids": [each.hex() for each in done.record_ids],
             "reason": reason,
-            **_destruction(done.destruction),
+            **describe_destruction(done.destruction),
             "demo": request.app.state.custody.policy.demo,
         }
     )
@@ -105,28 +93,6 @@ async def shred_records(request: Request, writer: TheWriter) -> Response:
 async def purge(writer: TheWriter) -> Response:
     """Change the epoch without any other change."""
     return await _changed(writer, lambda custody: custody.vault.purge())
-
-
-@router.get("/clients")
-async def list_clients(writer: TheWriter) -> Response:
-    """Return the enrolled clients."""
-
-    def run(custody: Custody) -> list[dict[str, Any]]:
-        cards = sorted(custody.policy.clients.values(), key=lambda card: card.name)
-        return [{"id": card.id, "name": card.name, "made": card.made} for card in cards]
-
-    return answer({"clients": await wrap_future(writer.call(run))})
-
-
-@router.post("/clients", status_code=201, openapi_extra=describe_body(ClientRequest))
-async def add_client(request: Request, writer: TheWriter) -> Response:
-    """Enrol a client; the answer is its enrolment file, and the only copy of its secret."""
-    name = (await _read(request, ClientRequest)).name
-    site = request.app.state.site
-    enrolment = await wrap_future(
-        writer.call(enrolling.add_client(name, site.config.base_urls, site.clock()))
-    )
-    return Response(format_enrolment(enrolment), 201, NO_STORE, JSON)
 
 
 @router.get("/lookup-keys")
@@ -154,7 +120,7 @@ async def retire_lookup_key(
 @router.post("/passphrase", openapi_extra=describe_body(PassphraseRequest))
 async def change_passphrase(request: Request, writer: TheWriter) -> Response:
     """Lock every slot with another passphrase, and forget the old epoch's keys."""
-    wanted = await _read(request, PassphraseRequest)
+    wanted = await read_json(request, PassphraseRequest)
     run = slotting.change_passphrase(wanted.passphrase, request.app.state.site)
     return await _changed(writer, run)
 
@@ -162,7 +128,7 @@ async def change_passphrase(request: Request, writer: TheWriter) -> Response:
 @router.post("/slots", openapi_extra=describe_body(FolderRequest))
 async def add_slot(request: Request, writer: TheWriter) -> Response:
     """Make a slot in an empty folder and give it the next epoch's key."""
-    folder = _folder(await _read(request, FolderRequest))
+    folder = _folder(await read_json(request, FolderRequest))
     return await _changed(writer, slotting.add_slot(folder, request.app.state.site))
 
 
@@ -177,7 +143,7 @@ async def remove_slot(
 @router.post("/backup", openapi_extra=describe_body(FolderRequest))
 async def make_backup(request: Request) -> Response:
     """Back the store up into a folder; the answer tells of progress, line by line."""
-    folder = _folder(await _read(request, FolderRequest))
+    folder = _folder(await read_json(request, FolderRequest))
     site, running = request.app.state.site, request.app.state.backing_up
     lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -222,14 +188,6 @@ async def _progress(work: Any, lines: asyncio.Queue[dict[str, Any]]) -> AsyncIte
     yield msgspec.json.encode({"backup": summary}) + b"\n"
 
 
-async def _read(request: Request, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(await read_body(request, _MAX_BODY), type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        known = ", ".join(shape.__struct_fields__)
-        raise InvalidRequest(f"the body must be a JSON object with exactly {known}") from None
-
-
 def _folder(wanted: FolderRequest) -> FolderPath:
     folder = FolderPath(wanted.folder)
     if not folder.is_absolute() or "\0" in wanted.folder:
@@ -241,20 +199,4 @@ async def _changed(writer: TheWriter, run: Callable[[Custody], Receipt]) -> Resp
     receipt = await wrap_future(writer.call(run))
     if receipt.destruction is None:
         raise Conflict("unreachable: this change is always an epoch change")
-    return answer(_destruction(receipt.destruction))
-
-
-def _destruction(done: Destruction) -> dict[str, Any]:
-    """Tell what was destroyed, and what the slots' classes promise of it."""
-    return {
-        "intent": done.intent.hex(),
-        "epoch": done.epoch,
-        "time": done.time,
-        "confirmed": [
-            {"slot": slot.hex(), "class": letter, "promise": DESTRUCTION[letter]}
-            for slot, letter in done.confirmed
-        ],
-        "lagging": [slot.hex() for slot in done.lagging],
-        "lost": [slot.hex() for slot in done.lost],
-        "certain": not (done.lagging or done.lost),
-    }
+    return answer(describe_destruction(receipt.destruction))

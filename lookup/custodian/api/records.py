@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from crypto.aead import InvalidCiphertext
 from crypto.record import Dek, unseal_payload
 from keys.entry import EntryId
+from lookup.custodian.accesses import latest
 from lookup.custodian.adding import ADDED, Stored, add, change
 from lookup.custodian.api.requests import RecordId, TheWriter, answer, describe_body, read_body
 from lookup.custodian.custody import Custody
@@ -42,7 +43,7 @@ async def add_record(request: Request, writer: TheWriter) -> Response:
 
 @router.get("/{record_id}")
 async def read_record(record_id: RecordId, writer: TheWriter) -> Response:
-    """Return a record with its payload; its version is the ETag."""
+    """Return a record with its payload and last accesses; its version is the ETag."""
     version, content = await wrap_future(writer.call(lambda custody: _read(custody, record_id)))
     return answer(content, headers={"ETag": f'"{version}"'})
 
@@ -98,6 +99,7 @@ def _read(custody: Custody, record_id: EntryId) -> tuple[int, dict[str, Any]]:
         "until": _day(body.until),
         "answer_until": _day(body.answer_until),
         "payload": msgspec.Raw(_payload(custody, record)),
+        "accesses": latest(custody, record),
     }
     return record.version, content
 

@@ -4,22 +4,28 @@ Invariants:
 
 * A body is read to a bound and never spooled to a file.
 * The officer's token is compared in constant time, and never said to be almost right.
-* No request has a query: what is in a URL gets into the logs of whoever passes it on.
+* No request has a query, but for the cursor of `GET /v1/accesses`: what is in a URL gets into the
+  logs of whoever passes it on.
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from fastapi import Depends, Path, Request, Response
 
 from keys.entry import EntryId
+from keys.epoch import Destruction
 from keys.errors import KeysError
+from keys.slot import DESTRUCTION
 from lookup.custodian.custody import Custody
 from lookup.custodian.store.database import StoreError
 from lookup.custodian.writer import Writer
 from lookup.errors import InvalidRequest, NotFound, TooLarge, Unauthorized, UnsupportedMediaType
 
+T = TypeVar("T", bound=msgspec.Struct)
+
 JSON: Final = "application/json"
+_MAX_JSON: Final = 1 << 20
 NO_STORE: Final = {"cache-control": "no-store"}
 VAULT_FAILURES: Final = (KeysError, StoreError)
 VAULT_FAILED: Final = "the vault could not do this; see the custodian's log"
@@ -34,6 +40,22 @@ def describe_body(shape: type[msgspec.Struct]) -> dict[str, Any]:
     """Return what the description of the interface says of a body: endpoints read it themselves."""
     schema = msgspec.json.schema(shape)["$defs"][shape.__name__]
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+def describe_destruction(done: Destruction) -> dict[str, Any]:
+    """Tell what was destroyed, and what the slots' classes promise of it."""
+    return {
+        "intent": done.intent.hex(),
+        "epoch": done.epoch,
+        "time": done.time,
+        "confirmed": [
+            {"slot": slot.hex(), "class": letter, "promise": DESTRUCTION[letter]}
+            for slot, letter in done.confirmed
+        ],
+        "lagging": [slot.hex() for slot in done.lagging],
+        "lost": [slot.hex() for slot in done.lost],
+        "certain": not (done.lagging or done.lost),
+    }
 
 
 def is_local(request: Request) -> bool:
@@ -88,6 +110,15 @@ async def read_body(request: Request, limit: int, media_type: str = JSON) -> byt
     if not size:
         raise InvalidRequest("the body is empty")
     return b"".join(parts)
+
+
+async def read_json(request: Request, shape: type[T]) -> T:
+    """Return the body of an officer's call, or raise as `read_body` does."""
+    try:
+        return msgspec.json.decode(await read_body(request, _MAX_JSON), type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        known = ", ".join(shape.__struct_fields__)
+        raise InvalidRequest(f"the body must be a JSON object with only {known}") from None
 
 
 def require_media_type(request: Request, media_type: str) -> None:

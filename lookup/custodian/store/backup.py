@@ -1,6 +1,6 @@
 """Backups: the store as it stood at one commit, copied while the writer goes on.
 
-    <folder>/backup.db      schema, database key, pages and blobs of the store
+    <folder>/backup.db      schema, database key, pages, blobs and audit chain of the store
     <folder>/backup.json    whose it is, where it stood and when: readable without any key
 
 One file backs up both storages, for the mirror's pages equal the store's. A slot is never backed
@@ -14,6 +14,8 @@ Invariants:
   replaced afterwards, so it may name the backup before this one, never one that is not there.
 * A rollback journal instead of a WAL: a finished backup is one file, and can be carried away.
 * Rows that the backup has already are not written again, and what the store forgot is deleted.
+* The audit chain is copied on from where the backup's ends; a backup with rows that the store has
+  lost keeps them, and is not written over.
 * The folder is neither inside nor around a folder that it must survive or must not carry along.
 """
 
@@ -167,17 +169,24 @@ def _refuse_other(connection: sqlcipher3.Connection, folder: Path) -> None:
         raise BackupRefused(f"{folder} holds the backup of another vault")
     if reached > sequence:
         raise BackupRefused(f"{folder} is at sequence {reached}, the store only at {sequence}")
+    if not connection.execute(
+        "SELECT NOT EXISTS (SELECT 1 FROM main.audit_group) OR EXISTS (SELECT 1 FROM"
+        " (SELECT row, head FROM main.audit_group ORDER BY row DESC LIMIT 1) AS ours"
+        " JOIN store.audit_group AS theirs ON theirs.row = ours.row AND theirs.head = ours.head)"
+    ).fetchone()[0]:
+        raise BackupRefused(f"{folder} holds rows of the audit chain that the store has lost")
 
 
 def _copy(connection: sqlcipher3.Connection, progress: Progress) -> None:
     """Make the backup's tables equal the store's."""
+    (at,) = connection.execute("SELECT coalesce(max(row), 0) FROM main.audit_group").fetchone()
     total = sum(
         connection.execute(f"SELECT count(*) FROM store.{table.name}").fetchone()[0]  # noqa: S608
         for table in _TABLES
-    )
+    ) + _count_audit(connection, at)
     done = 0
-    for table in _TABLES:
-        for copied in table.copy(connection):
+    for chunks in (*(table.copy(connection) for table in _TABLES), _copy_audit(connection, at)):
+        for copied in chunks:
             done += copied
             progress(done, total)
     connection.execute("DELETE FROM main.root")
@@ -187,6 +196,31 @@ def _copy(connection: sqlcipher3.Connection, progress: Progress) -> None:
     )
     connection.execute("DELETE FROM main.wrap")
     connection.execute("INSERT INTO main.wrap (slot, sealed) SELECT slot, sealed FROM store.wrap")
+
+
+def _count_audit(connection: sqlcipher3.Connection, at: int) -> int:
+    (rows,) = connection.execute(
+        "SELECT count(*) FROM store.audit_group WHERE row > ?", (at,)
+    ).fetchone()
+    return int(rows)
+
+
+def _copy_audit(connection: sqlcipher3.Connection, at: int) -> Iterator[int]:
+    """Copy the audit chain on from a row; yield the rows copied in each chunk."""
+    connection.execute(
+        "INSERT OR IGNORE INTO main.audit_segment (id, header)"
+        " SELECT id, header FROM store.audit_segment"
+    )
+    copied = -1
+    while copied:
+        copied = connection.execute(
+            "INSERT INTO main.audit_group (row, segment, number, head, sealed)"
+            " SELECT row, segment, number, head, sealed FROM store.audit_group"
+            " WHERE row > ? ORDER BY row LIMIT ?",
+            (at, _CHUNK),
+        ).rowcount
+        (at,) = connection.execute("SELECT coalesce(max(row), 0) FROM main.audit_group").fetchone()
+        yield copied
 
 
 @dataclass(frozen=True, slots=True)

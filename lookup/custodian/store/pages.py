@@ -1,7 +1,7 @@
 """The two storages of a vault's pages, both SQLCipher files.
 
-`Mirror` keeps the pages alone, on another medium. `Store` keeps the blobs too. Both do what
-`keys.pages.Pages` says; tests/contracts holds them to it.
+`Mirror` keeps the pages alone, on another medium. `Store` keeps the blobs and the audit chain too.
+Both do what `keys.pages.Pages` says; tests/contracts holds them to it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +14,7 @@ from keys.entry import EntryId
 from keys.errors import VersionConflict
 from keys.page import VaultId, Version
 from keys.pages import BlobChange, Change, SlotId, StoredRoot
+from lookup.custodian.store.chain import AuditChain
 from lookup.custodian.store.database import Database
 
 # What SQLite gives back; the schema is STRICT, so each column has the type it was made with.
@@ -93,7 +94,11 @@ class Mirror:
 
 
 class Store(Mirror):
-    """Pages and blobs in a SQLCipher file."""
+    """Pages, blobs and the audit chain in a SQLCipher file."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.audit = AuditChain(database)
 
     def blob(self, record_id: EntryId, version: int) -> Sealed | None:
         """Return a blob's ciphertext, or None."""

@@ -21,6 +21,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -28,7 +29,7 @@ from typing import Final
 import sqlcipher3
 
 from crypto.aead import InvalidCiphertext, Sealed
-from keys.anchor import AnchorFile
+from keys.anchor import AnchorFile, AuditMark
 from keys.entry import EntryId
 from keys.errors import KeysError, NoSlotOpens, PageDamaged, WrongPassphrase
 from keys.opening import Keeping, unwrap
@@ -39,6 +40,14 @@ from keys.slot.lock import DatabaseKey
 from keys.tree import Tree
 from keys.vault import Vault
 from lookup.custodian.store.backup import Progress, silent
+from lookup.custodian.store.chain import (
+    AuditChain,
+    ChainBroken,
+    Row,
+    follow,
+    insert_headers,
+    insert_rows,
+)
 from lookup.custodian.store.database import Database, StoreError, connect, migrate
 from lookup.custodian.store.pages import Mirror, Store
 
@@ -65,7 +74,9 @@ class RestoreReport:
     `restored` keys found their blob, `key_without_blob` did not; `blob_without_key` were left
     behind, because what they held has been forgotten. `source` gave the pages; newer ones could
     not, for the reason in `passed_over`. `lost_commits` were acknowledged once and are in no
-    source; None: there was no anchor to count them by.
+    source; None: there was no anchor to count them by. `lost_audit` names the rows of the audit
+    chain that are in no source; None: nothing can say which. Behind a gap that says as much the
+    chain goes on.
     """
 
     restored: int
@@ -75,6 +86,7 @@ class RestoreReport:
     lost_commits: int | None
     epoch: int
     passed_over: tuple[tuple[Path, str], ...]
+    lost_audit: range | None = range(0)
 
 
 def restore(  # noqa: PLR0913  # where from, where to, with what: all but three by name
@@ -190,8 +202,14 @@ class _Work:
         stack.callback(self._new.close)
         mirrored = Mirror(Database(mirror, held.database_key))
         stack.callback(mirrored.close)
+        self._store = Store(self._new)
         self._keeping = Keeping(
-            Store(self._new), mirrored, held.slots, held.database_key, held.clock
+            self._store,
+            mirrored,
+            held.slots,
+            held.database_key,
+            held.clock,
+            self._store.audit.head,
         )
         self._sources = [self._open(path, stack) for path in given]
 
@@ -201,6 +219,8 @@ class _Work:
         """Bring back the tree, then the blobs: an interrupted change may yet name other blobs."""
         source, store = self._newest_whole()
         restored = restore_vault(self._keeping, [store], accept_loss=accept_loss, rehearse=rehearse)
+        self._bring_audit()
+        lost_audit = self._close_gap(restored, rehearse=rehearse)
         found, missing, dropped = self._bring_blobs(source, wanted(restored.vault), progress)
         return restored, RestoreReport(
             restored=found,
@@ -210,6 +230,7 @@ class _Work:
             lost_commits=restored.lost_commits if restored.counted else None,
             epoch=restored.vault.version.epoch,
             passed_over=tuple((s.path, str(s.trouble)) for s in self._sources if s.trouble),
+            lost_audit=lost_audit,
         )
 
     def empty_wal(self) -> None:
@@ -253,6 +274,28 @@ class _Work:
                 if isinstance(trouble, kind):
                     return trouble
         return NoSlotOpens("no source is of the slots' epoch: each was made before the last change")
+
+    def _bring_audit(self) -> None:
+        """Copy the longest chain of the sources, as far as it verifies."""
+        for database in (source.database for source in self._sources if source.database):
+            sound = _sound_rows(database, self._store.audit.mark())
+            while rows := list(islice(sound, _CHUNK)):
+                with self._new.transaction() as connection:
+                    insert_headers(connection, _read_headers(database, rows))
+                    insert_rows(connection, rows)
+
+    def _close_gap(self, restored: Restored, *, rehearse: bool) -> range | None:
+        """Mark in the chain what anchors have seen of it and no source has; name those rows."""
+        chain, seen = self._store.audit, restored.vault.audit
+        at, lost = chain.mark(), range(0)
+        if not restored.counted or chain.head(seen.row) != seen.head:
+            lost = range(at.row + 1, seen.row + 1) if restored.counted else range(0)
+            at = chain.mark_gap(seen if restored.counted else None)
+        elif rehearse or at == seen:
+            return lost
+        if not rehearse:
+            restored.vault.note_audit(at)
+        return lost or None
 
     def _bring_blobs(
         self, first: _Source, names: Iterable[BlobName], progress: Progress
@@ -313,6 +356,32 @@ def _open_wholly(store: Store, keeping: Keeping) -> None:
     for index in range(tree.leaves):
         tree.leaf(store, index)
     tree.wipe()
+
+
+def _sound_rows(database: _Reading, mark: AuditMark) -> Iterator[Row]:
+    """Yield what a source's audit chain has behind this point, as far as it verifies."""
+    chain = AuditChain(database)
+    try:
+        if chain.head(mark.row) == mark.head:
+            yield from follow(mark, chain.walk(mark.row))
+    except ChainBroken:
+        return
+    except _UNREADABLE:
+        database.reopen()
+
+
+def _read_headers(database: _Reading, rows: Sequence[Row]) -> dict[bytes, bytes]:
+    """Return the headers of these rows' segments, those that a source has and can read."""
+    headers = {}
+    for segment in dict.fromkeys(row.segment for row in rows):
+        try:
+            header = AuditChain(database).header(segment)
+        except _UNREADABLE:
+            database.reopen()
+        else:
+            if header is not None:
+                headers[segment] = header
+    return headers
 
 
 def _read_blobs(database: _Reading, names: list[BlobName]) -> Iterator[tuple[EntryId, int, Sealed]]:

@@ -26,7 +26,7 @@ class TestClient:
         assert file.stat().st_mode & 0o777 == 0o600
         enrolment = load_enrolment(file)
         assert enrolment.client_name == "St Mary, A&E"
-        assert enrolment.secret.bearer() not in result.stdout + result.stderr
+        assert enrolment.secret.text() not in result.stdout + result.stderr
         asked = served.site.run("lookup", "--enrolment", file, "--json", typed=KNOWN + "\n")
         assert asked.json["outcome"] == "known"
         assert "St Mary, A&E" in served.site.run("client", "list").stdout

@@ -115,6 +115,8 @@ CALLS = {
     "restore": ["restore", "--check"],
     "client add": ["client", "add", "A", "--enrolment", "{tmp}/e.json"],
     "client list": ["client", "list"],
+    "client rotate": ["client", "rotate", "A", "--enrolment", "{tmp}/e.json"],
+    "client revoke": ["client", "revoke", "A", "--yes"],
     "lookup-key rotate": ["lookup-key", "rotate"],
     "lookup-key retire": ["lookup-key", "retire", "-abc"],
     "lookup-key list": ["lookup-key", "list"],

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from keys.entry import Put
+from keys.entry import Kind, Put, new_entry_id
 from lookup import exits
-from lookup.custodian.policy import client_entry
+from lookup.custodian.clients import Allowance, ClientCard, Secret
 from lookup.custodian.unlocking import lock_store
 from tests.lookup.cli.commanding import (
     ROOT,
@@ -137,7 +137,9 @@ def test_a_backup_of_an_earlier_epoch_is_no_source_alone(site: Folders) -> None:
 
 def test_a_loss_is_accepted_by_a_person(site: Folders) -> None:
     with opened(site) as vault:
-        vault.commit((Put(client_entry("A", "0" * 64, 0)),))
+        entry_id = new_entry_id(Kind.CLIENT)
+        card = ClientCard(entry_id, "A", 0, 0, (Secret(bytes(32)),), Allowance())
+        vault.commit((Put(card.entry()),))
     _lose_store(site)
     (site.config.parent / "mirror" / "mirror.db").unlink()
 

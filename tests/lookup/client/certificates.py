@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+HOUR = timedelta(hours=1)
+
 
 @dataclass(frozen=True)
 class CertificateAuthority:
@@ -30,10 +32,18 @@ class CertificateAuthority:
     def file(self) -> Path:
         return self.folder / "ca.pem"
 
-    def issue(self, name: str, *, host: str = "127.0.0.1", passphrase: bytes = b"") -> Path:
+    def issue(
+        self,
+        name: str,
+        *,
+        host: str = "127.0.0.1",
+        passphrase: bytes = b"",
+        begins: timedelta = -HOUR,
+        ends: timedelta = HOUR,
+    ) -> Path:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _builder(_name(name), self.name, key.public_key())
+            _builder(_name(name), self.name, key.public_key(), begins, ends)
             .add_extension(
                 x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))]), critical=False
             )
@@ -44,6 +54,7 @@ class CertificateAuthority:
             encryption = BestAvailableEncryption(passphrase)
         path = self.folder / f"{name}.pem"
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+        path.touch(mode=0o600)
         path.write_bytes(pem + certificate.public_bytes(Encoding.PEM))
         return path
 
@@ -61,12 +72,21 @@ def make_certificate_authority(folder: Path) -> CertificateAuthority:
     return authority
 
 
+def fingerprint(path: Path) -> str:
+    """The hex SHA-256 of a certificate, as a client is bound to it."""
+    return x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(SHA256()).hex()
+
+
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    begins: timedelta = -HOUR,
+    ends: timedelta = HOUR,
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -75,6 +95,6 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(now + begins)
+        .not_valid_after(now + ends)
     )

@@ -1,7 +1,9 @@
 """A site that plays scripts over real HTTP on loopback. It shares no code with the worker.
 
-Each request about the canary, and each about children, is answered by the next play of a list;
-the last one is repeated. A play writes whatever it likes to the connection, well-formed or not.
+Each request about the canary, each about children, and each for an access token is answered by the
+next play of a list; the last one is repeated. A play writes whatever it likes to the connection,
+well-formed or not. Unless it is told otherwise the site gives tokens out, `access-1`, `access-2`,
+and so on, and takes any of them.
 """
 
 import base64
@@ -14,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from socket import socket
 from typing import Any
+from urllib.parse import parse_qsl
 
 from crypto.token import LookupKey, TokenMaker
 from lookup.client.enrolment import ClientSecret, Enrolment
@@ -39,7 +42,7 @@ def _base64url(data: bytes) -> str:
 SECRETS = (
     CHILD.value,
     CANARY.value,
-    SECRET.bearer(),
+    SECRET.text(),
     repr(SECRET.expose()),
     _base64url(KEY.expose()),
     repr(KEY.expose()),
@@ -63,9 +66,12 @@ RECORD: dict[str, object] = {
 }
 
 
+CLIENT_ID = "c1" * 14
+
+
 def make_enrolment(*base_urls: str) -> Enrolment:
     kid = TokenMaker(KEY).kid
-    return Enrolment("client-1", "Test Infirmary", SECRET, base_urls, kid, KEY, CANARY)
+    return Enrolment(CLIENT_ID, "Test Infirmary", SECRET, base_urls, kid, KEY, CANARY)
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,10 @@ class Received:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+
+    @property
+    def asks_for_access(self) -> bool:
+        return self.path == "/oauth2/token"
 
     @property
     def is_canary(self) -> bool:
@@ -112,7 +122,8 @@ def respond(
     """Answer; `cut` closes the connection so many bytes before the end of the body."""
 
     def play(connection: socket, received: Received) -> None:
-        mirrored = received.headers["x-request-id"] if request_id == "mirrored" else request_id
+        sent = received.headers.get("x-request-id", "none")
+        mirrored = sent if request_id == "mirrored" else request_id
         fields = {"content_type": "application/json", "content_length": str(len(body))}
         lines = [f"{name.replace('_', '-')}: {text}" for name, text in (fields | headers).items()]
         head = [f"HTTP/1.1 {status} x", f"X-Request-ID: {mirrored}", *lines, "", ""]
@@ -133,8 +144,9 @@ def raw(*parts: bytes, pause: float = 0.0, forever: bool = False) -> Play:
     """Write these bytes, with pauses between them, perhaps the last for ever, and close."""
 
     def play(connection: socket, received: Received) -> None:
+        request_id = received.headers.get("x-request-id", "").encode()
         for part in parts:
-            connection.sendall(part.replace(b"$ID", received.headers["x-request-id"].encode()))
+            connection.sendall(part.replace(b"$ID", request_id))
             threading.Event().wait(pause)
         while forever:
             connection.sendall(parts[-1])
@@ -150,6 +162,19 @@ def hang(connection: socket, _: Received) -> None:
     raise ConnectionAbortedError
 
 
+def grant(token: str, expires_in: int = 600) -> Play:
+    """Give an access token out."""
+    return respond(json.dumps(granted(token, expires_in)).encode())
+
+
+def granted(token: str, expires_in: int = 600) -> dict[str, object]:
+    return {"access_token": token, "token_type": "Bearer", "expires_in": expires_in}
+
+
+def _grants() -> Sequence[Play]:
+    return [grant(f"access-{number}") for number in range(1, 100)]
+
+
 @dataclass
 class ScriptedSite:
     """What it was asked, and what it plays next."""
@@ -157,10 +182,17 @@ class ScriptedSite:
     base_url: str
     about_canary: Sequence[Play] = (respond(KNOWN_TEST),)
     about_children: Sequence[Play] = (respond(NO_RECORD),)
+    about_access: Sequence[Play] = field(default_factory=_grants)
     received: list[Received] = field(default_factory=list, repr=False)
+    access_requests: list[Received] = field(default_factory=list, repr=False)
     connections: int = 0
 
     def play(self, connection: socket, received: Received) -> None:
+        if received.asks_for_access:
+            self.access_requests.append(received)
+            plays = self.about_access
+            plays[min(len(self.access_requests), len(plays)) - 1](connection, received)
+            return
         before = sum(each.is_canary == received.is_canary for each in self.received)
         self.received.append(received)
         plays = self.about_canary if received.is_canary else self.about_children
@@ -212,7 +244,11 @@ class _Connection(socketserver.StreamRequestHandler):
             name, _, text = line.partition(":")
             headers[name.lower()] = text.strip()
         body = self.rfile.read(int(headers["content-length"]))
-        return Received(request_line[1], headers, json.loads(body))
+        if headers["content-type"] == "application/json":
+            members = json.loads(body)
+        else:
+            members = dict(parse_qsl(body.decode()))
+        return Received(request_line[1], headers, members)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,7 +116,7 @@ def test_what_is_asked_is_what_a_site_takes() -> None:
     assert len(wire.parse_token(one.token)) == 32
     assert (one.user.id, one.user.role) == (OCCASION.user.id, OCCASION.user.role)
     assert (one.purpose, one.encounter) == ("unscheduled-care", OCCASION.encounter)
-    assert wire.parse_lookup(without_encounter).encounter is None
+    assert wire.parse_lookup(without_encounter).encounter is msgspec.UNSET
     assert many.tokens == [one.token] * 1_000
 
 

@@ -135,7 +135,7 @@ CASES = {
     "a defect": Case(problem(500, "internal-error"), Reason.SERVER_ERROR),
     "unknown kid": Case(problem(422, "unknown-kid"), Reason.UNKNOWN_KID, again=False),
     "wrong secret": Case(problem(401, "unauthorized"), Reason.UNAUTHORIZED, again=False),
-    "forbidden": Case(respond(status=403), Reason.UNAUTHORIZED, again=False),
+    "forbidden": Case(respond(status=403), Reason.FORBIDDEN, again=False),
     "over quota": Case(respond(status=429), Reason.TOO_MANY_REQUESTS, again=False),
     "refused": Case(problem(400, "invalid-request"), Reason.REQUEST_REFUSED, again=False),
     "refused oddly": Case(respond(b"]", status=422), Reason.REQUEST_REFUSED, again=False),

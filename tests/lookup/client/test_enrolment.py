@@ -62,7 +62,7 @@ def test_the_format_is_what_sites_write() -> None:
 
 
 def test_a_site_knows_a_secret_by_the_hash_of_its_text() -> None:
-    text = ENROLMENT.secret.bearer()
+    text = ENROLMENT.secret.text()
 
     assert len(text) == 43
     assert ENROLMENT.secret.fingerprint() == sha256(text.encode("ascii")).hexdigest()

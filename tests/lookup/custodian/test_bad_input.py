@@ -169,6 +169,21 @@ CASES: Final = {
     "a client whose name is too long": local("clients", {"name": SECRET * 9}),
     "a client whose name turns the line around": local("clients", {"name": f"\u202e{SECRET}"}),
     "a client whose name is half a character": local("clients", b'{"name":"\\ud800"}'),
+    "a client that may ask nothing": local("clients", {"name": "A", "per_second": 0}),
+    "a client that may ask without end": local("clients", {"name": "A", "per_day": 10**10}),
+    "a client with half a certificate": local(
+        "clients", {"name": "A", "certificates": ["ab" * 16]}
+    ),
+    "a client with many certificates": local(
+        "clients", {"name": "A", "certificates": [f"{n:064x}" for n in range(5)]}
+    ),
+    "a client with more to say": local("clients", {"name": "A", SECRET: 1}),
+    "a rotation of nobody": local(f"clients/{'0' * 28}/rotate", {}, 404, "not-found"),
+    "a rotation with a long grace": local(
+        f"clients/{'0' * 28}/rotate", {"grace_seconds": 31 * 86_400}
+    ),
+    "a rotation of no id": local(f"clients/{SECRET}/rotate", {}),
+    "a revocation of nobody": local(f"clients/{'0' * 28}/revoke", {}, 404, "not-found"),
     "a lookup key that is none": local(f"lookup-keys/{SECRET}/retire", {}),
     "a lookup key that is not there": local(f"lookup-keys/{'k' * 16}/retire", {}, 404, "not-found"),
     "the last lookup key": local("lookup-keys/{kid}/retire", {}, 409, "conflict"),

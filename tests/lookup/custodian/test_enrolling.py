@@ -7,6 +7,7 @@ import pytest
 from crypto.token import TokenMaker
 from lookup.client.enrolment import ClientSecret
 from lookup.custodian import enrolling, policy
+from lookup.custodian.clients import Allowance
 from lookup.custodian.custody import Custody
 from lookup.errors import Conflict
 from tests.simulator import Custodian, Json, Site, Worker, enrol, nhs
@@ -35,7 +36,7 @@ def test_a_client_asks_from_the_moment_that_it_has_its_file(
     assert asking.base_urls == custodian.site.config.base_urls
     listed = custodian.officer.get("/v1/local/clients")
     assert [each["name"] for each in listed.json()["clients"]] == ["St. Elsewhere"]
-    assert asking.secret.bearer() not in listed.text
+    assert asking.secret.text() not in listed.text
     assert asking.secret.fingerprint() not in listed.text
 
 
@@ -54,7 +55,7 @@ def test_a_client_that_could_not_be_told_where_to_ask_is_not_enrolled(
     """Nothing is stored of which the secret is lost."""
     custodian, _ = plane
     before = custodian.call(lambda custody: custody.vault.version)
-    run = enrolling.add_client("Nowhere", ("http://hospital.example",), 0)
+    run = enrolling.add_client("Nowhere", Allowance(), ("http://hospital.example",), 0)
     with pytest.raises(Conflict, match="base_urls"):
         custodian.call(run)
     assert custodian.call(lambda custody: custody.vault.version) == before

@@ -15,7 +15,9 @@ def routes(custodian: Custodian) -> Iterator[tuple[str, str]]:
     """Method and path of every endpoint; placeholders filled."""
     for path, methods in custodian.app.openapi()["paths"].items():
         for method in methods:
-            filled = path.format(record_id="0" * 32, kid="k" * 16, slot_id="0" * 32)
+            filled = path.format(
+                record_id="0" * 32, kid="k" * 16, slot_id="0" * 32, client_id="0" * 28
+            )
             yield method.upper(), filled
 
 

@@ -147,7 +147,7 @@ class TestTheWholeStory:
         """No secret is shown, and no number but those of the scenes."""
         site = folder / "demo-site"
         secrets = [(site / name).read_text().strip() for name in ("passphrase", "officer.token")]
-        secrets.append(load_enrolment(site / "enrolment.json").secret.bearer())
+        secrets.append(load_enrolment(site / "enrolment.json").secret.text())
         assert not [secret for secret in secrets if secret in said]
         everybody = {number for scene in vars(scenes()).values() for number in scene.identifiers}
         assert {f"nhs:{number}" for number in _TEN_DIGITS.findall(said)} <= everybody

@@ -9,7 +9,7 @@ from crypto.tag import TAG_SIZE, Tag
 from lookup.index import layout
 from lookup.index.layout import Link, days_of
 from lookup.index.placing import Chunk
-from lookup.index.reader import TableReader
+from lookup.index.reader import Probe, TableReader
 from lookup.index.writer import Table
 
 LEAP_DAY = days_of(date(2024, 2, 29))
@@ -71,9 +71,17 @@ def slots_of(table: Table) -> bytes:
     return table.path.read_bytes()[layout.HEADER_SIZE :]
 
 
+def links_of(probe: Probe) -> tuple[Link, ...]:
+    """What a probe found."""
+    return tuple(
+        Link(handle, since, until, answer_until, who & 0x3FF, who >> 10 & 0xF, who >> 14 & 1 == 1)
+        for handle, since, until, answer_until, who in (probe.read() if probe.found else ())
+    )
+
+
 def links(reader: TableReader, tag: Tag) -> tuple[Link, ...]:
     """One lookup, checked."""
     probe = reader.probe(tag)
-    found = probe.links
+    found = links_of(probe)
     reader.check(probe)
     return found

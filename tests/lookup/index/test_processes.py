@@ -17,7 +17,7 @@ from lookup.index.layout import WINDOW, Link, home_of
 from lookup.index.reader import TableReader
 from lookup.index.writer import Table
 from tests.lookup.index.hammer import ABSENT, COMES_AND_GOES, STABLE, SWAPPED, SWAPS
-from tests.lookup.index.links import HOMES, link_of
+from tests.lookup.index.links import HOMES, link_of, links_of
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = 40
@@ -57,7 +57,7 @@ def _look_at_all(reader: TableReader, seen: Counter[str]) -> list[Tag]:
     stale = []
     for tag in (*STABLE, SWAPPED, *COMES_AND_GOES, *ABSENT):
         try:
-            found = reader.probe(tag).links
+            found = links_of(reader.probe(tag))
         except IndexStale:
             seen["could not check"] += 1
             stale.append(tag)

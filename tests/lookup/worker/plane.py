@@ -15,19 +15,23 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import msgspec
 
+from crypto.audit import AnswerKey, AuditKey, WitnessKey, public_of
 from crypto.tag import IndexKey, Tag, TagMaker
 from lookup.handoff import (
+    Audit,
     Authority,
     Category,
     Channel,
@@ -46,6 +50,9 @@ from tests.lookup.raw_http import WAIT, Connection, Response, wait_until
 KID = "kid-of-the-tests"
 OTHER_KID = "kid-of-tomorrow-"
 SECRET = "S" * 42 + "A"
+CLIENT = Client("c1" * 14, "St. Elsewhere", per_second=1_000_000, per_day=1_000_000_000)
+FORM = "application/x-www-form-urlencoded"
+TOKEN_KEY = b"token key of the tests, 32 bytes"
 VAULT = bytes(range(16))
 
 CATEGORIES = [
@@ -94,6 +101,10 @@ class FakeCustodian:
     def __init__(self, socket_path: str, index_folder: Path, generation: int = 1) -> None:
         self.index_key = IndexKey.generate()
         self.table = Table.create(index_folder, generation, 4_096)
+        self.audit_key = AuditKey.generate()
+        self.witness_key, self.answer_key = WitnessKey.generate(), AnswerKey.generate()
+        self.audit_folder = Path(socket_path).with_name("audit")
+        self.audit_folder.mkdir(mode=0o700, exist_ok=True)
         self.view: View | None = None
         self.workers: dict[int, Known] = {}
         self.handles: dict[bytes, bytes] = {}
@@ -113,10 +124,17 @@ class FakeCustodian:
             table=str(self.table.path),
             index_key=self.index_key.expose(),
             kids=[KID],
-            clients={sha256(SECRET.encode()).hexdigest(): Client("client-1", "St. Elsewhere")},
+            clients={sha256(SECRET.encode()).hexdigest(): CLIENT},
             authorities=AUTHORITIES,
             categories=CATEGORIES,
             belt_seconds=900,
+            audit=Audit(
+                public_of(self.audit_key),
+                self.witness_key.expose(),
+                self.answer_key.expose(),
+                str(self.audit_folder),
+            ),
+            token_key=TOKEN_KEY,
         )
         return msgspec.structs.replace(view, **changes)
 
@@ -196,13 +214,26 @@ class FakeCustodian:
             channel.close()
 
 
+def make_access_token(
+    client_id: str = CLIENT.id, lives: int = 600, key: bytes = TOKEN_KEY, now: float | None = None
+) -> str:
+    """An access token, as any worker would make it; written a second time, for the tests."""
+    expiry = int(time.time() if now is None else now) + lives
+    body = bytes.fromhex(client_id) + expiry.to_bytes(4, "big") + secrets.token_bytes(8)
+    return urlsafe_b64encode(body + blake2b(body, key=key, digest_size=16).digest()).decode()
+
+
+# Valid for as long as any run of the tests.
+ACCESS_TOKEN = make_access_token(lives=86_400)
+
+
 def make_request(
     body: bytes, path: str = "/v1/lookup", /, method: str = "POST", **headers: str | None
 ) -> bytes:
     """A well-formed request, but for the headers that are changed or left out (None)."""
     fields: dict[str, str | None] = {
         "Host": "lookup.test",
-        "Authorization": f"Bearer {SECRET}",
+        "Authorization": f"Bearer {ACCESS_TOKEN}",
         "X-Request-ID": str(uuid4()),
         "Content-Type": "application/json",
         "Content-Length": str(len(body)),
@@ -211,6 +242,15 @@ def make_request(
     fields["X-Request-ID"] = fields.pop("X-Request-Id", fields["X-Request-ID"])
     lines = [f"{name}: {value}\r\n" for name, value in fields.items() if value is not None]
     return f"{method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode("latin-1") + body
+
+
+def token_request(body: bytes | None = None, secret: str = SECRET, **headers: str | None) -> bytes:
+    """A request for an access token, by a form, but for the changes."""
+    if body is None:
+        form = {"client_id": CLIENT.id, "client_secret": secret}
+        body = urlencode({"grant_type": "client_credentials"} | form).encode()
+    fields = {"authorization": None, "content_type": FORM, "x_request_id": None} | headers
+    return make_request(body, "/oauth2/token", "POST", **fields)
 
 
 def encode_token(token: bytes) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.lookup.raw_http import wait_until
 from tests.lookup.worker.plane import (
+    ACCESS_TOKEN,
     SECRET,
     Plane,
     encode_token,
@@ -87,16 +88,19 @@ BAD = {
     ),
     # then the client
     "no authorization": Bad(lookup(authorization=None), *UNAUTHORIZED),
-    "basic": Bad(lookup(authorization=f"Basic {SECRET}"), *UNAUTHORIZED),
-    "no scheme": Bad(lookup(authorization=SECRET), *UNAUTHORIZED),
-    "no secret": Bad(lookup(authorization="Bearer"), *UNAUTHORIZED),
-    "empty secret": Bad(lookup(authorization="Bearer "), *UNAUTHORIZED),
-    "wrong secret": Bad(lookup(authorization=f"Bearer {'x' * 43}"), *UNAUTHORIZED),
-    "half a secret": Bad(lookup(authorization=f"Bearer {SECRET[:-1]}"), *UNAUTHORIZED),
-    "more than the secret": Bad(lookup(authorization=f"Bearer {SECRET}="), *UNAUTHORIZED),
-    "two spaces": Bad(lookup(authorization=f"Bearer  {SECRET}"), *UNAUTHORIZED),
-    "long secret": Bad(lookup(authorization=f"Bearer {'x' * 15_000}"), *UNAUTHORIZED),
-    "two authorizations": Bad(lookup(cookie=f"x\r\nAuthorization: Bearer {SECRET}"), *UNAUTHORIZED),
+    "basic": Bad(lookup(authorization=f"Basic {ACCESS_TOKEN}"), *UNAUTHORIZED),
+    "no scheme": Bad(lookup(authorization=ACCESS_TOKEN), *UNAUTHORIZED),
+    "the secret itself": Bad(lookup(authorization=f"Bearer {SECRET}"), *UNAUTHORIZED),
+    "no token": Bad(lookup(authorization="Bearer"), *UNAUTHORIZED),
+    "empty token": Bad(lookup(authorization="Bearer "), *UNAUTHORIZED),
+    "wrong token": Bad(lookup(authorization=f"Bearer {'x' * 56}"), *UNAUTHORIZED),
+    "half a token": Bad(lookup(authorization=f"Bearer {ACCESS_TOKEN[:-1]}"), *UNAUTHORIZED),
+    "more than the token": Bad(lookup(authorization=f"Bearer {ACCESS_TOKEN}="), *UNAUTHORIZED),
+    "two spaces": Bad(lookup(authorization=f"Bearer  {ACCESS_TOKEN}"), *UNAUTHORIZED),
+    "long token": Bad(lookup(authorization=f"Bearer {'x' * 15_000}"), *UNAUTHORIZED),
+    "two authorizations": Bad(
+        lookup(cookie=f"x\r\nAuthorization: Bearer {ACCESS_TOKEN}"), *UNAUTHORIZED
+    ),
     "authorization before body": Bad(lookup(b"{", authorization=None), *UNAUTHORIZED),
     "authorization before size": Bad(lookup(bytes(5_000), authorization=None), *UNAUTHORIZED),
     # then the body's description
@@ -123,7 +127,7 @@ BAD = {
     "unknown member": Bad(member(**{MARKER: 1}), *BAD_REQUEST),
     "an identifier": Bad(member(identifier=f"nhs:{MARKER}"), *BAD_REQUEST),
     "no kid": Bad(without("kid"), *BAD_REQUEST),
-    "no token": Bad(without("token"), *BAD_REQUEST),
+    "no token in it": Bad(without("token"), *BAD_REQUEST),
     "no user": Bad(without("user"), *BAD_REQUEST),
     "kid empty": Bad(member(kid=""), *BAD_REQUEST),
     "kid unknown": Bad(member(kid="k" * 16), 422, "unknown-kid"),
@@ -166,7 +170,10 @@ def test_what_is_no_lookup_is_refused(shared: Plane, name: str) -> None:
         assert response.headers["cache-control"] == "no-store"
         assert ("x-request-id" in response.headers) == bad.mirrored
         everything = response.head + response.body
-        assert not any(each.encode() in everything for each in (MARKER, TEXT, SECRET, "nurse-4711"))
+        assert not any(
+            each.encode() in everything
+            for each in (MARKER, TEXT, ACCESS_TOKEN, SECRET, "nurse-4711")
+        )
         connection.send(make_request(GOOD))
         assert connection.receive().json["outcome"] == "no-record"
     assert shared.passes.entered() - begun <= 2
@@ -191,7 +198,7 @@ def test_404_and_405_of_a_head_request_have_no_body(shared: Plane) -> None:
 GOOD_REQUESTS = {
     "in chunks": chunked(GOOD),
     "with a charset": lookup(content_type="application/json; charset=utf-8"),
-    "scheme in another case": lookup(authorization=f"bearer {SECRET}"),
+    "scheme in another case": lookup(authorization=f"bearer {ACCESS_TOKEN}"),
     "white space": lookup(b"\n " + GOOD + b"\r\n"),
     "absolute target": make_request(GOOD, "http://lookup.test/v1/lookup"),
     "escaped target": make_request(GOOD, "/v1/%6cookup"),

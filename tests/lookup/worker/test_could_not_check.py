@@ -7,12 +7,13 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from lookup.handoff import Client
 from lookup.index.layout import HEADER_SIZE, STATE_OFFSET
 from tests.lookup.raw_http import Response, wait_until
 from tests.lookup.worker.plane import (
+    CLIENT,
     KID,
     OTHER_KID,
     SECRET,
@@ -185,12 +186,14 @@ def stop_being_a_client(plane: Plane) -> None:
     plane.custodian.publish_and_wait(clients={})
 
 
-def change_secret(plane: Plane) -> None:
+def become_another_client(plane: Plane) -> None:
+    """Enrolled anew, also under the same name: what was given to the former one counts no more."""
     other = sha256((SECRET[:-1] + "Q").encode()).hexdigest()
-    plane.custodian.publish_and_wait(clients={other: Client("client-1", "St. Elsewhere")})
+    client = msgspec.structs.replace(CLIENT, id="c2" * 14)
+    plane.custodian.publish_and_wait(clients={other: client})
 
 
-@pytest.mark.parametrize("revoke", [stop_being_a_client, change_secret])
+@pytest.mark.parametrize("revoke", [stop_being_a_client, become_another_client])
 def test_a_client_that_was_revoked(plane: Plane, revoke: Callable[[Plane], None]) -> None:
     """From the confirmation on, also on connections and in requests that have begun."""
     token = plane.custodian.add()

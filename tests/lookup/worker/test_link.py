@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from lookup.handoff import Authority
+from lookup.cells import MAX_CLIENTS
+from lookup.handoff import Authority, Client, Former
 from tests.lookup.raw_http import wait_until
 from tests.lookup.worker.plane import (
     AUTHORITIES,
     CATEGORIES,
+    CLIENT,
     VAULT,
     Plane,
     running_plane,
@@ -97,6 +99,16 @@ BAD_VIEWS: dict[str, dict[str, Any]] = {
     "no such table": {"table": "/dev/shm/no-such-table"},  # noqa: S108  # is not there
     "table is no table": {"table": "/proc/self/status"},
     "index key of another size": {"index_key": b"short"},
+    "no token key": {"token_key": b""},
+    "a client whose id is too short": {"clients": {"ab" * 32: Client("01" * 13, "A")}},
+    "a client whose id is no number": {"clients": {"ab" * 32: Client("client-1", "A")}},
+    "a client whose secret is no hash": {"clients": {"client-1": CLIENT}},
+    "two clients in one cell": {
+        "clients": {"ab" * 32: CLIENT, "cd" * 32: Client("02" * 14, "A", cell=CLIENT.cell)}
+    },
+    "a client in no cell": {"clients": {"ab" * 32: Client("02" * 14, "A", cell=MAX_CLIENTS)}},
+    "one client twice": {"clients": {"ab" * 32: CLIENT, "cd" * 32: CLIENT}},
+    "a former secret of nobody": {"former": {"cd" * 32: Former("02" * 14, 1)}},
     "another vault": {"vault": b"?" * 16},
     "no authorities": {"authorities": []},
     "no categories": {"categories": []},

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.lookup.worker.plane import (
+    ACCESS_TOKEN,
+    CLIENT,
     KID,
     SECRET,
     Plane,
@@ -19,6 +21,7 @@ from tests.lookup.worker.plane import (
     make_body,
     make_request,
     running_plane,
+    token_request,
 )
 
 UNKNOWN = b"?" * 32
@@ -117,7 +120,9 @@ def test_nothing_of_a_lookup_is_logged(plane: Plane) -> None:
         make_request(make_body(token), f"/{encode_token(token)}"),
         make_request(make_body(token)[:-5]),
         make_request(make_body(token, user={"id": "nurse-4711"})),
-        make_request(make_body(token), authorization=f"Basic {SECRET}"),
+        make_request(make_body(token), authorization=f"Basic {ACCESS_TOKEN}"),
+        token_request(secret=SECRET),
+        token_request(secret=SECRET[:-1]),
         b"GET /nurse-4711 nonsense\r\n\r\n",
     ):
         plane.ask(request)
@@ -137,6 +142,9 @@ def test_nothing_of_a_lookup_is_logged(plane: Plane) -> None:
         "encounter-0815",
         "triage",
         SECRET,
+        SECRET[:-1],
+        ACCESS_TOKEN,
+        CLIENT.id,
         KID,
         request_id,
         "/v1/",
@@ -153,6 +161,6 @@ def test_it_loads_nothing_that_it_must_not_have() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout.split()
     forbidden = ("keys", "lookup.custodian", "lookup.client", "crypto.token", "crypto.record")
-    frameworks = ("numpy", "fastapi", "starlette", "pydantic", "cryptography", "argon2")
+    frameworks = ("numpy", "fastapi", "starlette", "pydantic", "argon2")
     for name in (*forbidden, *frameworks, "crypto.derive", "crypto.allornothing"):
         assert not [each for each in loaded if each == name or each.startswith(f"{name}.")]

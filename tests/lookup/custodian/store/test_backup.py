@@ -1,6 +1,7 @@
 """Backups: consistent while the writer goes on; whole, or the one before; apart from the store."""
 
 import json
+import secrets
 import stat
 import subprocess
 import sys
@@ -20,12 +21,14 @@ from lookup.custodian.store.backup import (
     back_up,
     read_note,
 )
+from lookup.custodian.store.chain import Group
 from lookup.custodian.store.database import Database, StoreError, connect
+from lookup.custodian.store.pages import Store
 from tests.attacks.model import Living, Maker, adding, shredding
 from tests.attacks.site import Site
 
 ROOT = Path(__file__).parents[4]
-TABLES = ("root", "wrap", "page", "blob")
+TABLES = ("root", "wrap", "page", "blob", "audit_segment", "audit_group")
 Rows = dict[str, list[tuple[object, ...]]]
 EMPTY: Rows = {table: [] for table in TABLES}
 
@@ -350,3 +353,44 @@ def test_a_note_is_for_people_too(site: Site, maker: Maker) -> None:
         "sequence": site.vault.version.sequence,
         "time": 1_800_000_000,
     }
+
+
+def audit(site: Site, numbers: range, segment: bytes = b"s" * 16) -> None:
+    """Take groups of a segment into the store's audit chain."""
+    store = site.keeping.store
+    assert isinstance(store, Store)
+    groups = [Group(segment, number, secrets.token_bytes(600)) for number in numbers]
+    site.vault.note_audit(store.audit.append({segment: b"header"}, groups))
+
+
+def test_the_audit_chain_is_backed_up_and_carried_on(
+    site: Site, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "_CHUNK", 3)
+    fill(site, maker)
+    audit(site, range(7))
+    site.back_up("backup")
+    assert same(site, site.folder / "backup")
+    audit(site, range(7, 9))
+    audit(site, range(2), b"o" * 16)
+    site.back_up("backup")
+    assert same(site, site.folder / "backup")
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_a_backup_with_rows_that_the_store_lost_is_not_written_over(
+    site: Site, maker: Maker, *, gap: bool
+) -> None:
+    """A7: they may be the only ones left."""
+    fill(site, maker)
+    audit(site, range(7))
+    site.back_up("backup")
+    store = site.keeping.store
+    assert isinstance(store, Store)
+    store._database.connection.execute("DELETE FROM audit_group WHERE row > 3")
+    if gap:
+        store.audit.mark_gap(site.vault.audit)
+    before = (site.folder / "backup" / FILE_NAME).read_bytes()
+    with pytest.raises(BackupRefused, match="rows of the audit chain that the store has lost"):
+        site.back_up("backup")
+    assert (site.folder / "backup" / FILE_NAME).read_bytes() == before

@@ -124,6 +124,8 @@ def test_no_column_is_clear_but_names_and_numbers(database: Database) -> None:
         for (table,) in tables
     }
     assert columns == {
+        "audit_group": ["row", "segment", "number", "head", "sealed"],
+        "audit_segment": ["id", "header"],
         "blob": ["id", "version", "sealed"],
         "page": ["number", "sealed"],
         "root": ["only", "vault", "epoch", "sequence", "sealed"],

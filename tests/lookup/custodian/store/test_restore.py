@@ -2,15 +2,19 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from keys.anchor import NOTHING_AUDITED
 from keys.errors import NoSlotOpens, PageDamaged, RolledBack
 from lookup.custodian.store.backup import FILE_NAME
+from lookup.custodian.store.chain import AuditChain, Group, follow, missing_rows
 from lookup.custodian.store.database import StoreError, connect
+from lookup.custodian.store.pages import Store
 from lookup.custodian.store.restore import RestoreReport
 from tests.attacks.accidents import Crash
 from tests.attacks.model import Living, Maker, adding, correcting, shredding
@@ -271,3 +275,94 @@ def test_the_blob_beside_the_pages_counts(site: Site, maker: Maker) -> None:
     haul = connect(site.store, site.database_key, "rw")
     assert haul.execute("SELECT count(*) FROM blob WHERE sealed = zeroblob(100)").fetchone() == (0,)
     haul.close()
+
+
+SEGMENT = b"s" * 16
+
+
+def chain_of(site: Site) -> AuditChain:
+    store = site.keeping.store
+    assert isinstance(store, Store)
+    return store.audit
+
+
+def audit(site: Site, numbers: range) -> None:
+    """Take groups into the audit chain, as the custodian does."""
+    groups = [Group(SEGMENT, number, secrets.token_bytes(600)) for number in numbers]
+    site.vault.note_audit(chain_of(site).append({SEGMENT: b"header"}, groups))
+
+
+class TestAuditChain:
+    """A7: what is lost of it is said, in the report and for ever in the chain."""
+
+    def test_it_comes_back_whole(self, site: Site, maker: Maker) -> None:
+        fill(site, maker)
+        audit(site, range(3))
+        site.back_up("backup")
+        lose_store(site)
+        report = site.restore([site.folder / "backup" / FILE_NAME], accept_loss=False)
+        assert report.lost_audit == range(0)
+        site.open()
+        assert len(list(follow(NOTHING_AUDITED, chain_of(site).walk()))) == 3
+        assert chain_of(site).header(SEGMENT) == b"header"
+        assert site.vault.audit == chain_of(site).mark()
+
+    def test_an_older_backups_is_carried_on_behind_a_gap(self, site: Site, maker: Maker) -> None:
+        fill(site, maker)
+        audit(site, range(3))
+        site.back_up("backup")
+        audit(site, range(3, 8))
+        seen = site.vault.audit
+        lose_store(site)
+        report = site.restore([site.folder / "backup" / FILE_NAME], accept_loss=False)
+        assert report.lost_audit == range(4, 9)
+        site.open()
+        audit(site, range(8, 9))
+        rows = list(follow(NOTHING_AUDITED, chain_of(site).walk()))
+        assert [row.row for row in rows] == [1, 2, 3, 9, 10]
+        assert missing_rows(rows[3]) == range(4, 9)
+        assert seen.head in rows[3].sealed
+        site.restart()
+
+    def test_the_longest_of_all_sources_counts(self, site: Site, maker: Maker) -> None:
+        """A damaged store has newer rows than a backup, up to where one was edited."""
+        fill(site, maker)
+        audit(site, range(2))
+        site.back_up("backup")
+        audit(site, range(2, 6))
+        with closing(connect(site.store, site.database_key, "rw")) as connection:
+            connection.execute("UPDATE audit_group SET sealed = x'00' WHERE row = 5")
+        damaged = lose_store(site)
+        report = site.restore([site.folder / "backup" / FILE_NAME, damaged], accept_loss=False)
+        assert report.lost_audit == range(5, 7)
+
+    def test_without_a_source_all_of_it_is_lost(self, site: Site, maker: Maker) -> None:
+        fill(site, maker)
+        audit(site, range(2))
+        lose_store(site)
+        assert site.restore([], accept_loss=False).lost_audit == range(1, 3)
+        site.open()
+        (gap,) = chain_of(site).walk()
+        assert missing_rows(gap) == range(1, 3)
+
+    def test_without_an_anchor_nobody_can_say(self, site: Site, maker: Maker) -> None:
+        fill(site, maker)
+        audit(site, range(2))
+        lose_store(site)
+        for anchor in site.folder.glob("slot-*/anchor"):
+            anchor.unlink()
+        assert site.restore([]).lost_audit is None
+        site.open()
+        (gap,) = chain_of(site).walk()
+        assert gap.is_gap
+
+    def test_a_store_that_forgot_rows_is_refused(self, site: Site, maker: Maker) -> None:
+        """Put back from before they were taken in, with the same pages."""
+        fill(site, maker)
+        audit(site, range(2))
+        site.vault.close()
+        with closing(connect(site.store, site.database_key, "rw")) as connection:
+            connection.execute("DELETE FROM audit_group WHERE row = 2")
+        site.leave()
+        with pytest.raises(RolledBack, match="2 rows of the audit chain"):
+            site.open()

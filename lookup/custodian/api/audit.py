@@ -1,0 +1,106 @@
+"""The audit: authorities' notices over TCP; the chain itself over the officers' socket alone.
+
+Walks answer line by line (NDJSON), as far as they have come: `{"done":400,"total":9000}`, and what
+they find. The last line is a result, or a problem in its place; missing: not all was looked at.
+"""
+
+import re
+from asyncio import wrap_future
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from lookup.custodian import accesses
+from lookup.custodian.accesses import Export, Search, Verification, Walk
+from lookup.custodian.api.requests import (
+    NO_STORE,
+    VAULT_FAILED,
+    VAULT_FAILURES,
+    RecordId,
+    TheWriter,
+    answer,
+)
+from lookup.custodian.custody import Custody
+from lookup.errors import InvalidRequest, RecordNotFound, ServiceError, Unavailable, problem_body
+from lookup.logs import log_defect
+
+router = APIRouter(tags=["accesses"])
+local = APIRouter(prefix="/v1/local/audit", tags=["local"])
+
+_QUERY: Final = re.compile(
+    r"(?:after=(?P<after>[0-9a-f]{16}))?(?:(?:^|&)limit=(?P<limit>[1-9][0-9]{0,3}))?"
+)
+_NDJSON: Final = "application/x-ndjson"
+
+
+@router.get(
+    "/v1/accesses",
+    openapi_extra={
+        "parameters": [
+            {"name": "after", "in": "query", "schema": {"type": "string"}},
+            {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 1000}},
+        ]
+    },
+)
+async def read_accesses(request: Request, writer: TheWriter) -> Response:
+    """Return who looked at which record, behind a cursor: that of the answer before this one.
+
+    What was read up to a cursor counts as delivered when that cursor is sent.
+    """
+    found = _QUERY.fullmatch(request.scope["query_string"].decode("latin-1"))
+    if found is None:
+        raise InvalidRequest("the query is after=CURSOR&limit=1 to 1000, both optional")
+    after, limit = int(found["after"] or "0", 16), int(found["limit"] or "100")
+    if after >> 63:
+        raise InvalidRequest("the cursor is none that was given out")
+    return answer(await wrap_future(writer.call(accesses.notices(after, limit))))
+
+
+@local.post("/verify")
+async def verify(writer: TheWriter) -> Response:
+    """Follow the whole chain; the result says whether every row is there, as it was taken in."""
+    walk = Verification()
+
+    def result() -> dict[str, Any]:
+        return {"verdict": msgspec.to_builtins(walk.verdict) | {"sound": walk.verdict.sound}}
+
+    return _walk(writer, walk, result)
+
+
+@local.post("/accesses/{record_id}")
+async def search(record_id: RecordId, writer: TheWriter) -> Response:
+    """Find everybody who was answered with a record."""
+
+    def find(custody: Custody) -> bool:
+        return custody.record(record_id) is not None
+
+    if not await wrap_future(writer.call(find)):
+        raise RecordNotFound("there is no such record")
+    return _walk(writer, Search(record_id), lambda: {"complete": True})
+
+
+@local.post("/export")
+async def export(writer: TheWriter) -> Response:
+    """Return every entry: who asked when, and what for; not what was answered."""
+    return _walk(writer, Export(), lambda: {"complete": True})
+
+
+def _walk(writer: TheWriter, walk: Walk, result: Callable[[], dict[str, Any]]) -> Response:
+    return StreamingResponse(_lines(writer, walk, result), media_type=_NDJSON, headers=NO_STORE)
+
+
+async def _lines(
+    writer: TheWriter, walk: Walk, result: Callable[[], dict[str, Any]]
+) -> AsyncIterator[bytes]:
+    try:
+        while (said := await wrap_future(writer.call(walk.step))) is not None:
+            yield b"".join(msgspec.json.encode(line) + b"\n" for line in said)
+        yield msgspec.json.encode(result()) + b"\n"
+    except ServiceError as error:
+        yield b'{"problem":' + problem_body(error) + b"}\n"
+    except VAULT_FAILURES as error:
+        log_defect("the vault", error)
+        yield b'{"problem":' + problem_body(Unavailable(VAULT_FAILED)) + b"}\n"

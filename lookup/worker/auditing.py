@@ -1,0 +1,199 @@
+"""The worker's audit: no answer leaves before its entry is durable (G3).
+
+    loop thread     append → queue …                       … done(None) or done(AuditUnavailable)
+    writer thread            gather 0.5 ms → one group → one durable write → one call to the loop
+
+Invariants:
+
+* `done` is called exactly once for each append, in the loop's thread, never within `append`. It is
+  called with None only after the entry's group is on the medium.
+* Groups are acknowledged in the order of the appends, so a count says which.
+* After any error of the medium nothing is acknowledged any more: every pending and later append is
+  answered AuditUnavailable, the log says so, and `on_broken` is told, which ends the process.
+* A hung medium does not hang the loop: an append that waits for a second is answered
+  AuditUnavailable, and so is every later one until the medium has caught up. Their entries may
+  still become durable: an audit of an answer that was not given is no harm.
+* What waits is bounded (`MAX_QUEUED`).
+
+The writer thread is `gathering.py`, its files are `segments.py`, their bytes `lookup/audit`.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from crypto.audit import AnswerKey, AuditPublicKey, WitnessKey
+from lookup import handoff
+from lookup.audit.entry import EntryMaker
+from lookup.audit.segment import make_header
+from lookup.errors import AuditUnavailable, ServiceError
+from lookup.logs import log_defect
+from lookup.worker.gathering import Rules, Writer
+from lookup.worker.medium import Medium
+from lookup.worker.segments import Target
+
+logger = logging.getLogger("lookup.worker.auditing")
+
+Done = Callable[[ServiceError | None], None]
+
+MAX_QUEUED: Final = 32 * 1_024 * 1_024
+# An overdue append is found by a sweep, not by a timer of its own: after 1 to 1.25 s.
+_SWEEP_SECONDS: Final = 0.25
+_SWEEPS: Final = 4
+_CLOSE_SECONDS: Final = 2.0
+_NOT_YET: Final = "no custodian has said where to audit"
+
+
+class Auditor:
+    """Takes entries from the loop's thread and says when they are durable."""
+
+    def __init__(
+        self,
+        slot: int,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        rules: Rules | None = None,
+        medium: Medium | None = None,
+        on_broken: Callable[[], None] | None = None,
+    ) -> None:
+        self._loop = loop
+        self._on_broken = on_broken
+        self._audit: handoff.Audit | None = None
+        self._target: Target | None = None
+        self._maker: EntryMaker | None = None
+        self._waiting: deque[Done] = deque()  # in the order of the appends
+        self._answered = 0  # how many were taken from it, ever
+        self._overdue = 0  # how many of those the writer still has
+        self._queued = 0  # bytes that the writer still has
+        self._marks: deque[int] = deque(maxlen=_SWEEPS)
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._refusal: str | None = _NOT_YET  # why nothing is taken, or None
+        self._broken = self._closed = False
+        self._writer = Writer(
+            slot,
+            rules or Rules(),
+            medium or Medium(),
+            acknowledge=self._from_writer(self._acknowledge),
+            fail=self._from_writer(self._break_down),
+        )
+        self._put = self._writer.queue.put
+
+    @property
+    def maker(self) -> EntryMaker:
+        """What makes entries, under the keys in force. Raises AuditUnavailable before there are."""
+        if self._maker is None:
+            raise AuditUnavailable(_NOT_YET)
+        return self._maker
+
+    @property
+    def healthy(self) -> bool:
+        """Say whether an entry that is appended now may be expected to become durable."""
+        return self._refusal is None
+
+    def follow(self, audit: handoff.Audit, vault: bytes) -> None:
+        """Use these keys and this folder from now on; what is queued is written nevertheless.
+
+        Raises ValueError if a key is none; then all is as it was.
+        """
+        target = Target(AuditPublicKey(audit.public_key), vault, audit.folder)
+        if self._broken or self._closed or (audit == self._audit and target == self._target):
+            return
+        maker = EntryMaker(WitnessKey(audit.witness_key), AnswerKey(audit.answer_key))
+        if target != self._target:
+            make_header(0, 0, vault, target.public_key)  # raises what the writer could not
+            self._writer.follow(target)
+        if self._audit is None:
+            self._refusal = None
+            self._writer.start()
+        self._audit, self._target, self._maker = audit, target, maker
+
+    def append(self, entry: bytes, done: Done) -> None:
+        """Have an entry written; `done` hears of it later, in this thread."""
+        refusal = self._refusal
+        if refusal is None and self._queued > MAX_QUEUED:
+            refusal = "more waits for the audit's medium than may"
+        if refusal is not None:
+            self._loop.call_soon(done, AuditUnavailable(refusal))
+            return
+        self._queued += len(entry)
+        self._waiting.append(done)
+        self._put(entry)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def close(self) -> None:
+        """Write what is queued, end the segment, and wait for that, for two seconds at most."""
+        if not self._closed:
+            self._closed = True
+            self._refusal = self._refusal or "this process ends"
+            self._writer.finish()
+            if self._writer.is_alive():
+                self._writer.join(_CLOSE_SECONDS)
+
+    def _from_writer(self, call: Callable[..., None]) -> Callable[..., None]:
+        """Return what the writer calls to have this called in the loop's thread."""
+        call_soon = self._loop.call_soon_threadsafe
+
+        def tell(*arguments: int) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
+                call_soon(call, *arguments)
+
+        return tell
+
+    def _acknowledge(self, count: int, size: int) -> None:
+        """So many of the oldest entries are durable."""
+        self._queued -= size
+        late = min(self._overdue, count)
+        self._overdue -= late
+        if late and not self._overdue and not (self._broken or self._closed):
+            self._refusal = None
+            logger.warning("the audit's medium has caught up")
+        self._answer(count - late, None)
+
+    def _break_down(self) -> None:
+        """Nothing more will become durable."""
+        self._broken = True
+        self._refusal = "the audit's medium has failed"
+        self._answer(len(self._waiting), self._refusal)
+        if self._on_broken is not None:
+            self._on_broken()
+
+    def _answer(self, count: int, problem: str | None) -> None:
+        self._answered += count
+        take = self._waiting.popleft
+        for _ in range(count):
+            done = take()
+            try:
+                done(None if problem is None else AuditUnavailable(problem))
+            except Exception as defect:  # noqa: BLE001  # one caller's must not be the others'
+                log_defect("an answer that was audited", defect)
+
+    def _sweep(self) -> None:
+        """Answer what has waited for `_SWEEPS` sweeps."""
+        if len(self._marks) == _SWEEPS:
+            late = self._marks[0] - self._answered
+            if late > 0:
+                self._hang(late)
+        self._marks.append(self._answered + len(self._waiting))
+        self._sweeper = None
+        if self._waiting:
+            self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+        else:
+            self._marks.clear()
+
+    def _hang(self, late: int) -> None:
+        if self._refusal is None:
+            self._refusal = "the audit's medium does not answer"
+            logger.error("the audit's medium does not answer")
+        self._overdue += late
+        self._answer(late, "the audit's medium did not answer in time")
+
+
+def require_keys(audit: handoff.Audit) -> None:
+    """Raise ValueError for what `Auditor.follow` would not take."""
+    WitnessKey(audit.witness_key)
+    AnswerKey(audit.answer_key)
+    make_header(0, 0, b"", AuditPublicKey(audit.public_key))

@@ -1,0 +1,236 @@
+"""The hot path: one route, in its usual form, answered by the protocol itself.
+
+`POST /v1/lookup` costs most where nothing is decided: in the scope, the task, the messages and the
+response object of an ASGI call. A request that is no more than the usual is answered here without
+any of them; every other one falls through to the ASGI application, which calls the same `Turn`:
+
+    HTTP/1.1, nothing before it unanswered, this very path, content-length, application/json, one of
+    each header, none of the unusual ones, an X-Request-ID, a client that is admitted
+
+Invariants:
+
+* Whatever the hot path does not take, it has not touched: the head is parsed once, and the ASGI
+  application sees what it would have seen. So both say the same, and a test replays a corpus.
+* What is pending is a *cycle* to the base class (`Lookup`), so that order, pipelining, keep-alive,
+  `Connection: close` and a graceful stop stay with it.
+* A lookup begins only when no earlier output is left in this process; see `WholeAnswer`.
+* A defect of ours is told as one (500): never as the caller's mistake.
+
+Pinned to uvicorn 0.54.0, as httpd.py is: another version must be read before it is admitted.
+"""
+
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from lookup import wire
+from lookup.errors import InternalError, ServiceError
+from lookup.exchange import UUID, Exchange, Headers, nothing
+from lookup.handoff import Client
+from lookup.httpd import REST, BoundedProtocol
+from lookup.logs import log_defect
+from lookup.worker.answering import Credential, Desk, Turn
+from lookup.worker.view import OpenView
+
+PATH: Final = b"/v1/lookup"
+_UNUSUAL: Final = frozenset(
+    {b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer"}
+)
+_STATUS: Final = STATUS_LINE[200]
+_FIELDS: Final = (
+    b"content-type: application/json\r\ncache-control: no-store, no-transform\r\nx-request-id: "
+)
+_LENGTH: Final = b"\r\ncontent-length: %d\r\n\r\n" % wire.ANSWER_SIZE
+_LENGTH_CLOSE: Final = b"\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % wire.ANSWER_SIZE
+
+
+class _Unheard:
+    """An event that nobody waits for."""
+
+    def set(self) -> None:
+        """Tell nobody."""
+
+
+_UNHEARD: Final = _Unheard()
+
+
+class Lookup(Exchange):
+    """A lookup under way, in the place of an exchange: it has no application to run."""
+
+    def __init__(
+        self,
+        protocol: "HotProtocol",
+        credential: Credential,
+        admitted: tuple[OpenView, Client],
+        fields: dict[bytes, bytes],
+        *,
+        keep_alive: bool,
+    ) -> None:
+        # Not the parent's: it would make what only an application needs.
+        self.scope = {"method": "POST", "headers": protocol.headers}  # type: ignore[typeddict-item]  # all that an answer needs
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.default_headers = protocol.server_state.default_headers
+        self.message_event = _UNHEARD  # type: ignore[assignment]  # only `set` is called
+        self.on_response = protocol.on_response_complete
+        self.when_out = protocol.when_out
+        self.problem_members = protocol.limits.problem_members
+        self.keep_alive = keep_alive
+        self.disconnected = self.response_started = self.response_complete = False
+        self.more_body = True
+        self.body = bytearray()
+        self._desk = protocol.desk
+        self._credential = credential
+        self._admitted = admitted
+        self._fields = fields
+        self._turn: Turn | None = None
+
+    def begin(self) -> None:
+        """The body is here, and nothing stands between this answer and the kernel."""
+        fields = self._fields
+        try:
+            request = wire.parse_lookup(bytes(self.body))
+            turn = Turn(
+                self._desk,
+                self._admitted,
+                self._credential,
+                fields[b"x-request-id"],
+                request,
+            )
+            self._turn = turn
+            turn.begin(self.audited)
+        except ServiceError as error:
+            self._end(error)
+        except Exception as error:  # noqa: BLE001  # a defect must be told as one, whatever it is
+            log_defect("a lookup", error)
+            self._end(InternalError())
+
+    def audited(self, failure: ServiceError | None) -> None:
+        """The entry is durable, or cannot be: answer."""
+        if failure is None and not self._is_over():
+            try:
+                self._answer(self._turn.finish())  # type: ignore[union-attr]  # begun, so there
+            except ServiceError as error:
+                failure = error
+            except Exception as error:  # noqa: BLE001  # as above
+                log_defect("a lookup", error)
+                failure = InternalError()
+        self._end(failure)
+
+    def _is_over(self) -> bool:
+        return self.disconnected or self.response_complete or self.transport.is_closing()
+
+    def _end(self, failure: ServiceError | None) -> None:
+        if failure is not None and not self._is_over():
+            self.tell(failure)
+        if self._turn is not None:
+            self.when_out(self._turn.leave)
+        self.on_response = nothing  # or cycle and protocol would keep each other alive
+
+    def _answer(self, body: bytes) -> None:
+        keep_alive = self.keep_alive
+        parts = (
+            _STATUS,
+            _lines(self.default_headers),
+            _FIELDS,
+            self._fields[b"x-request-id"],
+            _LENGTH if keep_alive else _LENGTH_CLOSE,
+            body,
+        )
+        self.response_started = self.response_complete = True
+        self.transport.write(b"".join(parts))
+        if not keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
+class _Lines:
+    """uvicorn's headers of the second, joined once."""
+
+    headers: Headers | None = None
+    joined = b""
+
+
+def _lines(headers: Headers) -> bytes:
+    if headers is not _Lines.headers:
+        _Lines.joined = b"".join([b"%b: %b\r\n" % line for line in headers])
+        _Lines.headers = headers
+    return _Lines.joined
+
+
+class HotProtocol(BoundedProtocol):
+    """One connection of the lookup plane."""
+
+    def __init__(self, *arguments: Any, desk: Desk, **keywords: Any) -> None:  # noqa: ANN401  # the parent's
+        super().__init__(*arguments, **keywords)
+        self.desk = desk
+        self._held: Lookup | None = None
+
+    def on_headers_complete(self) -> None:
+        """Take the usual form of the one route; leave everything else as it came."""
+        lookup = self._take_head()
+        if lookup is None:
+            super().on_headers_complete()
+        else:
+            self.cycle = self._running = lookup
+            self._begin_body()
+
+    def _take_head(self) -> Lookup | None:
+        before, parser, headers = self.cycle, self.parser, self.headers
+        if self.url != PATH or not (before is None or before.response_complete) or self._surplus:
+            return None
+        fields = dict(headers)
+        if (
+            len(fields) != len(headers)
+            or not _UNUSUAL.isdisjoint(fields)
+            or parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or parser.should_upgrade()
+        ):
+            return None
+        try:
+            usual = (
+                fields[b"content-type"] == b"application/json"
+                and int(fields[b"content-length"]) <= wire.MAX_LOOKUP_BODY
+                and UUID.fullmatch(fields[b"x-request-id"]) is not None
+                and fields[b"host"] is not None
+            )
+            credential = Credential(fields[b"authorization"], self.certificate)
+            admitted = self.desk.admit(credential)
+        except (KeyError, ServiceError):
+            return None
+        if not usual:
+            return None
+        return Lookup(self, credential, admitted, fields, keep_alive=parser.should_keep_alive())
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body, as a rule the only one; its length was bounded with the head."""
+        cycle = self.cycle
+        if type(cycle) is Lookup and not (cycle.body or cycle.response_complete):
+            self._stage_since = self.loop.time()
+            self._pieces, self._body_size, self._unparsed = 1, len(body), 0
+            cycle.body += body
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is here."""
+        cycle = self.cycle
+        if type(cycle) is not Lookup:
+            super().on_message_complete()
+            return
+        self._stage, self._stage_since = REST, self.loop.time()
+        cycle.more_body = False
+        if cycle.response_complete:
+            return
+        if self.transport.get_write_buffer_size():
+            self._held = cycle
+        else:
+            cycle.begin()
+
+    def resume_writing(self) -> None:
+        """The kernel has taken all there was: a lookup that waited for that begins."""
+        super().resume_writing()
+        held, self._held = self._held, None
+        if held is not None and not held.disconnected:
+            held.begin()

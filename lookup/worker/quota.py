@@ -1,0 +1,95 @@
+"""Quotas: how many tokens a client may ask about, in a second and in a day, over all workers.
+
+    rate = second of the monotonic clock (u32) || tokens in that second (u32)
+    day  = UTC day since 1970 (u32) || tokens in that day (u32)
+
+A request is answered while its second has room. What it takes beyond, as a batch of 1,000 does at
+50 a second, is taken from the seconds that follow: its rate word then lies in the future, and until
+that second has come nothing is answered. A day is never overdrawn: a request that does not fit into
+what is left is refused whole.
+
+Invariants:
+
+* Each worker writes its own cell and sums all (lookup/cells.py), without a lock or a queue; in
+  between it does nothing else. So a day's answers exceed the quota by at most one request for each
+  *other* worker, where all read before any writes, and never again on that day. The same holds for
+  the tokens that one second admits.
+* What was taken is not given back, whatever becomes of the request: a caller who makes the service
+  fail gains nothing.
+* Seconds are those of the monotonic clock, which is one for all processes of a machine and is never
+  set back. Days are UTC's; a clock that is set back over midnight begins the counting anew.
+* A restarted worker goes on with its counts. A restart of the site, supervisor and all, begins
+  anew, the day's quota too: cells live in memory alone.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from lookup.cells import WORDS, Cells
+from lookup.errors import TooManyRequests
+from lookup.handoff import Client
+
+DAY_SECONDS: Final = 86_400
+_COUNT: Final = 0xFFFF_FFFF
+_TIME: Final = 32  # how far the time is shifted
+
+
+class Quotas:
+    """Counts for one worker slot. Raises ValueError for a slot that the cells do not have."""
+
+    __slots__ = ("_cells", "_clock", "_own", "_slot")
+
+    def __init__(
+        self, cells: Cells, slot: int, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if not 0 <= slot < cells.workers:
+            raise ValueError(f"there are cells for {cells.workers} workers")
+        self._cells = cells
+        self._slot = slot
+        self._own = slot * WORDS
+        self._clock = clock
+
+    def take(self, client: Client, count: int, now: float) -> None:
+        """Count so many tokens, or raise TooManyRequests and count none; `now` is since 1970."""
+        mark = int(client.id[:16], 16)
+        second, today = int(self._clock()), int(now) // DAY_SECONDS
+        row = self._cells.row(client.cell)
+        own_used = own_today = used = used_today = 0
+        for at in range(0, len(row), WORDS):
+            if row[at] != mark:
+                continue
+            rate, day = row[at + 1], row[at + 2]
+            if rate >> _TIME == second:
+                used += rate & _COUNT
+            elif rate >> _TIME > second:
+                raise _too_fast((rate >> _TIME) - second)
+            if day >> _TIME == today:
+                used_today += day & _COUNT
+            if at == self._own:
+                own_used = rate & _COUNT if rate >> _TIME == second else 0
+                own_today = day & _COUNT if day >> _TIME == today else 0
+        if used >= client.per_second:
+            raise _too_fast(1)
+        if used_today + count > client.per_day:
+            raise TooManyRequests(
+                "this client has used up its quota of the day",
+                DAY_SECONDS - int(now) % DAY_SECONDS,
+            )
+        own_used += count
+        over = used + count - client.per_second
+        if over > 0:
+            later = -(-over // client.per_second)
+            second += later
+            own_used = over - (later - 1) * client.per_second
+        self._cells.write(
+            client.cell,
+            self._slot,
+            mark,
+            second << _TIME | own_used,
+            today << _TIME | own_today + count,
+        )
+
+
+def _too_fast(seconds: int) -> TooManyRequests:
+    return TooManyRequests("this client asks faster than it may", seconds)
