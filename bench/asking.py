@@ -82,13 +82,9 @@ def bearer_of(call: bytes) -> str:
 
 
 def enrol(custodian: Served, name: str) -> Enrolment:
-    """Enrol a client over the officers' socket; where clients have quotas, with the largest."""
-    path, wanted = "/v1/local/clients", {"name": name}
+    """Enrol a client over the officers' socket, with quotas that no load reaches."""
     quotas = {"per_second": 1_000_000, "per_day": 1_000_000_000, "batch": True}
-    try:
-        made = ask(custodian.local(), path, wanted | quotas)
-    except RuntimeError:
-        made = ask(custodian.local(), path, wanted)
+    made = ask(custodian.local(), "/v1/local/clients", {"name": name} | quotas)
     return parse_enrolment(json.dumps(made).encode())
 
 

@@ -12,7 +12,6 @@ writer thread, group and sync included; `HTTP` is what remains of a lookup witho
 event loop, parser and protocol.
 """
 
-import importlib
 import secrets
 import shutil
 import tempfile
@@ -43,12 +42,15 @@ from bench.load.closed import Closed, ToolMissing, drive, in_turn, require_wrk
 from bench.processors import Processors, pinned
 from bench.running import Run
 from bench.served import Answering, Workers, answered
+from crypto.audit import AnswerKey, WitnessKey
 from crypto.tag import TAG_SIZE, IndexKey, TagMaker
 from lookup import wire
+from lookup.audit.entry import EntryMaker, Head
 from lookup.handoff import Authority, Category, Client, View
 from lookup.index.layout import BODY, HANDLE_SIZE, NO_DAY, Link
 from lookup.index.writer import Table
 from lookup.worker.decide import decide_one
+from lookup.worker.sessions import Sessions
 from lookup.worker.view import OpenView, open_view
 
 _AUTH: Final = Floor("<=", 3)
@@ -66,7 +68,7 @@ def measure(run: Run) -> Outcome:
     missing: list[str] = []
     run.progress.tell("calling parts of a lookup")
     with _view(run.largest) as (view, tokens), pinned(Processors.choose().server):
-        parts = _parts(run, view, tokens, missing)
+        parts = _parts(run, view, tokens)
     try:
         require_wrk()
         served = _served(run, missing)
@@ -101,8 +103,7 @@ def _rows(parts: dict[str, float], served: dict[str, float]) -> Iterator[Json]:
         yield row(name, parts[name], inside=True)
     if audited is not None and plain is not None:
         yield row("audit", audited - plain, inside=True)
-    if "audit entry" in parts:
-        yield row("of audit: the entry", parts["audit entry"], inside=False)
+    yield row("of audit: the entry", parts["audit entry"], inside=False)
     if audited is not None and tls is not None:
         yield row("TLS 1.3", tls - audited, inside=True)
     if audited is not None:
@@ -163,18 +164,17 @@ def _body(token: str) -> bytes:
     ).encode()
 
 
-def _parts(run: Run, view: OpenView, tokens: _Tokens, missing: list[str]) -> dict[str, float]:
+def _parts(run: Run, view: OpenView, tokens: _Tokens) -> dict[str, float]:
     requests = [wire.parse_lookup(body) for body in tokens.bodies]
     tags = [view.tags.make(wire.parse_token(text)) for text in tokens.texts]
     calls: dict[str, tuple[Callable[[Any], object], Sequence[object]]] = {
         "parsing": (wire.parse_lookup, tokens.bodies),
-        "authentication": _authentication(view, missing),
+        "authentication": _authentication(view),
         "hash": (lambda text: view.tags.make(wire.parse_token(text)), tokens.texts),
         "probe": (partial(_probe, view), tags),
         "decision": (lambda request: decide_one(view, request, _TODAY).check(), requests),
+        "audit entry": _audit_entry(),
     }
-    if (entry := _audit_entry(missing)) is not None:
-        calls["audit entry"] = entry
     rounds, count = run.rounds(7), _CALLS // (10 if run.quick else 1)
     found: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
@@ -187,49 +187,25 @@ def _parts(run: Run, view: OpenView, tokens: _Tokens, missing: list[str]) -> dic
 
 def _probe(view: OpenView, tag: Any) -> None:  # noqa: ANN401  # from a list of many kinds
     probe = view.table.probe(tag)
-    _ = probe.links
+    probe.read()
     view.table.check(probe)
 
 
-def _authentication(
-    view: Any,  # noqa: ANN401  # an OpenView; that of today has no token keys
-    missing: list[str],
-) -> tuple[Callable[[Any], object], Sequence[object]]:
-    """Return what finds the client of a request's header, and headers of as many clients."""
-    try:
-        sessions = importlib.import_module("lookup.worker.sessions").Sessions()
-    except ImportError:
-        missing.append("authentication by access tokens: workers take the client's secret itself")
-        return lambda secret: view.clients.get(sha256(secret).hexdigest()), [bytes(32)]
-    now = time.time()
+def _authentication(view: OpenView) -> tuple[Callable[[Any], object], Sequence[object]]:
+    """Return what finds the client of a request's header, and the headers of many tokens."""
+    sessions, now = Sessions(), time.time()
     made = [view.token_keys.make(bytes.fromhex(_CLIENT), now) for _ in range(100)]
     headers = [b"Bearer " + token for token in made]
     return lambda header: sessions.client_of(header, view, now), headers
 
 
-def _audit_entry(
-    missing: list[str],
-) -> tuple[Callable[[Any], object], Sequence[object]] | None:
-    try:
-        entries = importlib.import_module("lookup.audit.entry")
-        keys = importlib.import_module("crypto.audit")
-    except ImportError:
-        missing.append("audit entries: workers make none yet")
-        return None
-    maker = entries.EntryMaker(
-        keys.WitnessKey(secrets.token_bytes(32)), keys.AnswerKey(secrets.token_bytes(32))
-    )
-    head = entries.Head(
-        1,
-        1,
-        bytes(14),
-        secrets.token_bytes(16),
-        b"user-00001",
-        b"triage-nurse",
-        b"ED-2026-00000001",
-    )
-    handles: list[object] = [((), ()), ((secrets.token_bytes(HANDLE_SIZE),), ())]
-    return lambda found: maker.make(head, found[:1]), handles
+def _audit_entry() -> tuple[Callable[[Any], object], Sequence[object]]:
+    """Return what makes an entry, and the handles of one link and of none."""
+    maker = EntryMaker(WitnessKey(secrets.token_bytes(32)), AnswerKey(secrets.token_bytes(32)))
+    names = (b"user-00001", b"triage-nurse", b"ED-2026-00000001")
+    head = Head(1, 1, bytes(14), secrets.token_bytes(16), *names)
+    handles: list[object] = [[[]], [[secrets.token_bytes(HANDLE_SIZE)]]]
+    return lambda found: maker.make(head, found), handles
 
 
 def _cpu(call: Callable[[Any], object], arguments: Sequence[object], count: int) -> float:

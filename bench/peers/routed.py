@@ -4,7 +4,7 @@
 
 The same view, taken over the same hand-off; the same parsing of tokens, tags, probe, answer and
 check as in the worker. In place of the hot path: a route, a pydantic model, dependencies for the
-secret and the request id, uvicorn with uvloop and httptools as it comes. Nothing is audited.
+access token and the request id, uvicorn with uvloop and httptools as it comes. Nothing is audited.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
@@ -22,16 +21,17 @@ from uuid import UUID
 import uvicorn
 import uvloop
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from bench.peers.process import Peer
 from bench.peers.question import Question
 from bench.served import Workers, answered
 from lookup import wire
+from lookup.errors import Unauthorized
 from lookup.handoff import Hello, PassPage
 from lookup.worker.decide import decide_one
 from lookup.worker.link import Link
 from lookup.worker.passage import Passage
+from lookup.worker.sessions import Sessions
 from lookup.worker.view import OpenView, Standing, boot_clock, utc_day
 
 if TYPE_CHECKING:
@@ -40,22 +40,16 @@ if TYPE_CHECKING:
 NAME: Final = "own handler, FastAPI"
 
 app = FastAPI(docs_url=None, redoc_url=None)
-bearer = HTTPBearer()
 
 
-def require_client(view: OpenView, credentials: str) -> None:
-    """Return for a client that the view lets in."""
-    if sha256(credentials.encode()).hexdigest() not in view.clients:
-        raise HTTPException(401)
-
-
-async def find_view(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]
-) -> OpenView:
+async def find_view(request: Request, authorization: Annotated[str, Header()]) -> OpenView:
     """Depend on a client; a coroutine, for others run in a pool of threads."""
     standing: Standing = request.app.state.standing
     view = standing.require_view(boot_clock())
-    require_client(view, credentials.credentials)
+    try:
+        request.app.state.sessions.client_of(authorization.encode(), view, time.time())
+    except Unauthorized:
+        raise HTTPException(401) from None
     return view
 
 
@@ -125,7 +119,7 @@ async def _serve(options: argparse.Namespace) -> None:
     page, standing = PassPage(), Standing()
     hello = Hello(slot=options.slot, pid=os.getpid())
     link = Link(options.socket, hello, page.descriptor, standing, asyncio.get_running_loop())
-    app.state.standing, app.state.passage = standing, Passage(page)
+    app.state.standing, app.state.passage, app.state.sessions = standing, Passage(page), Sessions()
     config = uvicorn.Config(
         app, http="httptools", loop="uvloop", ws="none", access_log=False, log_level="warning"
     )
