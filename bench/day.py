@@ -190,6 +190,8 @@ def _summary(options: argparse.Namespace, custodian: Served, memory: _Memory) ->
         **found,
         "workers": options.workers,
         "workers' memory": memory.told(),
+        "answers": answered,
+        "audit entries": audited,
         "unaudited answers": None if audited is None else max(0, answered - audited),
         "not counted": "" if audited is not None else "answers without audit: nothing is audited",
         "duration": options.duration,
