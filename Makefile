@@ -12,11 +12,11 @@ COMPILE  = .uv/bin/uv pip compile --universal --python-version 3.11 --generate-h
            --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint bench lock clean
+.PHONY: help run test soak lint bench bench-full load load-ui lock clean
 
 help: ## List these targets
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.11] [WORKERS=2]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 run: ## Make a demonstration site, play the story, serve until Ctrl-C (ARGS=--once: end after it)
 	$(SETUP) run
@@ -40,6 +40,19 @@ lint: ## Check format, lint, types and import contracts
 bench: ## Measure; a table on the screen, JSON beside it
 	$(SETUP) dev
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-full: ## Measure at 10 million records too (hours, 40 GB in TMPDIR)
+	$(SETUP) dev
+	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench --full
+
+load: ## Play a day of hospitals against a real site (ARGS="--duration 10m --users 100")
+	$(SETUP) dev
+	@$(BIN)/python -m bench.day $(ARGS)
+
+load-ui: ## The same on locust's web page, until Ctrl-C
+	$(SETUP) dev
+	@$(BIN)/python -m bench.day --ui $(ARGS)
 
 lock: ## Write both locks anew from pyproject.toml (ARGS=--upgrade: with newer versions)
 	@$(PYTHON) -m venv .uv

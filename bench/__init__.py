@@ -1,6 +1,13 @@
 """Benchmarks: one file for each claim, `python -m bench --help` for the rest.
 
-Claims: importing, importing_http, starting, memory, shredding, shredding_many, index_size, probe,
-syncing. Around them: claim (what a result says), running (one run), sites and held (sites of each
-size, in this process), served (the real processes), machine, report and plots.
+Claims of the custodian: importing, importing_http, starting, memory, shredding, shredding_many,
+index_size, probe, syncing. Claims of lookups: single (beside its peers), batch, latency, growth,
+workers, layers, timing. large: both, at ten million records, for `make bench-full`.
+
+Around them: claim (what a result says), running (one run), sites and held (sites of each size, in
+this process), served (the real processes), asking and proving (requests, and how a client proves
+itself), processors (CPUs), distinguishing (statistics), flame, certificate, machine, report and
+plots; load/ has the closed and the open loop, peers/ what Lacuna is compared with.
+
+day plays locustfile against a real site: `make load`.
 """

@@ -1,8 +1,10 @@
 """Measure what Lacuna claims: speed, memory, size, syncs.
 
-By default everything, at 10,000, 100,000 and a million generated records: up to 20 minutes on two
-quiet cores, and 5 GB in TMPDIR, which should be on the kind of disk that a store lies on. Results
-go to bench/results, one file for each benchmark and summary.json; BENCHMARKS.md is written anew.
+By default everything but `large`, at 10,000, 100,000 and a million generated records: up to 20
+minutes on two quiet cores, and 5 GB in TMPDIR, which should be on the kind of disk that a store
+lies on. Results go to bench/results, one file for each benchmark, summary.json, and plots;
+BENCHMARKS.md is written anew. What lookups are compared with is started here on loopback (Debian:
+nginx, webdis, redis-server, postgresql; wrk for the load); what is missing is said.
 
 A trial (--quick, or other sizes) writes to bench/results/trial instead, its page too, and judges
 only floors that are about its largest size. `--sizes 10k,100k` takes about two minutes.
@@ -27,19 +29,29 @@ from bench.plots import ABSENT, load_pyplot
 from bench.running import Progress, Run
 from bench.sites import NoRoom, Sites, require_room
 
-# In this order: records are imported before custodians start on them, shredded after that.
+# In this order: records are imported before custodians start on them, and shredded after lookups.
 BENCHMARKS: Final = (
     "importing",
     "importing_http",
     "starting",
     "memory",
     "index_size",
+    "single",
+    "batch",
+    "latency",
+    "growth",
+    "workers",
+    "layers",
     "shredding",
     "shredding_many",
+    "timing",
     "probe",
     "syncing",
+    "large",
 )
+EVERYDAY: Final = tuple(name for name in BENCHMARKS if name != "large")
 SIZES: Final = (10_000, 100_000, 1_000_000)
+FULL_SIZES: Final = (10_000, 10_000_000)
 ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = ROOT / "bench" / "results"
 TRIAL: Final = RESULTS / "trial"
@@ -60,9 +72,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         require_room(folder, options.sizes)
         sites = Sites(folder, progress.tell)
-        run = Run(options.sizes, options.quick, sites, progress)
+        flame = results / report.PLOTS / "flame.svg" if options.flame else None
+        run = Run(options.sizes, options.quick, sites, progress, flame)
         try:
-            _measure(run, options.only or BENCHMARKS, results)
+            _measure(run, options.only or EVERYDAY, results)
         finally:
             sites.close()
     except NoRoom as error:
@@ -130,8 +143,21 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="one round of each: to see whether it works, not how fast it is",
     )
+    parser.add_argument(
+        "--flame",
+        action="store_true",
+        help="with `single`: a flame graph of the worker under load, by py-spy",
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="`large` alone, at 10,000 and 10 million records: an hour, and 40 GB in TMPDIR",
+    )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where results and page go")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.full:
+        options.sizes, options.only = FULL_SIZES, ("large",)
+    return options
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -169,7 +195,7 @@ def _where(options: argparse.Namespace) -> tuple[Path, Path]:
     """Return the folder of the results, and the page."""
     if options.output is not None:
         return options.output, options.output / "BENCHMARKS.md"
-    if options.sizes == SIZES and not options.quick:
+    if (options.sizes == SIZES or options.full) and not options.quick:
         return RESULTS, ROOT / "BENCHMARKS.md"
     return TRIAL, TRIAL / "BENCHMARKS.md"
 

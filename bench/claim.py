@@ -57,23 +57,32 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Lines over the number of records; `limit` is drawn across, where there is one."""
+    """Lines over something; `limit` is drawn across, where there is one.
+
+    `scale` is that of x, of y too for "log-log". With "bars" each name in `lines` is a bar, as long
+    as the y of its one point; x is not drawn.
+    """
 
     title: str
     x: str
     y: str
     lines: dict[str, list[tuple[float, float]]]
     limit: float | None = None
+    scale: Literal["log", "linear", "log-log", "bars"] = "log"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one benchmark has found; `missing` says what could not be measured here."""
+    """What one benchmark has found; `missing` says what could not be measured here.
+
+    `pictures` are files that it has put among the plots itself.
+    """
 
     claims: tuple[Claim, ...]
     rows: tuple[Json, ...]
     plots: tuple[Plot, ...] = ()
     missing: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
         """Return the members that the results have."""
@@ -82,4 +91,5 @@ class Outcome:
             "rows": list(self.rows),
             "plots": [asdict(plot) for plot in self.plots],
             "missing": list(self.missing),
+            "pictures": list(self.pictures),
         }

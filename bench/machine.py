@@ -99,6 +99,11 @@ def _filesystem(folder: Path) -> str:
 
 def fdatasync(folder: Path, times: int) -> float:
     """Return the median of overwriting 4 KiB in place and syncing them, in seconds."""
+    return median(sync_times(folder, times))
+
+
+def sync_times(folder: Path, times: int) -> list[float]:
+    """Overwrite 4 KiB in place and sync them, so often; return the seconds that each took."""
     path = folder / "fdatasync"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     took = []
@@ -111,4 +116,4 @@ def fdatasync(folder: Path, times: int) -> float:
     finally:
         os.close(descriptor)
         path.unlink()
-    return median(took[1:])  # the first one allocates
+    return took[1:]  # the first one allocates

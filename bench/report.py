@@ -15,6 +15,7 @@ from bench.claim import Json
 from bench.plots import ABSENT, draw, load_pyplot
 
 SUMMARY: Final = "summary.json"
+PLOTS: Final = "plots"
 
 _HEAD: Final = """\
 # Benchmarks
@@ -28,6 +29,9 @@ and filled with generated records (`lookup/demo/sample.py`: one identifier each,
 200 bytes; nine in sixteen are of a kind that may be answered, and in the index unless long over).
 Times by the clock stand beside CPU times, which other processes disturb less. What is compared is
 measured in turn, in one run. A floor is about one size; at another one nothing is said to be met.
+
+Lookups are asked for over loopback: workers (and what they are compared with) run on one CPU, the
+load and the custodian on another one. CPU is counted in all threads of all processes concerned.
 """
 
 
@@ -57,8 +61,9 @@ def write(folder: Path, page: Path) -> None:
     """Write the summary, the plots and the page."""
     results = load_results(folder)
     (folder / SUMMARY).write_text(json.dumps(summarise(results), indent=2) + "\n")
-    drawn = {name: draw(name, result["plots"], folder) for name, result in results.items()}
-    page.write_text(_page(results, drawn, Path(os.path.relpath(folder, page.parent))))
+    plots = folder / PLOTS
+    drawn = {name: draw(name, result["plots"], plots) for name, result in results.items()}
+    page.write_text(_page(results, drawn, Path(os.path.relpath(plots, page.parent))))
 
 
 def screen(results: dict[str, Json]) -> str:
@@ -87,6 +92,7 @@ def _page(results: dict[str, Json], drawn: dict[str, list[str]], folder: Path) -
             f"![{plot['title']}]({folder / stem}.svg)\n"
             for stem, plot in zip(drawn[name], result["plots"], strict=False)
         ]
+        parts += [f"![{picture}]({folder / picture})\n" for picture in result.get("pictures", ())]
     if load_pyplot() is None:
         parts.append(f"{ABSENT[0].upper()}{ABSENT[1:]}.\n")
     return "\n".join(parts)

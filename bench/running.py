@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Final, TypeVar
 
@@ -47,6 +48,7 @@ class Run:
     quick: bool
     sites: Sites
     progress: Progress
+    flame: Path | None = None  # where a flame graph of the worker is wanted
 
     @property
     def largest(self) -> int:

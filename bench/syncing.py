@@ -62,7 +62,7 @@ def measure(run: Run) -> Outcome:
     # -D: the custodian stays our child, and strace ends when it does. BPF: other calls run free.
     what = ("-f", "--seccomp-bpf", "-y", "-qq", "-ttt", "-e", f"trace={_CALLS}")
     under = (strace, "-D", *what, "-o", str(trace))
-    with served(site, worker=False, under=under) as custodian:
+    with served(site, workers=None, under=under) as custodian:
         phases = _Operations(custodian, lines).all(operations)
     syncs = _syncs(trace, site.config)
     rows = tuple(_row(phase, syncs) for phase in phases)

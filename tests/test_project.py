@@ -201,7 +201,7 @@ class TestMake:
         done = subprocess.run(
             ("make", "help"), cwd=ROOT, capture_output=True, text=True, check=True
         )
-        targets = re.findall(r"^([a-z]+):", self.MAKEFILE, flags=re.MULTILINE)
+        targets = re.findall(r"^([a-z-]+):", self.MAKEFILE, flags=re.MULTILINE)
 
         assert set(targets) >= {"help", "run", "test", "soak", "lint", "bench", "lock", "clean"}
         for target in targets:
@@ -211,7 +211,7 @@ class TestMake:
         phony = re.search(r"^\.PHONY: (.*)$", self.MAKEFILE, flags=re.MULTILINE)
 
         assert phony is not None
-        assert phony[1].split() == re.findall(r"^([a-z]+):", self.MAKEFILE, flags=re.MULTILINE)
+        assert phony[1].split() == re.findall(r"^([a-z-]+):", self.MAKEFILE, flags=re.MULTILINE)
 
 
 class TestDeploy:
