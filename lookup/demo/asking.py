@@ -7,9 +7,12 @@ import re
 import socket
 import statistics
 import time
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from lookup.client.access import AccessToken, TokenRequest
+from lookup.client.attempts import seconds_since_boot
 from lookup.client.enrolment import Enrolment
 from lookup.client.outcome import Answer, Known, NoRecord
 from lookup.client.questions import Occasion, Question, Questioner, User
@@ -55,18 +58,33 @@ class Hospital:
         self._address = (url.hostname or "", url.port or 80)
         self._host = url.netloc
         self._questioner = Questioner(enrolment)
+        self._token_request = TokenRequest(enrolment)
+        self._access: AccessToken | None = None
         self._connection: socket.socket | None = None
 
     def question(self, identifier: str) -> Question[Answer]:
         """Make the question about a child."""
         return self._questioner.one(parse_identifier(identifier), _OCCASION)
 
+    def headers(self, question: Question[Answer]) -> dict[str, str]:
+        """What a question is sent with: its own headers, and an access token that is valid yet."""
+        now = seconds_since_boot()
+        if self._access is None or self._access.is_due(now):
+            request = self._token_request
+            _, _, body = self._send(request.path, request.headers, request.body).partition(
+                b"\r\n\r\n"
+            )
+            self._access = request.parse(body, now)
+            if self._access is None:
+                raise StepFailed("the lookup plane gives no access token")
+        return {**question.headers, "Authorization": self._access.header}
+
     def ask(self, identifier: str) -> Heard:
         """Ask about a child. Raises StepFailed if nothing comes back."""
         begun = time.perf_counter()
         question = self.question(identifier)
         try:
-            raw = self._send(question)
+            raw = self._send(question.path, self.headers(question), question.body)
         except OSError as error:
             self.hang_up()
             raise StepFailed(f"the lookup plane does not answer: {error}") from None
@@ -85,18 +103,18 @@ class Hospital:
             self._connection.close()
             self._connection = None
 
-    def _send(self, question: Question[Answer]) -> bytes:
+    def _send(self, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
         if self._connection is None:
             self._connection = socket.create_connection(self._address, _PATIENCE)
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         fields = {
             "Host": self._host,
-            "Content-Length": str(len(question.body)),
-            **question.headers,
+            "Content-Length": str(len(body)),
+            **headers,
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        start = f"POST {question.path} HTTP/1.1\r\n{head}\r\n"
-        self._connection.sendall(start.encode() + question.body)
+        start = f"POST {path} HTTP/1.1\r\n{head}\r\n"
+        self._connection.sendall(start.encode() + body)
         return _read_answer(self._connection)
 
 

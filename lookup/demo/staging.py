@@ -158,7 +158,9 @@ def _furnished(folders: Folders, narrator: Narrator, site: Site) -> Stage:
     """Enrol the hospital, import the sample."""
     about = ("--config", str(folders.config))
     enrolled = lacuna(
-        narrator, *about, "client", "add", CLIENT, "--enrolment", str(folders.enrolment)
+        narrator,
+        *(*about, "client", "add", CLIENT, "--enrolment", str(folders.enrolment)),
+        *("--per-second", "1000"),
     )
     narrator.timed("A hospital is enrolled: it gets a secret and a lookup key.", enrolled.seconds)
     imported = lacuna(narrator, *about, "import", shown(_SAMPLE), "--json")

@@ -225,7 +225,8 @@ def invite(stage: Stage, program: str) -> None:
     question = stage.hospital.question(child.identifier)
     headers = folders.site / "curl-headers"
     headers.touch(mode=0o600)
-    headers.write_text("".join(f"{name}: {each}\n" for name, each in question.headers.items()))
+    sent = stage.hospital.headers(question).items()
+    headers.write_text("".join(f"{name}: {each}\n" for name, each in sent))
     members = json.loads(question.body).items()
     body = ",\n ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in members)
     narrator.act("Now you")
@@ -234,7 +235,8 @@ def invite(stage: Stage, program: str) -> None:
     )
     narrator.plain(f"\n{program} lookup --enrolment {folders.enrolment}\n\n")
     narrator.tell(
-        "The same over HTTP. The token stands for the number; most of the answer is padding:"
+        "The same over HTTP, for ten minutes: then the access token ends. The token stands for the"
+        " number; most of the answer is padding:"
     )
     narrator.plain(
         f"\ncurl --silent {stage.hospital.base_url}{question.path} \\\n"
