@@ -4,6 +4,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ from lookup.audit.segment import (
 from lookup.errors import ServiceError
 from lookup.handoff import Audit
 from lookup.worker.auditing import Auditor
-from lookup.worker.gathering import Rules
+from lookup.worker.gathering import Rules, Writer
 from lookup.worker.medium import Medium
 
 VAULT: Final = b"v" * 16
@@ -120,12 +121,15 @@ async def until(true: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def run(play: Callable[[], Awaitable[None]]) -> None:
-    """Run a play in a loop of its own."""
+    """Run a play in a loop of its own; return when its writers are gone, who may take longer."""
 
     async def main() -> None:
         await play()
 
     asyncio.run(main())
+    for thread in threading.enumerate():
+        if isinstance(thread, Writer):
+            thread.join(30)
 
 
 class Found(NamedTuple):

@@ -12,7 +12,7 @@ from crypto.aead import InvalidCiphertext
 from crypto.audit import AnswerKey, AuditKey, WitnessKey, WitnessMaker
 from lookup.audit.entry import find_witness, open_answers
 from lookup.audit.folder import open_folder
-from lookup.audit.segment import HEADER_SIZE, MAX_SEGMENT, MIN_SEGMENT
+from lookup.audit.segment import HEADER_SIZE, MAGIC, MAX_SEGMENT, MIN_SEGMENT
 from lookup.errors import AuditUnavailable, ServiceError
 from lookup.worker import gathering
 from lookup.worker.auditing import Auditor
@@ -180,6 +180,12 @@ class TestDurable:
         run(play)
 
 
+def has_header(path: Path) -> bool:
+    """Say whether a file is ready."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 class TestSegments:
     """When another begins."""
 
@@ -242,16 +248,14 @@ class TestSegments:
 
         async def play() -> None:
             async with asking(folder, rules, Watching()) as asker:
-                await asyncio.sleep(0.1)
+                await until(lambda: any(map(has_header, files_in(folder))))
                 for _ in range(COUNT // 8):
                     asker.ask(16)
-                    await asyncio.sleep(0)
-                    await asyncio.sleep(0.000_5)
-                await asker.settle()
+                    await asker.settle()
 
         run(play)
         assert fits(numbers_in(folder), 2 * COUNT)
-        assert 0 < longest <= 4 * gathering.SLICE
+        assert longest == gathering.SLICE
 
     @pytest.mark.parametrize("removed", [False, True])
     def test_whoever_cleans_up_may_lock_a_file_that_is_not_locked_yet(
