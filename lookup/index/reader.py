@@ -30,6 +30,7 @@ One reader belongs to one thread.
 import os
 import stat
 from _thread import allocate_lock
+from collections.abc import Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -134,6 +135,31 @@ class TableReader:
         if state != self._settled:
             _require_complete(state)
         return Probe(tag, state, b"")
+
+    def probe_all(self, tags: Sequence[Tag]) -> list[Probe]:
+        """Look many tags up. Raises as `probe`.
+
+        The state is read before the first and after the last: while it is the same, and settled,
+        nothing has changed in between, and no window needs to be looked at twice.
+        """
+        memory, homes, top = self._memory, self._homes, _TOP.unpack
+        state = memory[_STATE]
+        if state != self._settled:
+            return [self.probe(tag) for tag in tags]
+        probes = []
+        for tag in tags:
+            start = HEADER_SIZE + SLOT_SIZE * (top(tag)[0] * homes >> 32)
+            window = memory[start : start + WINDOW_SIZE]
+            first, last = window.find(tag), window.rfind(tag)
+            if first < 0:
+                probes.append(Probe(tag, state, b""))
+            elif (first | last) % SLOT_SIZE == 0:
+                probes.append(Probe(tag, state, window[first : last + SLOT_SIZE]))
+            else:
+                probes.append(self.probe(tag))
+        if memory[_STATE] != state:
+            return [self.probe(tag) for tag in tags]
+        return probes
 
     def check(self, probe: Probe) -> None:
         """Return if the answer still stands; call it just before the answer leaves.

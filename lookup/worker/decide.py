@@ -79,8 +79,8 @@ def decide_one(view: OpenView, request: wire.Lookup, today: int) -> Decision:
 def decide_many(view: OpenView, request: wire.Lookups, today: int) -> Decision:
     """Answer a batch, all or nothing. Raises as `decide_one`."""
     _require_kid(view, request.kid)
-    probe, make_tag, parse_token = view.table.probe, view.tags.make, wire.parse_token
-    probes = [probe(make_tag(parse_token(token))) for token in request.tokens]
+    make_tag, parse_token = view.tags.make, wire.parse_token
+    probes = view.table.probe_all([make_tag(parse_token(token)) for token in request.tokens])
     wordings = view.short_wordings
     found = [_records(each, today, wordings) for each in probes]
     answers = [records for records, _ in found]
