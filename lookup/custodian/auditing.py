@@ -3,7 +3,7 @@
 The order of a renewal, which every epoch change makes when its intent is durable (keys/epoch.py):
 
     what is removed has left the table      Custody.commit
-    the new answer key is announced         every worker confirms, and passes
+    the new answer key is announced         every worker that runs confirms; all pass
     segments are taken in                   what was sealed under the former key opens for the last
                                             time; authorities' notices are stored
     the former key is forgotten             then the epoch changes
@@ -154,8 +154,8 @@ class Auditing:
     def renew(self, renewed: Iterable[Entry], pass_all: Callable[[], None]) -> None:
         """Change the answer key, in the order that the module's docstring gives.
 
-        `pass_all` announces the new key, and returns when no answer can be sealed under the
-        former one any more.
+        `pass_all` announces the new key, and returns when no answer is on its way that was begun
+        before, and so might name what is removed.
         """
         for entry in renewed:
             if entry.kind is Kind.ANSWER_KEY:

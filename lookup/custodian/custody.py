@@ -156,7 +156,7 @@ class Custody:
             old.table.close()
 
     def announce(self) -> None:
-        """Give workers the view of now."""
+        """Give workers the view of now; return when no older one is in force."""
         if self.publication is not None:
             self.view_number += 1
             self.door.publish(self._view(self.publication))
@@ -182,10 +182,16 @@ class Custody:
         )
 
     def renew(self, renewed: tuple[Entry, ...]) -> None:
-        """Change the answer key, as part of every epoch change."""
+        """Change the answer key, as part of every epoch change.
+
+        A worker that is stopped keeps nobody waiting: what it seals under the former key, before
+        it hears of the new one, was looked up in the table of now, and is found by witnesses.
+        """
 
         def pass_all() -> None:
-            self.announce()
+            if self.publication is not None:
+                self.view_number += 1
+                self.door.offer(self._view(self.publication))
             self.door.await_passes()
 
         self.audit.renew(renewed, pass_all)

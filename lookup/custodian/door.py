@@ -6,6 +6,7 @@ Invariants:
   never an older one after a newer.
 * `publish` returns when every worker that has ever come answers by the view or has died: what was
   taken back (a lookup key, a client) is not honoured any more.
+* `offer` does not insist: a view that takes nothing back may come into force later.
 * `await_passes` returns only when every worker that could still answer from before has answered,
   thrown away or died.
 * A worker that does not move within a deadline is killed: its supervisor starts another one, and
@@ -33,6 +34,7 @@ from lookup.metering import NOTHING, add_counters, counters_of
 
 PASS_DEADLINE: Final = 2.0  # seconds; an honest answer takes microseconds
 CONFIRM_DEADLINE: Final = 5.0  # to map a table, or to come back after a lost connection
+OFFER_DEADLINE: Final = 0.5
 HELLO_DEADLINE: Final = 5.0
 SEND_DEADLINE: Final = 2.0
 _LOOK_AGAIN: Final = (
@@ -156,18 +158,35 @@ class Door:
 
     def publish(self, view: View) -> None:
         """Give every worker this view; return when no living one answers by an older."""
+        self._send(view)
+        deadline = time.monotonic() + CONFIRM_DEADLINE
+        with self._moved:
+            while behind := self._behind(view):
+                if time.monotonic() > deadline:
+                    self._kill(behind, "did not take the newest view")
+                    deadline += CONFIRM_DEADLINE
+                self._moved.wait(_LOOK_AGAIN)
+
+    def offer(self, view: View) -> None:
+        """Give every worker this view; return when all have taken it, or after a moment.
+
+        For what a worker may learn later without harm: nobody is killed for being stopped.
+        """
+        self._send(view)
+        deadline = time.monotonic() + OFFER_DEADLINE
+        with self._moved:
+            while self._behind(view) and time.monotonic() < deadline:
+                self._moved.wait(_LOOK_AGAIN)
+
+    def _send(self, view: View) -> None:
         with self._moved:
             self._view = view
             guests = list(self._guests)
         for guest in guests:
             guest.send(view)
-        deadline = time.monotonic() + CONFIRM_DEADLINE
-        with self._moved:
-            while behind := [g for g in self._living() if g.confirmed < view.number]:
-                if time.monotonic() > deadline:
-                    self._kill(behind, "did not take the newest view")
-                    deadline += CONFIRM_DEADLINE
-                self._moved.wait(_LOOK_AGAIN)
+
+    def _behind(self, view: View) -> list[Guest]:
+        return [guest for guest in self._living() if guest.confirmed < view.number]
 
     def await_passes(self) -> None:
         """Return when no answer that was begun before this call can leave after it."""

@@ -100,6 +100,22 @@ def is_waiting(done: Future[float]) -> bool:
     return not done.done()
 
 
+def test_a_view_that_is_only_offered_kills_nobody(
+    door: Door, worker: Puppet, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes it in time is waited for; whoever does not takes it later."""
+    offering = start(lambda: door.offer(view(2)))
+    assert worker("receive", "confirm") == "confirmed"
+    assert offering.result(WAIT) < doors.OFFER_DEADLINE
+    monkeypatch.setattr(doors, "OFFER_DEADLINE", SHORT)
+    assert start(lambda: door.offer(view(3))).result(WAIT) >= SHORT
+    publishing = start(lambda: door.publish(view(4)))
+    assert is_waiting(publishing)
+    assert worker("receive", "receive", "confirm") == "confirmed"
+    publishing.result(WAIT)
+    assert notes == []
+
+
 def test_a_view_is_published_when_the_worker_has_it_in_force(door: Door, worker: Puppet) -> None:
     publishing = start(lambda: door.publish(view(2)))
     assert worker("receive") == "2"
