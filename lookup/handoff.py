@@ -113,13 +113,15 @@ class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where answers are audited, and with which keys.
 
     Segments in `folder` are sealed to `public_key` (X25519); witnesses are made under
-    `witness_key`, answers sealed under `answer_key`, which changes with every epoch.
+    `witness_key`, answers sealed under `answer_key`, which changes with every epoch. A `demo` site
+    may lie where nothing outlives the machine's power; its banner and certificates say *demo*.
     """
 
     public_key: bytes
     witness_key: bytes
     answer_key: bytes
     folder: str
+    demo: bool = False
 
     def __repr__(self) -> str:
         return "<Audit>"

@@ -20,10 +20,11 @@ _MOUNTS: Final = Path("/proc/self/mountinfo")
 _FLEETING: Final = frozenset({"tmpfs", "ramfs"})
 
 
-def open_folder(folder: Path, *, testing_only_tmpfs: bool = False) -> int:
+def open_folder(folder: Path, *, fleeting_too: bool = False) -> int:
     """Open the folder of the segments; return its descriptor.
 
-    Raises FolderUnfit if it is missing, a link, somebody else's, open to others, or in memory.
+    Raises FolderUnfit if it is missing, a link, somebody else's, open to others, or in memory,
+    which demonstrations and tests may allow.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -31,7 +32,7 @@ def open_folder(folder: Path, *, testing_only_tmpfs: bool = False) -> int:
         raise FolderUnfit(f"folder for the audit cannot be opened: {error.strerror}") from None
     try:
         _require_private(os.fstat(descriptor))
-        if not testing_only_tmpfs:
+        if not fleeting_too:
             _require_lasting(os.fstat(descriptor).st_dev)
     except FolderUnfit:
         os.close(descriptor)

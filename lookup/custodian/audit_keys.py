@@ -60,13 +60,14 @@ class AuditKeys:
         low = row & ((1 << _HALF) - 1)
         return replace(self, entry=replace(self.entry, version=low, flags=row >> _HALF))
 
-    def handed_out(self, folder: Path) -> Audit:
+    def handed_out(self, folder: Path, *, demo: bool) -> Audit:
         """Return what workers are told: nothing that opens a segment."""
         return Audit(
             public_key=public_of(self.audit),
             witness_key=self.witness.expose(),
             answer_key=self.answer.expose(),
             folder=str(folder),
+            demo=demo,
         )
 
     def with_answer(self, renewed: Entry) -> "AuditKeys":

@@ -132,9 +132,9 @@ class Auditing:
         now = time.monotonic()
         self._intake_due, self._notices_due = now, now + NOTICE_SECONDS
 
-    def handed_out(self) -> Audit:
+    def handed_out(self, *, demo: bool) -> Audit:
         """Return what workers are told of the audit."""
-        return self.keys.handed_out(self._folder)
+        return self.keys.handed_out(self._folder, demo=demo)
 
     def begin(self) -> None:
         """Go on where the last custodian was cut off. The handles of all records are noted."""
@@ -192,8 +192,12 @@ class Auditing:
             self._store_notices()
 
     def flush(self) -> None:
-        """Take in what there is, and store the notices of it."""
+        """Take in what there is, and store the notices of it.
+
+        A feed that is read all the time leaves no idle moment, so this counts as one.
+        """
         self.take_in()
+        self._resolve_some()
         self._store_notices()
 
     def note(self, record_id: EntryId, links: Iterable[Kept]) -> None:

@@ -178,7 +178,7 @@ class Custody:
             belt_seconds=self.belt_seconds,
             token_key=self.token_key,
             former=tell_former(self.policy.clients.values()),
-            audit=self.audit.handed_out(),
+            audit=self.audit.handed_out(demo=self.policy.demo),
         )
 
     def renew(self, renewed: tuple[Entry, ...]) -> None:

@@ -101,7 +101,7 @@ class Auditor:
 
         Raises ValueError if a key is none; then all is as it was.
         """
-        target = Target(AuditPublicKey(audit.public_key), vault, audit.folder)
+        target = Target(AuditPublicKey(audit.public_key), vault, audit.folder, audit.demo)
         if self._broken or self._closed or (audit == self._audit and target == self._target):
             return
         maker = EntryMaker(WitnessKey(audit.witness_key), AnswerKey(audit.answer_key))

@@ -242,7 +242,7 @@ class Writer(threading.Thread):
 
     def _take(self, target: Target) -> None:
         self._folder = open_folder(
-            Path(target.folder), testing_only_tmpfs=self._rules.testing_only_tmpfs
+            Path(target.folder), fleeting_too=target.demo or self._rules.testing_only_tmpfs
         )
         self._target = target
 

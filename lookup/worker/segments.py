@@ -40,11 +40,12 @@ _CLOSED: Final = -1
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Target:
-    """Whom segments are for, and where they lie; `folder` is a path."""
+    """Whom segments are for, and where they lie; `folder` is a path, and of a demo on tmpfs too."""
 
     public_key: AuditPublicKey
     vault: bytes
     folder: str
+    demo: bool = False
 
 
 class Segment:

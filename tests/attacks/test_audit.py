@@ -126,7 +126,7 @@ def theft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theft]:
         thief = Thief(site, copier, folder)
         doomed, kept = custodian.add("doomed", nhs(1), nhs(2)), custodian.add("kept", nhs(3))
         handles = _handles(custodian, doomed)
-        audit = custodian.call(lambda custody: custody.audit.handed_out())
+        audit = custodian.call(lambda custody: custody.audit.handed_out(demo=True))
         segment = SegmentFile(audit, custodian.custody.vault.id, size=8 << 20)
         made = _ask(segment, handles, thief)
         segment.ask([_handles(custodian, kept)])
@@ -274,7 +274,7 @@ def custodian() -> Iterator[Custodian]:
 
 @pytest.fixture
 def segment(custodian: Custodian) -> Iterator[SegmentFile]:
-    audit = custodian.call(lambda custody: custody.audit.handed_out())
+    audit = custodian.call(lambda custody: custody.audit.handed_out(demo=True))
     made = SegmentFile(audit, custodian.custody.vault.id)
     yield made
     made.close()

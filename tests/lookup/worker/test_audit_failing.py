@@ -313,28 +313,28 @@ class TestFolder:
     """Where segments may lie."""
 
     def test_it_must_be_private_and_lasting(self, folder: Path, tmp_path: Path) -> None:
-        os.close(open_folder(folder, testing_only_tmpfs=True))
+        os.close(open_folder(folder, fleeting_too=True))
         (tmp_path / "link").symlink_to(folder)
         (tmp_path / "file").touch()
         for wrong in ("missing", "link", "file"):
             with pytest.raises(FolderUnfit, match="cannot be opened"):
-                open_folder(tmp_path / wrong, testing_only_tmpfs=True)
+                open_folder(tmp_path / wrong, fleeting_too=True)
         folder.chmod(0o750)
         with pytest.raises(FolderUnfit, match="mode 0700"):
-            open_folder(folder, testing_only_tmpfs=True)
+            open_folder(folder, fleeting_too=True)
 
     def test_tmpfs_is_refused(self) -> None:
         """What it acknowledges the next power cut takes away."""
         with TemporaryDirectory(dir="/dev/shm") as name:
             with pytest.raises(FolderUnfit, match="must not be on tmpfs"):
                 open_folder(Path(name))
-            os.close(open_folder(Path(name), testing_only_tmpfs=True))
+            os.close(open_folder(Path(name), fleeting_too=True))
 
     def test_somebody_elses_is_refused(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
 
         with pytest.raises(FolderUnfit, match="another user"):
-            open_folder(folder, testing_only_tmpfs=True)
+            open_folder(folder, fleeting_too=True)
 
     def test_a_worker_without_one_audits_nothing(
         self, folder: Path, caplog: pytest.LogCaptureFixture

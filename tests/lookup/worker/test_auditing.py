@@ -281,7 +281,7 @@ class TestSegments:
             real(descriptor, operation)
 
         monkeypatch.setattr("fcntl.flock", flock)
-        within = open_folder(folder, testing_only_tmpfs=True)
+        within = open_folder(folder, fleeting_too=True)
         medium = Medium()
         assert medium.create(within, "first", 100) is None
         for path in folder.iterdir():
