@@ -58,7 +58,13 @@ def webdis(folder: Path, cpu: int) -> Iterator[Peer]:
         keys = [secrets.token_hex(TAG_SIZE) for _ in range(_KEYS)]
         _fill(redis, keys)
         command = (webdis_program, config)
-        with running(command, folder / "webdis.log", cpu=cpu, ready=http) as front:
+        with running(
+            command,
+            folder / "webdis.log",
+            cpu=cpu,
+            ready=http,
+            folder=folder,  # it makes a log of its own where it is started, whatever is configured
+        ) as front:
             calls = tuple(
                 f"GET /GET/{key}.txt HTTP/1.1\r\nHost: {http}\r\n\r\n".encode() for key in keys
             )
