@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator
 
 import pytest
@@ -15,6 +16,10 @@ SOAK = os.environ.get("LACUNA_SOAK") == "1"
 settings.register_profile("test", deadline=None, derandomize=CI, print_blob=True)
 settings.register_profile("soak", deadline=None, max_examples=2_000, print_blob=True)
 settings.load_profile("soak" if SOAK else "test")
+
+# A shell that starts this in the background has it ignore Ctrl-C, and every process that a test
+# starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def find_tool(name: str) -> str:

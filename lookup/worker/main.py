@@ -112,10 +112,7 @@ async def _serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> Non
     protocol = BoundedProtocol if options.testing_only_cold else hot
     server = make_server(LookupApp(desk), limits=limits, tls=tls, protocol=protocol)
     ending = loop.create_task(_end_when(broken, server))
-    # What is here by now stays; what a lookup makes is in no cycle. A collection now and then finds
-    # what an error left, and costs a batch nothing.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.freeze()  # what is here by now stays: collections need not look at it
     link.start()
     counting = asyncio.create_task(_count_connections(server, meter))
     try:
