@@ -138,6 +138,7 @@ class Auditing:
 
     def begin(self) -> None:
         """Go on where the last custodian was cut off. The handles of all records are noted."""
+        self.handles.sort()
         self._number = self.notices.load()
         self._heard = min(self.keys.told, self.chain.mark().row)
         for row in self.chain.walk(self._heard):

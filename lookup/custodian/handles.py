@@ -40,8 +40,7 @@ class Handles:
 
     def leaves_of(self, handle: bytes) -> set[int]:
         """Return the leaves that may hold the record: none, one, or by chance several."""
-        if len(self._new_keys) > _MOST_UNSORTED:
-            self._sort()
+        self._keep_sorted()
         key = _key(handle)
         start, stop = self._places(key)
         unsorted = (self._new_leaves[at] for at in self._unsorted(key))
@@ -49,6 +48,7 @@ class Handles:
 
     def forget(self, handle: bytes) -> None:
         """Overwrite what is known of a handle."""
+        self._keep_sorted()
         key = _key(handle)
         for at in self._unsorted(key):
             self._new_keys[at] = 0
@@ -74,7 +74,12 @@ class Handles:
         found: list[int] = np.flatnonzero(new == np.uint64(key)).tolist()
         return found
 
-    def _sort(self) -> None:
+    def _keep_sorted(self) -> None:
+        if len(self._new_keys) > _MOST_UNSORTED:
+            self.sort()
+
+    def sort(self) -> None:
+        """Sort what was noted since the last time: once after a start, then now and then."""
         keys = np.concatenate((self._keys, np.frombuffer(self._new_keys, dtype=np.uint64)))
         leaves = np.concatenate((self._leaves, np.frombuffer(self._new_leaves, dtype=np.uint16)))
         order = np.argsort(keys, kind="stable")
@@ -82,8 +87,7 @@ class Handles:
             old[:] = 0
         self._keys, self._leaves = keys[order], leaves[order]
         keys[:] = 0
-        for at in range(len(self._new_keys)):
-            self._new_keys[at] = 0
+        np.frombuffer(self._new_keys, dtype=np.uint64)[:] = 0
         self._new_keys, self._new_leaves = array("Q"), array("H")
 
 
