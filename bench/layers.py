@@ -43,7 +43,7 @@ from bench.processors import Processors, pinned
 from bench.running import Run
 from bench.served import Answering, Workers, answered
 from crypto.audit import AnswerKey, WitnessKey
-from crypto.tag import TAG_SIZE, IndexKey, TagMaker
+from crypto.tag import TAG_SIZE, IndexKey, Tag, TagMaker
 from lookup import wire
 from lookup.audit.entry import EntryMaker, Head
 from lookup.handoff import Authority, Category, Client, View
@@ -185,7 +185,7 @@ def _parts(run: Run, view: OpenView, tokens: _Tokens) -> dict[str, float]:
     return micros
 
 
-def _probe(view: OpenView, tag: Any) -> None:  # noqa: ANN401  # from a list of many kinds
+def _probe(view: OpenView, tag: Tag) -> None:
     probe = view.table.probe(tag)
     probe.read()
     view.table.check(probe)

@@ -36,6 +36,7 @@ from lookup.config import parse_address
 from lookup.wire import ANSWER_SIZE, BATCH_ANSWER_SIZE
 
 DAY: Final = json.loads(Path(os.environ["DAY"]).read_text())
+_CHANCE: Final = random.Random()  # noqa: S311  # a play, no secret
 _KNOWN: Final = tuple(DAY["known"])
 _SHARE_KNOWN: Final = 0.03
 _SHARE_AGAIN: Final = 0.25
@@ -77,15 +78,15 @@ def _headers(authorization: str) -> dict[str, str]:
 
 def _child() -> tuple[str, str]:
     """Return a token, and what is to be answered."""
-    if random.random() < _SHARE_KNOWN:  # noqa: S311  # a play, no secret
-        return random.choice(_KNOWN), "known"  # noqa: S311  # as above
+    if _CHANCE.random() < _SHARE_KNOWN:
+        return _CHANCE.choice(_KNOWN), "known"
     return urlsafe_b64encode(os.urandom(32)).decode().rstrip("="), "no-record"
 
 
 def _occasion(encounter: str, role: str) -> dict[str, Any]:
     return {
         "purpose": "unscheduled-care",
-        "user": {"id": f"staff-{random.randrange(400):04d}", "role": role},  # noqa: S311  # as above
+        "user": {"id": f"staff-{_CHANCE.randrange(400):04d}", "role": role},
         "encounter": encounter,
     }
 
@@ -100,7 +101,7 @@ class Person(FastHttpUser):
     def on_start(self) -> None:
         """Belong to a hospital, more often to a large one."""
         weights = [hospital.weight for hospital in _HOSPITALS]
-        (self.hospital,) = random.choices(_HOSPITALS, weights)  # noqa: S311  # a play, no secret
+        (self.hospital,) = _CHANCE.choices(_HOSPITALS, weights)
 
 
 class Triage(Person):
@@ -119,7 +120,7 @@ class Triage(Person):
             **_occasion(f"ED-{uuid4().hex[:12]}", "triage-nurse"),
         }
         self._ask(content, expected)
-        while random.random() < _SHARE_AGAIN:  # noqa: S311  # as above
+        while _CHANCE.random() < _SHARE_AGAIN:
             self._ask(content, expected)
 
     def _ask(self, content: dict[str, Any], expected: str) -> None:
@@ -143,7 +144,7 @@ class Clinic(Person):
     @task
     def check_list(self) -> None:
         """Ask about all at once."""
-        children = [_child() for _ in range(random.choice(_CLINICS))]  # noqa: S311  # a play, no secret
+        children = [_child() for _ in range(_CHANCE.choice(_CLINICS))]
         content = {
             "kid": self.hospital.enrolment.kid,
             "tokens": [token for token, _ in children],

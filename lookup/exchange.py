@@ -57,8 +57,19 @@ UUID: Final = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}
 
 def request_id_of(headers: Headers) -> bytes | None:
     """The X-Request-ID as it was sent, if it was sent once and is a UUID."""
-    sent = [value for name, value in headers if name == b"x-request-id"]
-    return sent[0] if len(sent) == 1 and UUID.fullmatch(sent[0]) else None
+    sent = sent_once(headers, b"x-request-id")
+    return sent if sent is not None and UUID.fullmatch(sent) else None
+
+
+def join_fields(headers: Headers) -> bytes:
+    """Header fields as they are sent."""
+    return b"".join([b"%b: %b\r\n" % line for line in headers])
+
+
+def sent_once(headers: Headers, wanted: bytes) -> bytes | None:
+    """The value of a field that was sent exactly once; of two, neither is believed."""
+    sent = [value for name, value in headers if name == wanted]
+    return sent[0] if len(sent) == 1 else None
 
 
 def make_problem(

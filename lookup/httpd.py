@@ -286,10 +286,14 @@ class BoundedProtocol(HttpToolsProtocol):
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
+        self.equip(cycle)
+        return cycle
+
+    def equip(self, cycle: Exchange) -> None:
+        """Give a cycle what it needs of this connection beyond what uvicorn's has."""
         cycle.when_out = self.when_out
         cycle.problem_members = self.limits.problem_members
         cycle.note_problem = self.limits.note_problem
-        return cycle
 
     def _start_asgi_task(self, cycle: Any, app: App) -> None:  # noqa: ANN401  # the parent's type
         self._running = cycle

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from crypto.audit import WitnessMaker
 from keys.anchor import NOTHING_AUDITED, AuditMark
-from keys.entry import ID_SIZE, EntryId
+from keys.entry import EntryId
 from lookup.audit.entry import ABSENT, SCHEDULED, UNSCHEDULED, Entry, find_witness
 from lookup.catalogue import Purpose
 from lookup.custodian.auditing import GroupUnreadable
+from lookup.custodian.clients import entry_id_of
 from lookup.custodian.custody import Custody
 from lookup.custodian.notices import Notice
 from lookup.custodian.record import Record
@@ -259,7 +260,7 @@ def _told(custody: Custody, notice: Notice) -> Json | None:
 
 def _name(custody: Custody, client: bytes) -> str | None:
     """Return a client's name; None when it was revoked since, for its name went with it."""
-    card = custody.policy.clients.get(EntryId(bytes(ID_SIZE - len(client)) + client))
+    card = custody.policy.clients.get(entry_id_of(client))
     return None if card is None else card.name
 
 

@@ -27,7 +27,7 @@ from typing import Final
 
 from crypto.aead import InvalidCiphertext
 from crypto.audit import AnswerKey, GroupOpener, WitnessMaker
-from keys.entry import ID_SIZE, Entry, EntryId, Kind, Put
+from keys.entry import Entry, EntryId, Kind, Put
 from keys.errors import PageDamaged
 from keys.vault import Vault
 from lookup.audit.entry import SCHEDULED, find_witness, open_answers, parse_entry
@@ -36,6 +36,7 @@ from lookup.audit.errors import InvalidEntry, InvalidSegment
 from lookup.audit.segment import open_header, parse_header, split_group
 from lookup.custodian.alarms import Alarms
 from lookup.custodian.audit_keys import AuditKeys
+from lookup.custodian.clients import entry_id_of
 from lookup.custodian.handles import Handles
 from lookup.custodian.intake import Intake, Taken
 from lookup.custodian.notices import VISIT_SIZE, Notice, Notices
@@ -252,7 +253,7 @@ class Auditing:
 
     def _learn(self, entry: AuditEntry, handles: list[list[bytes]]) -> None:
         head = entry.head
-        enrolled = self._is_client(EntryId(bytes(ID_SIZE - len(head.client)) + head.client))
+        enrolled = self._is_client(entry_id_of(head.client))
         client = head.client.hex() if enrolled else "unknown"
         known = sum(1 for answered in handles if answered)
         self.alarms.count(client, head.time // 1_000_000, entry.n, known)

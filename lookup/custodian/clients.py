@@ -122,6 +122,11 @@ def read_client(entry: Entry) -> ClientCard:
     return ClientCard(entry.id, body.name, body.made, body.cell, body.secrets, allowance)
 
 
+def entry_id_of(client: bytes) -> EntryId:
+    """Return the name in the map of the client of this id."""
+    return EntryId(bytes(_ID_PREFIX) + client)
+
+
 def tell_clients(cards: Collection[ClientCard]) -> dict[str, Client]:
     """Return the clients of a view, by the hex SHA-256 of their newest secret."""
     return {card.fingerprint: card.told() for card in cards}

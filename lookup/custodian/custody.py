@@ -158,10 +158,10 @@ class Custody:
     def announce(self) -> None:
         """Give workers the view of now; return when no older one is in force."""
         if self.publication is not None:
-            self.view_number += 1
-            self.door.publish(self._view(self.publication))
+            self.door.publish(self._next_view(self.publication))
 
-    def _view(self, publication: Publication) -> View:
+    def _next_view(self, publication: Publication) -> View:
+        self.view_number += 1
         catalogue = self.catalogue
         return View(
             number=self.view_number,
@@ -190,8 +190,7 @@ class Custody:
 
         def pass_all() -> None:
             if self.publication is not None:
-                self.view_number += 1
-                self.door.offer(self._view(self.publication))
+                self.door.offer(self._next_view(self.publication))
             self.door.await_passes()
 
         self.audit.renew(renewed, pass_all)

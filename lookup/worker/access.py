@@ -29,11 +29,11 @@ from hmac import compare_digest
 from typing import Final, NamedTuple, Self
 
 from crypto.secret import SecretBytes
+from lookup.audit.entry import CLIENT_ID_SIZE
 from lookup.errors import Unauthorized
 
 ACCESS_SECONDS: Final = 600
 TOKEN_SIZE: Final = 56
-CLIENT_ID_SIZE: Final = 14
 # Longer than a custodian waits for a worker to take a view (lookup/custodian/door.py).
 SPREADING_SECONDS: Final = 10
 # So that a custodian that starts again and again does not make verifying slower and slower.

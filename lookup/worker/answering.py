@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from lookup import wire
-from lookup.audit.entry import Head
+from lookup.audit.entry import ABSENT, SCHEDULED, UNSCHEDULED, Head
 from lookup.errors import (
     AuditUnavailable,
     CustodianUnavailable,
@@ -43,7 +43,11 @@ from lookup.worker.view import OpenView, Standing, boot_clock, utc_day
 
 Audited = Callable[[ServiceError | None], None]
 
-_PURPOSES: Final = {msgspec.UNSET: 0, "unscheduled-care": 1, "scheduled-care": 2}
+_PURPOSES: Final = {
+    msgspec.UNSET: ABSENT,
+    "unscheduled-care": UNSCHEDULED,
+    "scheduled-care": SCHEDULED,
+}
 
 
 class Credential(NamedTuple):
@@ -189,6 +193,11 @@ def _count(client: Client, request: wire.Lookup | wire.Lookups) -> int:
     """Return how many tokens are asked about. Raises Forbidden."""
     if isinstance(request, wire.Lookup):
         return 1
+    require_batch(client)
+    return len(request.tokens)
+
+
+def require_batch(client: Client) -> None:
+    """Return if a client may ask in batches. Raises Forbidden."""
     if not client.batch:
         raise Forbidden("this client may not ask in batches")
-    return len(request.tokens)

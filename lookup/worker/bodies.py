@@ -7,13 +7,18 @@ Invariants:
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from lookup.errors import TooLarge
-from lookup.exchange import WHOLE_ANSWER, Headers, request_id_of
+from lookup.exchange import WHOLE_ANSWER, Headers, nothing, request_id_of
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]
+
+JSON_HEADERS: Final = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store, no-transform"),
+]
 
 
 async def read_body(receive: Receive, most: int) -> bytes | None:
@@ -41,4 +46,4 @@ async def send_whole(
     request_id = request_id_of(scope["headers"])
     mirrored = [] if request_id is None else [(b"x-request-id", request_id)]
     answer = (status, [*headers, *mirrored], body)
-    await send({"type": WHOLE_ANSWER, "make": lambda: answer, "left": lambda: None})
+    await send({"type": WHOLE_ANSWER, "make": lambda: answer, "left": nothing})

@@ -25,11 +25,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from lookup import wire
 from lookup.errors import InternalError, ServiceError
-from lookup.exchange import UUID, Exchange, Headers, nothing
+from lookup.exchange import UUID, Exchange, Headers, join_fields, nothing
 from lookup.handoff import Client
 from lookup.httpd import REST, BoundedProtocol
 from lookup.logs import log_defect
 from lookup.worker.answering import Credential, Desk, Turn
+from lookup.worker.bodies import JSON_HEADERS
 from lookup.worker.view import OpenView
 
 PATH: Final = b"/v1/lookup"
@@ -37,9 +38,7 @@ _UNUSUAL: Final = frozenset(
     {b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer"}
 )
 _STATUS: Final = STATUS_LINE[200]
-_FIELDS: Final = (
-    b"content-type: application/json\r\ncache-control: no-store, no-transform\r\nx-request-id: "
-)
+_FIELDS: Final = b"%bx-request-id: " % join_fields(JSON_HEADERS)
 _LENGTH: Final = b"\r\ncontent-length: %d\r\n\r\n" % wire.ANSWER_SIZE
 _LENGTH_CLOSE: Final = b"\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % wire.ANSWER_SIZE
 
@@ -73,9 +72,7 @@ class Lookup(Exchange):
         self.default_headers = protocol.server_state.default_headers
         self.message_event = _UNHEARD  # type: ignore[assignment]  # only `set` is called
         self.on_response = protocol.on_response_complete
-        self.when_out = protocol.when_out
-        self.problem_members = protocol.limits.problem_members
-        self.note_problem = protocol.limits.note_problem
+        protocol.equip(self)
         self.keep_alive = keep_alive
         self.disconnected = self.response_started = self.response_complete = False
         self.more_body = True
@@ -154,7 +151,7 @@ class _Lines:
 
 def _lines(headers: Headers) -> bytes:
     if headers is not _Lines.headers:
-        _Lines.joined = b"".join([b"%b: %b\r\n" % line for line in headers])
+        _Lines.joined = join_fields(headers)
         _Lines.headers = headers
     return _Lines.joined
 

@@ -114,7 +114,7 @@ async def _serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> Non
     ending = loop.create_task(_end_when(broken, server))
     gc.freeze()  # what is here by now stays: collections need not look at it
     link.start()
-    counting = asyncio.create_task(_count_connections(server, meter))
+    counting = loop.create_task(_count_connections(server, meter))
     try:
         await server.serve(sockets=[listening])
     finally:

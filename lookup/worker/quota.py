@@ -29,8 +29,8 @@ from typing import Final
 from lookup.cells import WORDS, Cells
 from lookup.errors import TooManyRequests
 from lookup.handoff import Client
+from lookup.worker.view import DAY_SECONDS
 
-DAY_SECONDS: Final = 86_400
 _COUNT: Final = 0xFFFF_FFFF
 _TIME: Final = 32  # how far the time is shifted
 

@@ -23,7 +23,6 @@ from typing import Any, Final
 
 from lookup import wire
 from lookup.errors import (
-    Forbidden,
     InvalidRequest,
     LengthRequired,
     MethodNotAllowed,
@@ -32,17 +31,13 @@ from lookup.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from lookup.exchange import WHOLE_ANSWER, Headers, make_problem, request_id_of
-from lookup.worker.answering import Credential, Desk, Turn
-from lookup.worker.bodies import Receive, Send, read_body, send_whole
+from lookup.exchange import WHOLE_ANSWER, Headers, make_problem, request_id_of, sent_once
+from lookup.worker.answering import Credential, Desk, Turn, require_batch
+from lookup.worker.bodies import JSON_HEADERS, Receive, Send, read_body, send_whole
 from lookup.worker.oauth import TokenDesk
 from lookup.worker.view import boot_clock
 
 COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
-JSON_HEADERS: Final = [
-    (b"content-type", b"application/json"),
-    (b"cache-control", b"no-store, no-transform"),
-]
 
 _BATCH: Final = "/v1/lookups"
 _LOOKUPS: Final[dict[str, tuple[Callable[[bytes], wire.Lookup | wire.Lookups], int]]] = {
@@ -89,8 +84,8 @@ class LookupApp:
             raise InvalidRequest("x-request-id must be given once, as a uuid")
         credential = Credential(_authorization(headers), scope["lacuna.certificate"])
         admitted = self._desk.admit(credential)
-        if scope["path"] == _BATCH and not admitted[1].batch:
-            raise Forbidden("this client may not ask in batches")
+        if scope["path"] == _BATCH:
+            require_batch(admitted[1])
         parse, most = _LOOKUPS[scope["path"]]
         _require_json(scope, most)
         body = await read_body(receive, most)
@@ -121,8 +116,7 @@ class LookupApp:
 
 def _authorization(headers: Headers) -> bytes:
     """The field's value; empty, which is nobody's, where it was not given once."""
-    sent = [value for name, value in headers if name == b"authorization"]
-    return sent[0] if len(sent) == 1 else b""
+    return sent_once(headers, b"authorization") or b""
 
 
 def _require_json(scope: Any, most: int) -> None:  # noqa: ANN401  # ASGI's scope

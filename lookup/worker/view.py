@@ -22,12 +22,13 @@ import msgspec
 
 from crypto.tag import IndexKey, TagMaker
 from lookup import handoff, wire
+from lookup.audit.entry import CLIENT_ID_SIZE
 from lookup.cells import MAX_CLIENTS
 from lookup.errors import CustodianUnavailable
 from lookup.index.errors import InvalidTable
 from lookup.index.layout import days_of
 from lookup.index.reader import TableReader
-from lookup.worker.access import CLIENT_ID_SIZE, TokenKey, TokenKeys
+from lookup.worker.access import TokenKey, TokenKeys
 from lookup.worker.auditing import require_keys
 from lookup.worker.wording import (
     SHORT_TEST_AUTHORITY,

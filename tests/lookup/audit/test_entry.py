@@ -8,7 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crypto.aead import InvalidCiphertext
-from crypto.audit import AnswerKey, WitnessMaker
+from crypto.audit import HANDLE_SIZE, AnswerKey, WitnessMaker
+from lookup import wire
+from lookup.audit import entry as entries
 from lookup.audit.entry import (
     HEAD_SIZE,
     MAX_ENTRY,
@@ -20,6 +22,7 @@ from lookup.audit.entry import (
     parse_entry,
 )
 from lookup.audit.errors import InvalidEntry
+from lookup.index import layout
 from tests.crypto import reference
 from tests.lookup.audit.entries import (
     ANSWER_KEY,
@@ -197,3 +200,9 @@ def test_no_repr_shows_who_asked() -> None:
     assert repr(entry.head) == "<Head>"
     with pytest.raises(IndexError):
         entry.witnesses_of(1)
+
+
+def test_whatever_may_be_asked_and_answered_fits() -> None:
+    """The protocol's bounds and the format's are two; apart, an answer could not be audited."""
+    assert (wire.MAX_NAME_BYTES, wire.MAX_TOKENS) == (entries.MAX_TEXT, entries.MAX_TOKENS)
+    assert (wire.MAX_RECORDS, layout.HANDLE_SIZE) == (entries.MAX_LINKS, HANDLE_SIZE)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from lookup.cells import MAX_CLIENTS, Cells, make_cells
 from lookup.errors import TooManyRequests
 from lookup.handoff import Client
-from lookup.worker.quota import DAY_SECONDS, Quotas
+from lookup.worker.quota import Quotas
+from lookup.worker.view import DAY_SECONDS
 
 MIDNIGHT = 20_000 * DAY_SECONDS
 NOON = MIDNIGHT + DAY_SECONDS // 2
