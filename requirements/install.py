@@ -2,8 +2,12 @@
 
 Two steps, because pip refuses to mix them: an editable project has no hash.
 
-    pip install --require-hashes -r requirements/<run|dev>.lock
+    pip install --require-hashes --no-deps -r requirements/<run|dev>.lock
     pip install --no-deps --no-build-isolation --editable .
+
+`--no-deps`, because a lock is complete. Left to resolve, older pips (23.2 among them) look at the
+newest release for a dependency with an extra, `coverage[toml]`, and refuse it as not pinned: a lock
+would break on the day that somebody else releases something.
 
 Each step leaves the fingerprint of what it installed in `.venv`. While that is unchanged the step
 is skipped, so the second time costs no more than starting Python. `dev.lock` contains `run.lock`:
@@ -89,7 +93,7 @@ def install(purpose: str) -> None:
         make_venv()
         lock = ROOT / "requirements" / f"{purpose}.lock"
         say(f"installing what requirements/{lock.name} pins (about half a minute, once)")
-        pip_install("--require-hashes", "--requirement", lock)
+        pip_install("--require-hashes", "--no-deps", "--requirement", lock)
         mark_done(purpose, expected[purpose])
     project = fingerprint(ROOT / "pyproject.toml")
     if not is_done("lacuna", project):
