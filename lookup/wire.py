@@ -130,12 +130,15 @@ def _parse(decoder: "msgspec.json.Decoder[Request]", body: bytes, subject: str) 
         raise InvalidRequest(_rule_broken(str(error), subject)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidRequest("body must be JSON in UTF-8") from None
-    _require_names(request)
     # Two tokens in one object: which child was meant?  msgspec would take the last. Each string has
     # two quotation marks; so a member that repeats, or one spelled with an escape, shows in their
     # number, and only bodies with another number than the usual are read again.
-    if b"\\" in body or body.count(b'"') != _quotation_marks(request):
+    escaped = b"\\" in body
+    if escaped or body.count(b'"') != _quotation_marks(request):
         json.loads(body, object_pairs_hook=_unique)
+    # No string of JSON holds a control character but by an escape, or DEL.
+    if escaped or not body.isascii() or b"\x7f" in body:
+        _require_names(request)
     return request
 
 

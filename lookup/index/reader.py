@@ -171,11 +171,19 @@ class TableReader:
         if self.probe(probe._tag)._slots != probe._slots:  # noqa: SLF001  # as above
             raise IndexStale("the answer has changed since it was looked up")
 
+    def check_all(self, probes: Sequence[Probe]) -> None:
+        """As `check`, of many probes."""
+        state = self._memory[_STATE]
+        for probe in probes:
+            if probe._state != state:  # noqa: SLF001  # as above
+                self.check(probe)
+
     def require_ready(self) -> None:
         """Return if a miss in this table is an answer; else raise as `probe` would."""
         state = self._memory[_STATE]
-        _require_live(state)
-        _require_complete(state)
+        if state != self._settled:
+            _require_live(state)
+            _require_complete(state)
 
     def close(self) -> None:
         """Unmap the table, and be its reader no more. Probing it afterwards raises ValueError."""

@@ -1,35 +1,35 @@
 """One lookup, from who asks to the answer that leaves; both edges (hot.py, routes.py) call it.
 
-    admit, parse → begin: count, look up, audit → … durable … → finish: look again → leave
+    admit, parse → join a round: count, look up, audit → … durable … → finish: look again → leave
 
 Invariants:
 
-* A lookup is counted as in flight from `begin`, before anything of the table is read, to `leave`,
-  when nothing of its answer is in this process any more. A turn that began leaves, once.
+* A lookup is counted as in flight from before anything of the table is read until `leave`, when
+  nothing of its answer is in this process any more. A turn that began leaves, once.
 * No answer is finished before its audit entry is durable; one that cannot be audited is *could
   not check*.
 * At the moment an answer leaves the table is asked again, and after a change of views all is: what
   was revoked or removed while the entry was written is not answered, and what is answered is what
   was audited.
 * Known, no record, and a record that may not be answered take one path.
+
+Lookups that come together are looked up and audited together: see rounds.py.
 """
 
 import time
 from binascii import unhexlify
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
 
 from lookup import wire
-from lookup.audit.entry import ABSENT, SCHEDULED, UNSCHEDULED, Head
+from lookup.audit.entry import ABSENT, SCHEDULED, UNSCHEDULED, EntryMaker, Head
 from lookup.errors import (
     AuditUnavailable,
     CustodianUnavailable,
     Forbidden,
     IndexStale,
-    ServiceError,
 )
 from lookup.handoff import Client
 from lookup.metering import Meter
@@ -37,11 +37,9 @@ from lookup.worker.auditing import Auditor
 from lookup.worker.certificates import require_certificate
 from lookup.worker.decide import Decision, decide
 from lookup.worker.passage import Passage
-from lookup.worker.quota import Quotas
+from lookup.worker.quota import Account, Quotas
 from lookup.worker.sessions import Sessions
-from lookup.worker.view import OpenView, Standing, boot_clock, utc_day
-
-Audited = Callable[[ServiceError | None], None]
+from lookup.worker.view import OpenView, Standing, boot_clock
 
 _PURPOSES: Final = {
     msgspec.UNSET: ABSENT,
@@ -60,6 +58,29 @@ class Credential(NamedTuple):
         return "<Credential>"
 
 
+class Admission(NamedTuple):
+    """A caller who may ask: found in this view, with a token that expires then (since 1970)."""
+
+    credential: Credential
+    view: OpenView
+    client: Client
+    client_id: bytes
+    account: Account
+    expiry: int
+
+    def __repr__(self) -> str:
+        return "<Admission>"
+
+
+class Moment(NamedTuple):
+    """When lookups are made, by which number the passage knows them, and what audits them."""
+
+    time: float
+    day: int
+    number: int
+    maker: EntryMaker | None
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What a worker answers with. Without an auditor nothing is audited: for benchmarks alone."""
@@ -71,14 +92,20 @@ class Desk:
     auditor: Auditor | None
     meter: Meter
 
-    def admit(self, credential: Credential) -> tuple[OpenView, Client]:
-        """Return the view in force and who asks. Raises Unauthorized, or CustodianUnavailable."""
+    def admit(self, credential: Credential) -> Admission:
+        """Say who asks. Raises Unauthorized, or CustodianUnavailable."""
         view = self.standing.view
         if view is None:
             raise CustodianUnavailable("no custodian has handed anything over yet")
-        client = self.sessions.client_of(credential.authorization, view, time.time())
+        client, expiry = self.sessions.client_of(credential.authorization, view, time.time())
         require_certificate(client, credential.certificate)
-        return self.standing.require_view(boot_clock()), client
+        self.standing.require_view(boot_clock())
+        account = self.quotas.account_of(client)
+        return Admission(credential, view, client, bytes.fromhex(client.id), account, expiry)
+
+    def admits(self, admission: Admission, now: float) -> bool:
+        """Say whether `admit` would say the same again; where it would not, ask it."""
+        return self.standing.view is admission.view and now < admission.expiry
 
     def require_ready(self) -> None:
         """Return if a lookup would be answered now; else raise why not."""
@@ -91,9 +118,8 @@ class Turn:
     """One lookup whose body is here: used once."""
 
     __slots__ = (
-        "_admitted",
+        "_admission",
         "_begun",
-        "_credential",
         "_day",
         "_decision",
         "_desk",
@@ -105,47 +131,45 @@ class Turn:
     def __init__(
         self,
         desk: Desk,
-        admitted: tuple[OpenView, Client],
-        credential: Credential,
+        admission: Admission,
         request_id: bytes,
         request: wire.Lookup | wire.Lookups,
     ) -> None:
-        """`admitted` is what `Desk.admit` gave, `request_id` the UUID as it was sent."""
+        """`request_id` is the UUID as it was sent."""
         self._desk = desk
-        self._admitted = admitted
-        self._credential = credential
+        self._admission = admission
         self._request_id = request_id
         self._request = request
         self._number = 0
         self._begun = time.perf_counter_ns()  # the whole request is here
 
-    def begin(self, audited: Audited) -> None:
-        """Look up and have it audited; `audited` is called once the entry is durable, or cannot be.
+    def look_up(self, moment: Moment) -> bytes:
+        """Look up; return the audit entry, which must be durable before the answer is finished.
 
-        Raises Unauthorized, Forbidden, TooManyRequests, AuditUnavailable, CustodianUnavailable and
-        what `decide` raises; `audited` is not called then.
+        Raises Unauthorized, Forbidden, TooManyRequests, CustodianUnavailable and what `decide`
+        raises.
         """
-        desk, request = self._desk, self._request
-        view, client = self._readmit()
-        now = time.time()
-        desk.quotas.take(client, _count(client, request), now)
-        self._number = desk.passage.enter()
-        self._day = utc_day(now)
-        decision = self._decision = decide(view, request, self._day)
-        if desk.auditor is None:
-            audited(None)
-        else:
-            desk.auditor.append(self._entry(desk.auditor, client, decision, now), audited)
+        self._number = moment.number
+        admission, request, now = self._admission, self._request, moment.time
+        if not self._desk.admits(admission, now):
+            admission = self._admission = self._desk.admit(admission.credential)
+        admission.account.take(_count(admission.client, request), now)
+        self._day = moment.day
+        self._decision = decision = decide(admission.view, request, moment.day)
+        maker = moment.maker
+        if maker is None:
+            return b""
+        return maker.make(self._head(admission.client_id, now), decision.handles)
 
     def finish(self) -> bytes:
         """Return the body of the answer, which leaves now.
 
-        Raises as `begin`, and IndexStale if it is not the answer any more that was audited.
+        Raises as `look_up`, and IndexStale if it is not the answer any more that was audited.
         """
-        decision, before = self._decision, self._admitted[0]
-        self._desk.standing.require_view(boot_clock())
-        view, _ = self._readmit()
-        if view is not before:
+        decision, standing = self._decision, self._desk.standing
+        view = standing.require_view(boot_clock())
+        if view is not self._admission.view:
+            self._admission = self._desk.admit(self._admission.credential)
             again = decide(view, self._request, self._day)
             if again.handles != decision.handles:
                 raise IndexStale("the answer has changed since it was looked up")
@@ -160,13 +184,6 @@ class Turn:
         if number:
             self._desk.passage.leave(number)
 
-    def _readmit(self) -> tuple[OpenView, Client]:
-        """Look for the client again if there is another view than it was found in."""
-        standing = self._desk.standing
-        if standing.view is not self._admitted[0]:
-            self._admitted = self._desk.admit(self._credential)
-        return self._admitted
-
     def _measure(self, decision: Decision) -> None:
         microseconds = (time.perf_counter_ns() - self._begun) // 1_000
         if isinstance(self._request, wire.Lookup):
@@ -174,19 +191,18 @@ class Turn:
         else:
             self._desk.meter.answered_batch(decision.known, decision.tokens, microseconds)
 
-    def _entry(self, auditor: Auditor, client: Client, decision: Decision, now: float) -> bytes:
+    def _head(self, client_id: bytes, now: float) -> Head:
         request = self._request
-        encounter = request.encounter
-        head = Head(
-            purpose=_PURPOSES[request.purpose],
-            time=int(now * 1e6),
-            client=unhexlify(client.id),
-            request_id=unhexlify(self._request_id.replace(b"-", b"")),
-            user=request.user.id.encode(),
-            role=request.user.role.encode(),
-            encounter=encounter.encode() if encounter else b"",
+        user, encounter = request.user, request.encounter
+        return Head(
+            _PURPOSES[request.purpose],
+            int(now * 1e6),
+            client_id,
+            unhexlify(self._request_id.replace(b"-", b"")),
+            user.id.encode(),
+            user.role.encode(),
+            encounter.encode() if encounter else b"",
         )
-        return auditor.maker.make(head, decision.handles)
 
 
 def _count(client: Client, request: wire.Lookup | wire.Lookups) -> int:

@@ -21,7 +21,7 @@ The writer thread is `gathering.py`, its files are `segments.py`, their bytes `l
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -67,9 +67,10 @@ class Auditor:
         self._audit: handoff.Audit | None = None
         self._target: Target | None = None
         self._maker: EntryMaker | None = None
-        self._waiting: deque[Done] = deque()  # in the order of the appends
-        self._answered = 0  # how many were taken from it, ever
-        self._overdue = 0  # how many of those the writer still has
+        self._waiting: deque[tuple[int, Done]] = deque()  # in the order of the appends
+        self._appended = 0  # entries, ever; in `_waiting` each done has the number of its last
+        self._durable = 0  # how many of them are
+        self._overdue = 0  # the number of the last one that was answered before it was durable
         self._queued = 0  # bytes that the writer still has
         self._marks: deque[int] = deque(maxlen=_SWEEPS)
         self._sweeper: asyncio.TimerHandle | None = None
@@ -113,17 +114,18 @@ class Auditor:
             self._writer.start()
         self._audit, self._target, self._maker = audit, target, maker
 
-    def append(self, entry: bytes, done: Done) -> None:
-        """Have an entry written; `done` hears of it later, in this thread."""
+    def append(self, entries: Sequence[bytes], done: Done) -> None:
+        """Have entries written; `done` hears of all of them later, once, in this thread."""
         refusal = self._refusal
         if refusal is None and self._queued > MAX_QUEUED:
             refusal = "more waits for the audit's medium than may"
         if refusal is not None:
             self._loop.call_soon(done, AuditUnavailable(refusal))
             return
-        self._queued += len(entry)
-        self._waiting.append(done)
-        self._put(entry)
+        self._queued += sum(map(len, entries))
+        self._appended += len(entries)
+        self._waiting.append((self._appended, done))
+        self._put(entries)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
@@ -149,29 +151,27 @@ class Auditor:
     def _acknowledge(self, count: int, size: int, microseconds: int) -> None:
         """So many of the oldest entries are durable, so long after the writer took the first."""
         self._queued -= size
+        before, self._durable = self._durable, self._durable + count
         if self._on_group is not None:
-            pending = len(self._waiting) + self._overdue - count
-            self._on_group(count, microseconds, pending)
-        late = min(self._overdue, count)
-        self._overdue -= late
-        if late and not self._overdue and not (self._broken or self._closed):
+            self._on_group(count, microseconds, self._appended - self._durable)
+        if before < self._overdue <= self._durable and not (self._broken or self._closed):
             self._refusal = None
             logger.warning("the audit's medium has caught up")
-        self._answer(count - late, None)
+        self._answer(self._durable, None)
 
     def _break_down(self) -> None:
         """Nothing more will become durable."""
         self._broken = True
         self._refusal = "the audit's medium has failed"
-        self._answer(len(self._waiting), self._refusal)
+        self._answer(self._appended, self._refusal)
         if self._on_broken is not None:
             self._on_broken()
 
-    def _answer(self, count: int, problem: str | None) -> None:
-        self._answered += count
-        take = self._waiting.popleft
-        for _ in range(count):
-            done = take()
+    def _answer(self, last: int, problem: str | None) -> None:
+        """Answer all whose last entry has at most this number."""
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= last:
+            _, done = waiting.popleft()
             try:
                 done(None if problem is None else AuditUnavailable(problem))
             except Exception as defect:  # noqa: BLE001  # one caller's must not be the others'
@@ -179,23 +179,21 @@ class Auditor:
 
     def _sweep(self) -> None:
         """Answer what has waited for `_SWEEPS` sweeps."""
-        if len(self._marks) == _SWEEPS:
-            late = self._marks[0] - self._answered
-            if late > 0:
-                self._hang(late)
-        self._marks.append(self._answered + len(self._waiting))
+        if len(self._marks) == _SWEEPS and self._waiting and self._waiting[0][0] <= self._marks[0]:
+            self._hang(self._marks[0])
+        self._marks.append(self._appended)
         self._sweeper = None
         if self._waiting:
             self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
         else:
             self._marks.clear()
 
-    def _hang(self, late: int) -> None:
+    def _hang(self, last: int) -> None:
         if self._refusal is None:
             self._refusal = "the audit's medium does not answer"
             logger.error("the audit's medium does not answer")
-        self._overdue += late
-        self._answer(late, "the audit's medium did not answer in time")
+        self._overdue = last
+        self._answer(last, "the audit's medium did not answer in time")
 
 
 def require_keys(audit: handoff.Audit) -> None:

@@ -53,9 +53,7 @@ class Decision:
 
         Raises IndexSuperseded, IndexNotReady or IndexStale.
         """
-        check = self._table.check
-        for probe in self._probes:
-            check(probe)
+        self._table.check_all(self._probes)
         if self.known < len(self._probes):  # also where links were found that may not be answered
             self._table.require_ready()
 

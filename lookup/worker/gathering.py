@@ -52,7 +52,7 @@ logger = logging.getLogger("lookup.worker.gathering")
 SLICE: Final = 64 * 1_024
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NO_ROOM_SECONDS: Final = 1.0
-_WAKE: Final = b""  # an entry is never empty
+_WAKE: Final = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Writer(threading.Thread):
         fail: Callable[[], None],
     ) -> None:
         super().__init__(name="audit", daemon=True)
-        self.queue: SimpleQueue[bytes] = SimpleQueue()
+        self.queue: SimpleQueue[Sequence[bytes]] = SimpleQueue()
         self._targets: deque[Target | None] = deque()  # None: finish
         self._slot = slot
         self._acknowledge = acknowledge
@@ -164,11 +164,11 @@ class Writer(threading.Thread):
         if self._rules.window:
             self._prepare()
             time.sleep(max(0.0, self._begun + self._rules.window - time.monotonic()))
-        return [first, *self._drain()]
+        return [*first, *self._drain()]
 
     def _drain(self) -> list[bytes]:
         take = self.queue.get_nowait
-        return [entry for _ in range(self.queue.qsize()) if (entry := take())]
+        return [entry for _ in range(self.queue.qsize()) for entry in take()]
 
     def _patience(self) -> float | None:
         """How long to wait for an entry: not at all while a segment is to be made ready."""

@@ -19,6 +19,8 @@ Invariants:
 Pinned to uvicorn 0.54.0, as httpd.py is: another version must be read before it is admitted.
 """
 
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -26,12 +28,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from lookup import wire
 from lookup.errors import InternalError, ServiceError
 from lookup.exchange import UUID, Exchange, Headers, join_fields, nothing
-from lookup.handoff import Client
 from lookup.httpd import REST, BoundedProtocol
 from lookup.logs import log_defect
-from lookup.worker.answering import Credential, Desk, Turn
+from lookup.worker.answering import Admission, Credential, Desk, Turn
 from lookup.worker.bodies import JSON_HEADERS
-from lookup.worker.view import OpenView
+from lookup.worker.rounds import Rounds
+from lookup.worker.usual import UsualHead
 
 PATH: Final = b"/v1/lookup"
 _UNUSUAL: Final = frozenset(
@@ -54,49 +56,47 @@ _UNHEARD: Final = _Unheard()
 
 
 class Lookup(Exchange):
-    """A lookup under way, in the place of an exchange: it has no application to run."""
+    """What a connection asks, in the place of an exchange: one object for one lookup after another.
 
-    def __init__(
-        self,
-        protocol: "HotProtocol",
-        credential: Credential,
-        admitted: tuple[OpenView, Client],
-        fields: dict[bytes, bytes],
-        *,
-        keep_alive: bool,
-    ) -> None:
+    It has no application to run.
+    """
+
+    body: bytes  # type: ignore[assignment]  # it is only read
+
+    def __init__(self, protocol: "HotProtocol") -> None:
         # Not the parent's: it would make what only an application needs.
-        self.scope = {"method": "POST", "headers": protocol.headers}  # type: ignore[typeddict-item]  # all that an answer needs
         self.transport = protocol.transport
         self.flow = protocol.flow
         self.default_headers = protocol.server_state.default_headers
         self.message_event = _UNHEARD  # type: ignore[assignment]  # only `set` is called
-        self.on_response = protocol.on_response_complete
         protocol.equip(self)
+        self.disconnected = False
+        self._desk, self._rounds = protocol.desk, protocol.rounds
+
+    def ask(
+        self,
+        admission: Admission,
+        request_id: bytes,
+        on_response: Callable[[], None],
+        *,
+        keep_alive: bool,
+    ) -> None:
+        """A head is here: take the place of the lookup before, whose answer has left."""
+        self.admission = admission
+        self.request_id = request_id
+        self.on_response = on_response
         self.keep_alive = keep_alive
-        self.disconnected = self.response_started = self.response_complete = False
+        self.response_started = self.response_complete = False
         self.more_body = True
-        self.body = bytearray()
-        self._desk = protocol.desk
-        self._credential = credential
-        self._admitted = admitted
-        self._fields = fields
+        self.body = b""
         self._turn: Turn | None = None
 
     def begin(self) -> None:
         """The body is here, and nothing stands between this answer and the kernel."""
-        fields = self._fields
         try:
-            request = wire.parse_lookup(bytes(self.body))
-            turn = Turn(
-                self._desk,
-                self._admitted,
-                self._credential,
-                fields[b"x-request-id"],
-                request,
-            )
-            self._turn = turn
-            turn.begin(self.audited)
+            request = wire.parse_lookup(self.body)
+            self._turn = turn = Turn(self._desk, self.admission, self.request_id, request)
+            self._rounds.join(turn, self.audited)
         except ServiceError as error:
             self._end(error)
         except Exception as error:  # noqa: BLE001  # a defect must be told as one, whatever it is
@@ -115,6 +115,12 @@ class Lookup(Exchange):
                 failure = InternalError()
         self._end(failure)
 
+    def tell(self, error: ServiceError) -> None:
+        """Answer with a problem, if anything can still be answered."""
+        fields = [(b"x-request-id", self.request_id)]
+        self.scope = {"method": "POST", "headers": fields}  # type: ignore[typeddict-item]  # all that a problem needs
+        super().tell(error)
+
     def _is_over(self) -> bool:
         return self.disconnected or self.response_complete or self.transport.is_closing()
 
@@ -131,7 +137,7 @@ class Lookup(Exchange):
             _STATUS,
             _lines(self.default_headers),
             _FIELDS,
-            self._fields[b"x-request-id"],
+            self.request_id,
             _LENGTH if keep_alive else _LENGTH_CLOSE,
             body,
         )
@@ -159,10 +165,39 @@ def _lines(headers: Headers) -> bytes:
 class HotProtocol(BoundedProtocol):
     """One connection of the lookup plane."""
 
-    def __init__(self, *arguments: Any, desk: Desk, **keywords: Any) -> None:  # noqa: ANN401  # the parent's
+    def __init__(self, *arguments: Any, desk: Desk, rounds: Rounds, **keywords: Any) -> None:  # noqa: ANN401  # the parent's
         super().__init__(*arguments, **keywords)
-        self.desk = desk
+        self.desk, self.rounds = desk, rounds
+        self._lookup: Lookup | None = None
         self._held: Lookup | None = None
+        self._data = b""
+        self._head: UsualHead | None = None  # what the newest lookup's was like
+        self._usual: UsualHead | None = None  # the same, while the next request may be like it
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything."""
+        super().connection_lost(exc)
+        self.cycle = self._running = self._lookup = self._held = None
+
+    def data_received(self, data: bytes) -> None:
+        """Recognize a whole lookup of the form of the last one; parse everything else."""
+        usual, self._usual = self._usual, None
+        lookup = self._lookup
+        if (
+            usual is not None
+            and lookup is not None
+            and (found := usual.match(data)) is not None
+            and self.desk.admits(lookup.admission, time.time())
+        ):
+            request_id, body = found
+            self.headers = [(b"x-request-id", request_id)]
+            self._running = lookup
+            lookup.ask(lookup.admission, request_id, self.on_response_complete, keep_alive=True)
+            self._complete(lookup, body)
+        else:
+            self._data = data
+            super().data_received(data)
+            self._data = b""
 
     def on_headers_complete(self) -> None:
         """Take the usual form of the one route; leave everything else as it came."""
@@ -170,7 +205,8 @@ class HotProtocol(BoundedProtocol):
         if lookup is None:
             super().on_headers_complete()
         else:
-            self.cycle = self._running = lookup
+            self.cycle = self._running = self._lookup = lookup
+            self._head = UsualHead.learn(self._data, self.headers)
             self._begin_body()
 
     def _take_head(self) -> Lookup | None:
@@ -194,12 +230,16 @@ class HotProtocol(BoundedProtocol):
                 and fields[b"host"] is not None
             )
             credential = Credential(fields[b"authorization"], self.certificate)
-            admitted = self.desk.admit(credential)
+            admission = self.desk.admit(credential)
         except (KeyError, ServiceError):
             return None
         if not usual:
             return None
-        return Lookup(self, credential, admitted, fields, keep_alive=parser.should_keep_alive())
+        lookup = self._lookup or Lookup(self)
+        keep_alive = parser.should_keep_alive()
+        request_id = fields[b"x-request-id"]
+        lookup.ask(admission, request_id, self.on_response_complete, keep_alive=keep_alive)
+        return lookup
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body, as a rule the only one; its length was bounded with the head."""
@@ -207,7 +247,7 @@ class HotProtocol(BoundedProtocol):
         if type(cycle) is Lookup and not (cycle.body or cycle.response_complete):
             self._stage_since = self.loop.time()
             self._pieces, self._body_size, self._unparsed = 1, len(body), 0
-            cycle.body += body
+            cycle.body = body
         else:
             super().on_body(body)
 
@@ -219,12 +259,21 @@ class HotProtocol(BoundedProtocol):
             return
         self._stage, self._stage_since = REST, self.loop.time()
         cycle.more_body = False
-        if cycle.response_complete:
-            return
+        if not cycle.response_complete:
+            self._complete(cycle, cycle.body)
+
+    def _complete(self, lookup: Lookup, body: bytes) -> None:
+        lookup.body, lookup.more_body = body, False
         if self.transport.get_write_buffer_size():
-            self._held = cycle
+            self._held = lookup
         else:
-            cycle.begin()
+            lookup.begin()
+
+    def on_response_complete(self) -> None:
+        """Turn to the next request, which may be like the last one."""
+        super().on_response_complete()
+        if self.cycle is self._lookup and self._stage is REST and not self._deaf:
+            self._usual = self._head
 
     def resume_writing(self) -> None:
         """The kernel has taken all there was: a lookup that waited for that begins."""

@@ -36,6 +36,7 @@ from lookup.worker.hot import HotProtocol
 from lookup.worker.link import Link
 from lookup.worker.passage import Passage
 from lookup.worker.quota import Quotas
+from lookup.worker.rounds import Rounds
 from lookup.worker.routes import COULD_NOT_CHECK, LookupApp
 from lookup.worker.sessions import Sessions
 from lookup.worker.view import Standing
@@ -108,9 +109,10 @@ async def _serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> Non
     link = Link(options.socket, hello, page.descriptor, standing, loop)
     cells = Cells(make_cells(options.slot + 1) if options.cells is None else options.cells)
     desk = Desk(standing, Passage(page), Sessions(), Quotas(cells, options.slot), auditor, meter)
-    hot = functools.partial(HotProtocol, desk=desk)
+    rounds = Rounds(desk, loop)
+    hot = functools.partial(HotProtocol, desk=desk, rounds=rounds)
     protocol = BoundedProtocol if options.testing_only_cold else hot
-    server = make_server(LookupApp(desk), limits=limits, tls=tls, protocol=protocol)
+    server = make_server(LookupApp(desk, rounds), limits=limits, tls=tls, protocol=protocol)
     ending = loop.create_task(_end_when(broken, server))
     gc.freeze()  # what is here by now stays: collections need not look at it
     link.start()

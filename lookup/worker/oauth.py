@@ -92,7 +92,7 @@ class TokenDesk:
                 await self._count_failure(now)
             await _send_refusal(scope, send, refusal)
             return
-        self._quotas.take(client, 1, now)
+        self._quotas.account_of(client).take(1, now)
         access_token = view.token_keys.make(bytes.fromhex(client.id), now)
         members = {
             "access_token": access_token.decode(),

@@ -1,7 +1,9 @@
 """Lookups in flight, counted for the custodian in this worker's pass page.
 
-    entered   number of the last lookup that has begun
+    entered   number of the last lookups that have begun
     left      number up to which every lookup's answer was taken by the kernel or thrown away
+
+Lookups that begin together share a number.
 
 Invariants:
 
@@ -31,18 +33,22 @@ class Passage:
         self._barrier = allocate_lock()
         self._barrier.acquire()
         self._entered = 0
-        self._in_flight: dict[int, None] = {}  # in the order of their numbers
+        self._in_flight: dict[int, int] = {}  # in the order of their numbers
 
-    def enter(self) -> int:
-        """A lookup begins; return its number."""
+    def enter(self, count: int = 1) -> int:
+        """So many lookups begin; return the number that they share."""
         self._entered = number = self._entered + 1
-        self._in_flight[number] = None
+        self._in_flight[number] = count
         self._page.write_entered(number)
         self._barrier.release()
         self._barrier.acquire()
         return number
 
     def leave(self, number: int) -> None:
-        """The answer to this lookup is no longer in this process."""
-        del self._in_flight[number]
-        self._page.write_left(next(iter(self._in_flight), self._entered + 1) - 1)
+        """The answer to one lookup of this number is no longer in this process."""
+        count = self._in_flight[number]
+        if count > 1:
+            self._in_flight[number] = count - 1
+        else:
+            del self._in_flight[number]
+            self._page.write_left(next(iter(self._in_flight), self._entered + 1) - 1)

@@ -35,40 +35,37 @@ _COUNT: Final = 0xFFFF_FFFF
 _TIME: Final = 32  # how far the time is shifted
 
 
-class Quotas:
-    """Counts for one worker slot. Raises ValueError for a slot that the cells do not have."""
+class Account:
+    """One client's counts, as one worker keeps them."""
 
-    __slots__ = ("_cells", "_clock", "_own", "_slot")
+    __slots__ = ("_cells", "_client", "_clock", "_mark", "_own", "_slot")
 
-    def __init__(
-        self, cells: Cells, slot: int, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        if not 0 <= slot < cells.workers:
-            raise ValueError(f"there are cells for {cells.workers} workers")
+    def __init__(self, cells: Cells, slot: int, client: Client, clock: Callable[[], float]) -> None:
         self._cells = cells
         self._slot = slot
         self._own = slot * WORDS
+        self._client = client
+        self._mark = int(client.id[:16], 16)
         self._clock = clock
 
-    def take(self, client: Client, count: int, now: float) -> None:
+    def take(self, count: int, now: float) -> None:
         """Count so many tokens, or raise TooManyRequests and count none; `now` is since 1970."""
-        mark = int(client.id[:16], 16)
+        client, mark, own = self._client, self._mark, self._own
         second, today = int(self._clock()), int(now) // DAY_SECONDS
+        # Of a word whose time is this one, the tokens: all that is below the next time.
+        rate_now, day_now = second << _TIME, today << _TIME
         row = self._cells.row(client.cell)
         own_used = own_today = used = used_today = 0
         for at in range(0, len(row), WORDS):
-            if row[at] != mark:
-                continue
-            rate, day = row[at + 1], row[at + 2]
-            if rate >> _TIME == second:
-                used += rate & _COUNT
-            elif rate >> _TIME > second:
-                raise _too_fast((rate >> _TIME) - second)
-            if day >> _TIME == today:
-                used_today += day & _COUNT
-            if at == self._own:
-                own_used = rate & _COUNT if rate >> _TIME == second else 0
-                own_today = day & _COUNT if day >> _TIME == today else 0
+            if row[at] == mark:
+                in_second, in_day = row[at + 1] - rate_now, row[at + 2] - day_now
+                if in_second > _COUNT:
+                    raise _too_fast(in_second >> _TIME)
+                in_second = max(in_second, 0)
+                in_day = in_day if 0 < in_day <= _COUNT else 0
+                used, used_today = used + in_second, used_today + in_day
+                if at == own:
+                    own_used, own_today = in_second, in_day
         if used >= client.per_second:
             raise _too_fast(1)
         if used_today + count > client.per_day:
@@ -80,15 +77,30 @@ class Quotas:
         over = used + count - client.per_second
         if over > 0:
             later = -(-over // client.per_second)
-            second += later
+            rate_now += later << _TIME
             own_used = over - (later - 1) * client.per_second
         self._cells.write(
-            client.cell,
-            self._slot,
-            mark,
-            second << _TIME | own_used,
-            today << _TIME | own_today + count,
+            client.cell, self._slot, mark, rate_now + own_used, day_now + own_today + count
         )
+
+
+class Quotas:
+    """Accounts for one worker slot. Raises ValueError for a slot that the cells do not have."""
+
+    __slots__ = ("_cells", "_clock", "_slot")
+
+    def __init__(
+        self, cells: Cells, slot: int, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if not 0 <= slot < cells.workers:
+            raise ValueError(f"there are cells for {cells.workers} workers")
+        self._cells = cells
+        self._slot = slot
+        self._clock = clock
+
+    def account_of(self, client: Client) -> Account:
+        """Return what counts for this client, as it is in the view of now."""
+        return Account(self._cells, self._slot, client, self._clock)
 
 
 def _too_fast(seconds: int) -> TooManyRequests:

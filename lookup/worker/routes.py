@@ -18,6 +18,7 @@ Invariants:
 
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from lookup.exchange import WHOLE_ANSWER, Headers, make_problem, request_id_of, 
 from lookup.worker.answering import Credential, Desk, Turn, require_batch
 from lookup.worker.bodies import JSON_HEADERS, Receive, Send, read_body, send_whole
 from lookup.worker.oauth import TokenDesk
+from lookup.worker.rounds import Rounds
 from lookup.worker.view import boot_clock
 
 COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
@@ -51,8 +53,8 @@ _HEALTH: Final = frozenset({"/health/live", "/health/ready"})
 class LookupApp:
     """The application; raises what httpd tells as a problem."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, rounds: Rounds) -> None:
+        self._desk, self._rounds = desk, rounds
         self._token_desk = TokenDesk(desk.quotas)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
@@ -83,20 +85,20 @@ class LookupApp:
         if request_id is None:
             raise InvalidRequest("x-request-id must be given once, as a uuid")
         credential = Credential(_authorization(headers), scope["lacuna.certificate"])
-        admitted = self._desk.admit(credential)
+        admission = self._desk.admit(credential)
         if scope["path"] == _BATCH:
-            require_batch(admitted[1])
+            require_batch(admission.client)
         parse, most = _LOOKUPS[scope["path"]]
         _require_json(scope, most)
         body = await read_body(receive, most)
         if body is None:
             return  # the client has left
-        turn = Turn(self._desk, admitted, credential, request_id, parse(body))
+        turn = Turn(self._desk, admission, request_id, parse(body))
         told = [*JSON_HEADERS, (b"x-request-id", request_id)]
         await send(
             {
                 "type": WHOLE_ANSWER,
-                "begin": turn.begin,
+                "begin": partial(self._rounds.join, turn),
                 "make": lambda: (HTTPStatus.OK, told, turn.finish()),
                 "left": turn.leave,
             }

@@ -38,8 +38,8 @@ class Sessions:
         self._younger: dict[bytes, Session] = {}
         self._elder: dict[bytes, Session] = {}
 
-    def client_of(self, authorization: bytes, view: OpenView, now: float) -> Client:
-        """Return the client whose token this header is. Raises Unauthorized.
+    def client_of(self, authorization: bytes, view: OpenView, now: float) -> tuple[Client, int]:
+        """Return the client whose token this header is, and when it expires. Raises Unauthorized.
 
         `authorization` is the field's value, empty where there was none or more than one; `now` is
         in seconds since 1970.
@@ -50,7 +50,7 @@ class Sessions:
         client = view.clients.get(session.client_id)
         if client is None or now >= session.expiry:
             raise Unauthorized
-        return client
+        return client, session.expiry
 
     def _admit(self, authorization: bytes, view: OpenView, now: float) -> Session:
         """Verify a header that the younger generation does not have, and remember it."""

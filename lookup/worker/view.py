@@ -175,7 +175,8 @@ class Standing:
     def __init__(self, follow: Callable[[handoff.Audit, bytes], None] | None = None) -> None:
         """`follow` is told how to audit, before a view is in force that says so."""
         self.view: OpenView | None = None
-        self.heard_at = 0.0
+        self._heard_at = 0.0
+        self._believed_until = -math.inf
         self._follow = follow
 
     def replace(self, view: OpenView) -> None:
@@ -183,19 +184,22 @@ class Standing:
         if self._follow is not None and view.audit is not None:
             self._follow(view.audit, view.vault)
         before, self.view = self.view, view
+        self._believed_until = self._heard_at + view.belt_seconds
         if before is not None and before.table is not view.table:
             before.table.close()
 
     def heard(self) -> None:
         """A custodian stands behind the view now."""
-        self.heard_at = boot_clock()
+        self._heard_at = boot_clock()
+        if self.view is not None:
+            self._believed_until = self._heard_at + self.view.belt_seconds
 
     def require_view(self, now: float) -> OpenView:
         """The view, or CustodianUnavailable if there is none or it is too old to be believed."""
         view = self.view
         if view is None:
             raise CustodianUnavailable("no custodian has handed anything over yet")
-        if now - self.heard_at > view.belt_seconds:
+        if now > self._believed_until:
             raise CustodianUnavailable("no custodian was heard of for too long")
         return view
 

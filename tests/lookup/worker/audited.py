@@ -71,18 +71,26 @@ class Asker:
         """Append so many entries, which bear their numbers as their times."""
         for _ in range(count):
             number, self.asked = self.asked, self.asked + 1
-            head = HEAD._replace(time=number)
-            entry = self.auditor.maker.make(head, [[b"h" * 10]] * tokens)
-            self.auditor.append(entry, self._hear_of(number))
+            self.auditor.append([self._entry(number, tokens)], self._hear_of([number]))
 
-    def _hear_of(self, number: int) -> Callable[[ServiceError | None], None]:
+    def ask_at_once(self, count: int) -> None:
+        """The same in one append, as the lookups of a round are."""
+        numbers = range(self.asked, self.asked + count)
+        self.asked += count
+        self.auditor.append([self._entry(each, 1) for each in numbers], self._hear_of(numbers))
+
+    def _entry(self, number: int, tokens: int) -> bytes:
+        return self.auditor.maker.make(HEAD._replace(time=number), [[b"h" * 10]] * tokens)
+
+    def _hear_of(self, numbers: Sequence[int]) -> Callable[[ServiceError | None], None]:
         def done(error: ServiceError | None) -> None:
-            assert number not in self.durable
-            assert number not in self.failed
-            if error is None:
-                self.durable.append(number)
-            else:
-                self.failed[number] = error
+            for number in numbers:
+                assert number not in self.durable
+                assert number not in self.failed
+                if error is None:
+                    self.durable.append(number)
+                else:
+                    self.failed[number] = error
             self._changed.set()
 
         return done

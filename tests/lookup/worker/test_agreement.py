@@ -105,9 +105,16 @@ def _gather(talks: Iterable[Talk], quiet: float) -> None:
 
 
 def see(
-    planes: tuple[Plane, Plane], requests: Sequence[bytes], quiet: float, cut: float = 1
+    planes: tuple[Plane, Plane],
+    requests: Sequence[bytes],
+    quiet: float,
+    cut: float = 1,
+    before: bytes = b"",
 ) -> list[list[Seen]]:
-    """What each plane makes of each request, sent whole or cut at this part of its length."""
+    """What each plane makes of each request, sent whole or cut at this part of its length.
+
+    What is to be sent `before`, on each connection, is answered before.
+    """
     first_parts = [request[: int(cut * len(request))] for request in requests]
     last_parts = [request[int(cut * len(request)) :] for request in requests]
     with ExitStack() as stack:
@@ -115,6 +122,10 @@ def see(
             [Talk(stack.enter_context(plane.connect()).socket) for _ in requests]
             for plane in planes
         ]
+        if before:
+            _send(talks, [before] * len(requests))
+            _gather(chain(*talks), quiet)
+            assert all(len(talk.take()) == 1 for talk in chain(*talks))
         if cut < 1:
             _send(talks, first_parts)
             time.sleep(quiet / 5)  # so that they do not arrive as one
@@ -136,15 +147,18 @@ def _send(talks: list[list[Talk]], parts: Sequence[bytes]) -> None:
 
 
 def disagreements(
-    planes: tuple[Plane, Plane], requests: Iterable[tuple[str, bytes]], cut: float = 1
+    planes: tuple[Plane, Plane],
+    requests: Iterable[tuple[str, bytes]],
+    cut: float = 1,
+    before: bytes = b"",
 ) -> Iterator[tuple[str, bytes, Seen, Seen]]:
     """Yield what the two see differently, also when it is asked alone and with more patience."""
     for some in batched(requests, AT_ONCE):
         for (name, request), *pair in zip(
-            some, *see(planes, [each for _, each in some], QUIET_SECONDS, cut), strict=True
+            some, *see(planes, [each for _, each in some], QUIET_SECONDS, cut, before), strict=True
         ):
             if pair[0] != pair[1]:
-                [one], [other] = see(planes, [request], PATIENT_SECONDS, cut)
+                [one], [other] = see(planes, [request], PATIENT_SECONDS, cut, before)
                 if one != other:
                     yield name, request, one, other
 
@@ -164,6 +178,11 @@ def given(token: bytes) -> Given:
     return Given(token, ACCESS_TOKEN, "0b0e7ae4-3a5f-4a6e-9c63-6c1b0a1f3b5d", KID)
 
 
+def usual(token: bytes) -> bytes:
+    """A lookup as it is usually sent."""
+    return CASES["POST /v1/lookup"](given(token))
+
+
 @pytest.mark.parametrize("token", [KNOWN, UNKNOWN], ids=["known", "unknown"])
 def test_every_case_is_seen_alike(planes: tuple[Plane, Plane], token: bytes) -> None:
     about = given(token)
@@ -180,9 +199,21 @@ def test_so_is_what_comes_in_two_parts(planes: tuple[Plane, Plane], cut: float) 
     assert list(disagreements(planes, requests[::2], cut)) == []
 
 
-def test_what_is_damaged_is_seen_alike(planes: tuple[Plane, Plane]) -> None:
+@pytest.mark.parametrize("cut", [1, 0.55, 0.9])
+def test_so_is_what_follows_a_lookup(planes: tuple[Plane, Plane], cut: float) -> None:
+    """On its connection, where the head of another one like it is recognized by its bytes."""
+    requests = [(name, build(given(KNOWN))) for name, build in CASES.items()]
+    wanted = requests if cut == 1 else requests[1::4]
+
+    assert list(disagreements(planes, wanted, cut, usual(UNKNOWN))) == []
+
+
+@pytest.mark.parametrize("before", [b"", usual(UNKNOWN)], ids=["first", "after a lookup"])
+def test_what_is_damaged_is_seen_alike(planes: tuple[Plane, Plane], before: bytes) -> None:
     """Seeded, so that what is green stays green; `make soak` looks further."""
-    assert list(disagreements(planes, make_mutants(given(KNOWN), MUTANTS, seed=3))) == []
+    mutants = make_mutants(given(KNOWN), MUTANTS, seed=3)
+
+    assert list(disagreements(planes, mutants, before=before)) == []
 
 
 def test_the_cases_reach_every_answer(planes: tuple[Plane, Plane]) -> None:

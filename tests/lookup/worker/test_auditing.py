@@ -93,6 +93,20 @@ class TestDurable:
         run(play)
         assert fits(numbers_in(folder), 72)
 
+    def test_what_was_appended_at_once_is_acknowledged_at_once(self, folder: Path) -> None:
+        """Also where it takes several groups, and segments."""
+
+        async def play() -> None:
+            async with asking(folder) as asker:
+                for count in (1, 200, 3, 900):
+                    asker.ask_at_once(count)
+                    asker.ask()
+                await asker.settle()
+                assert fits(asker.durable, 1_108)
+
+        run(play)
+        assert fits(numbers_in(folder), 1_108)
+
     def test_an_answer_is_never_given_within_append(self, folder: Path) -> None:
         """Else a caller would be entered anew before its own call returns."""
 
@@ -100,11 +114,11 @@ class TestDurable:
             heard: list[ServiceError | None] = []
             async with asking(folder) as asker:
                 entry = asker.auditor.maker.make(HEAD, [[]])
-                asker.auditor.append(entry, heard.append)
+                asker.auditor.append([entry], heard.append)
                 assert heard == []
                 asker.ask()
                 await asker.settle()
-            asker.auditor.append(entry, heard.append)
+            asker.auditor.append([entry], heard.append)
             assert heard == [None]
             await asyncio.sleep(0)
             assert isinstance(heard[1], AuditUnavailable)
@@ -120,7 +134,7 @@ class TestDurable:
         async def play() -> None:
             async with asking(folder) as asker:
                 asker.ask()
-                asker.auditor.append(asker.auditor.maker.make(HEAD, [[]]), fail)
+                asker.auditor.append([asker.auditor.maker.make(HEAD, [[]])], fail)
                 asker.ask()
                 await asker.settle()
                 assert fits(asker.durable, 2)
@@ -403,7 +417,7 @@ class TestFollowing:
             heard: list[ServiceError | None] = []
             with pytest.raises(AuditUnavailable):
                 _ = auditor.maker
-            auditor.append(b"entry", heard.append)
+            auditor.append([b"entry"], heard.append)
             await asyncio.sleep(0)
             assert isinstance(heard[0], AuditUnavailable)
             assert not auditor.healthy

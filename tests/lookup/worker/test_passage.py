@@ -39,21 +39,24 @@ def test_left_passes_no_lookup_in_flight(data: st.DataObject) -> None:
     """
     page = PassPage()
     passage, reader = Passage(page), PassReader(os.dup(page.descriptor))
-    in_flight: set[int] = set()
+    in_flight: dict[int, int] = {}  # how many of a number have not ended
     snapshots: list[tuple[int, set[int]]] = []
     for _ in range(data.draw(st.integers(1, 30))):
         ending = data.draw(st.sampled_from([0, *sorted(in_flight)]))
         if ending:
-            in_flight.remove(ending)
+            in_flight[ending] -= 1
+            in_flight = {number: count for number, count in in_flight.items() if count}
             passage.leave(ending)
         else:
-            in_flight.add(passage.enter())
+            count = data.draw(st.integers(1, 3))
+            in_flight[passage.enter(count)] = count
         snapshots.append((reader.entered(), set(in_flight)))
         for entered, then_in_flight in snapshots:
             if reader.left() >= entered:
-                assert not then_in_flight & in_flight
-    for each in sorted(in_flight):
-        passage.leave(each)
+                assert not then_in_flight & in_flight.keys()
+    for each, count in in_flight.items():
+        for _ in range(count):
+            passage.leave(each)
     assert reader.left() == reader.entered()
     os.close(page.descriptor)
 

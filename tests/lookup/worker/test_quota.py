@@ -42,7 +42,7 @@ class Shared:
     def take(self, client: Client, count: int = 1, slot: int = 0) -> int:
         """Return 0, or after how many seconds to come back."""
         try:
-            self.workers[slot].take(client, count, self.now)
+            self.workers[slot].account_of(client).take(count, self.now)
         except TooManyRequests as refusal:
             return refusal.retry_after
         return 0
@@ -171,11 +171,12 @@ from lookup.handoff import Client
 from lookup.worker.quota import Quotas
 quotas = Quotas(Cells(int(sys.argv[1])), int(sys.argv[2]))
 client, taken = Client("01" * 14, "A", 10**6, int(sys.argv[3])), 0
+account = quotas.account_of(client)
 print("ready", flush=True)
 sys.stdin.readline()
 try:
     while True:
-        quotas.take(client, 1, 86_400.0)
+        account.take(1, 86_400.0)
         taken += 1
 except TooManyRequests:
     print(taken)

@@ -37,10 +37,10 @@ def header(**changes: object) -> bytes:
 def test_a_header_is_known_by_its_token() -> None:
     """The second time without verifying it."""
     remembered, sent = Sessions(), header()
-    assert remembered.client_of(sent, Clients().view, NOW) is CLIENT
+    assert remembered.client_of(sent, Clients().view, NOW)[0] is CLIENT
 
     other = Clients(token_keys=TokenKeys(TokenKey(bytes(32)), 0.0))
-    assert remembered.client_of(sent, other.view, NOW) is CLIENT
+    assert remembered.client_of(sent, other.view, NOW)[0] is CLIENT
     with pytest.raises(Unauthorized):
         Sessions().client_of(sent, other.view, NOW)
 
@@ -53,7 +53,7 @@ def test_a_client_that_is_not_in_the_view_is_refused_at_once() -> None:
     with pytest.raises(Unauthorized):
         remembered.client_of(sent, Clients(clients={}).view, NOW)
     narrowed = Client(CLIENT.id, CLIENT.name, per_second=1)
-    assert remembered.client_of(sent, Clients(clients={ID: narrowed}).view, NOW) is narrowed
+    assert remembered.client_of(sent, Clients(clients={ID: narrowed}).view, NOW)[0] is narrowed
 
 
 def test_a_token_that_is_remembered_ends_all_the_same() -> None:
@@ -87,7 +87,7 @@ def test_what_is_wrong_is_one_error(name: str) -> None:
 
 def test_the_scheme_may_be_in_any_case() -> None:
     sent = header().replace(b"Bearer", b"bEARER")
-    assert Sessions().client_of(sent, Clients().view, NOW) is CLIENT
+    assert Sessions().client_of(sent, Clients().view, NOW)[0] is CLIENT
 
 
 def test_memory_is_bounded_and_strangers_have_no_part_in_it(
@@ -103,6 +103,6 @@ def test_memory_is_bounded_and_strangers_have_no_part_in_it(
             remembered.client_of(header(key=bytes(32)), clients.view, NOW)
     assert len(remembered._younger) == 1
     for _ in range(450):
-        assert remembered.client_of(header(), clients.view, NOW) is CLIENT
+        assert remembered.client_of(header(), clients.view, NOW)[0] is CLIENT
         assert len(remembered._younger) + len(remembered._elder) <= 200
-    assert remembered.client_of(first, clients.view, NOW) is CLIENT
+    assert remembered.client_of(first, clients.view, NOW)[0] is CLIENT

@@ -1,0 +1,176 @@
+"""Lookups that come together share a moment, and nothing else."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from lookup.errors import (
+    AuditUnavailable,
+    CustodianUnavailable,
+    InternalError,
+    ServiceError,
+    TooManyRequests,
+)
+from lookup.worker.answering import Desk, Moment, Turn
+from lookup.worker.rounds import Rounds
+
+Heard = dict[str, ServiceError | None]
+
+
+class Loop:
+    """An event loop of which a test makes the turns."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], None]] = []
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.soon.append(call)
+
+    def turn(self) -> None:
+        soon, self.soon = self.soon, []
+        for call in soon:
+            call()
+
+
+class Asked:
+    """A turn that is as a test wants it."""
+
+    def __init__(self, name: str, failure: Exception | None = None) -> None:
+        self.name = name
+        self.failure = failure
+        self.moments: list[Moment] = []
+
+    def look_up(self, moment: Moment) -> bytes:
+        self.moments.append(moment)
+        if self.failure is not None:
+            raise self.failure
+        return self.name.encode()
+
+
+class Worker:
+    """What a desk is made of, as far as rounds ask for it."""
+
+    maker = None
+
+    def __init__(self) -> None:
+        self.standing = self.passage = self.auditor = self
+        self.missing: ServiceError | None = None
+        self.entered: list[int] = []
+        self.appended: list[tuple[list[bytes], Callable[[ServiceError | None], None]]] = []
+        self.loop = Loop()
+        self.heard: Heard = {}
+        self.rounds = Rounds(cast("Desk", self), cast("Any", self.loop))
+
+    def require_view(self, _now: float) -> None:
+        if self.missing is not None:
+            raise self.missing
+
+    def enter(self, count: int) -> int:
+        self.entered.append(count)
+        return len(self.entered)
+
+    def append(self, entries: list[bytes], done: Callable[[ServiceError | None], None]) -> None:
+        self.appended.append((entries, done))
+
+    def join(self, *turns: Asked) -> None:
+        for turn in turns:
+            self.rounds.join(cast("Turn", turn), self._hear_of(turn.name))
+
+    def _hear_of(self, name: str) -> Callable[[ServiceError | None], None]:
+        def audited(failure: ServiceError | None) -> None:
+            assert name not in self.heard
+            self.heard[name] = failure
+
+        return audited
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+def test_a_round_is_one_moment_one_number_and_one_append(worker: Worker) -> None:
+    turns = [Asked(name) for name in "abc"]
+    worker.join(*turns)
+    assert worker.heard == {}
+    assert worker.entered == []
+    worker.loop.turn()
+
+    assert worker.entered == [3]
+    [moments] = {tuple(turn.moments) for turn in turns}
+    assert len(moments) == 1
+    [(entries, done)] = worker.appended
+    assert entries == [b"a", b"b", b"c"]
+    assert worker.heard == {}
+    done(None)
+    assert worker.heard == dict.fromkeys("abc")
+
+
+def test_who_comes_later_has_a_round_of_its_own(worker: Worker) -> None:
+    """Without waiting for the one before to become durable."""
+    worker.join(Asked("a"))
+    worker.loop.turn()
+    worker.join(Asked("b"))
+    worker.loop.turn()
+
+    assert worker.entered == [1, 1]
+    worker.appended[1][1](None)
+    assert worker.heard == {"b": None}
+
+
+def test_one_failure_is_not_the_others(worker: Worker) -> None:
+    """A caller's mistake, and a defect of ours, which is told as one."""
+    refused = TooManyRequests("too fast", 1)
+    worker.join(Asked("a"), Asked("b", refused), Asked("c", ZeroDivisionError()), Asked("d"))
+    worker.loop.turn()
+
+    assert worker.heard["b"] is refused
+    assert isinstance(worker.heard["c"], InternalError)
+    [(entries, done)] = worker.appended
+    assert entries == [b"a", b"d"]
+    done(None)
+    assert (worker.heard["a"], worker.heard["d"]) == (None, None)
+
+
+def test_nothing_is_appended_where_all_fail(worker: Worker) -> None:
+    worker.join(Asked("a", TooManyRequests("too fast", 1)))
+    worker.loop.turn()
+
+    assert worker.appended == []
+
+
+def test_where_no_lookup_may_be_made_none_is(worker: Worker) -> None:
+    """Nor counted as begun."""
+    worker.missing = CustodianUnavailable("gone")
+    turn = Asked("a")
+    worker.join(turn)
+    worker.loop.turn()
+
+    assert worker.heard == {"a": worker.missing}
+    assert turn.moments == []
+    assert worker.entered == []
+
+
+def test_what_fails_the_audit_fails_the_round(worker: Worker) -> None:
+    worker.join(Asked("a"), Asked("b"))
+    worker.loop.turn()
+    failure = AuditUnavailable("broken")
+    worker.appended[0][1](failure)
+
+    assert worker.heard == {"a": failure, "b": failure}
+
+
+def test_one_callers_defect_is_not_the_others(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: ServiceError | None) -> None:
+        raise ZeroDivisionError
+
+    worker.rounds.join(cast("Turn", Asked("a")), fail)
+    worker.join(Asked("b"))
+    worker.loop.turn()
+    worker.appended[0][1](None)
+
+    assert worker.heard == {"b": None}
+    assert "ZeroDivisionError" in caplog.text
