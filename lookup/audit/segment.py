@@ -1,15 +1,17 @@
 """Segments: the files in which a worker makes audit entries durable, and the custodian finds them.
 
-    segment = header (4,096) || group* || end? || zeros
+    segment = header (4,096) || group* || end? || zeros      groups and end begin at whole blocks
     header  = "LACUNA/A" | format u16 | worker slot u16 | segment id 16 | made u64 |
               wrapped segment key 80 | zeros | SHA-256 of all before
     group   = length u32 | number u32 | sealed
     end     = 0xFFFFFFFF | number u32 | sealed, of nothing
     sealed  = AES-256-GCM(segment key, for this number, plaintext: (length u32 | entry)*)
 
-Groups and end are numbered 0, 1, 2, ... without gaps; `length` is that of `sealed`. A segment is
-written with zeros before anything else, and its header last of all, so a file without a whole
-header holds nothing. Numbers are big-endian, `made` is in seconds since 1970.
+Groups and end are numbered 0, 1, 2, ... without gaps; `length` is that of `sealed`. Each begins at
+the next multiple of 4,096, with zeros before it: what is written directly, past the page cache, is
+written in whole blocks, and no block that is durable is ever written again. A segment is written
+with zeros before anything else, and its header last of all, so a file without a whole header holds
+nothing. Numbers are big-endian, `made` is in seconds since 1970.
 
 Invariants:
 
@@ -25,7 +27,6 @@ Invariants:
 Pure: reading the file is the caller's.
 """
 
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -48,12 +49,12 @@ from crypto.audit import (
 from lookup.audit.entry import MAX_ENTRY, entry_size
 from lookup.audit.errors import InvalidSegment
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MAGIC: Final = b"LACUNA/A"
-HEADER_SIZE: Final = 4_096
+BLOCK: Final = 4_096  # a multiple of what any medium in use writes at once
+HEADER_SIZE: Final = BLOCK
 SEGMENT_SIZE: Final = 16 * 1_024 * 1_024
 MIN_SEGMENT: Final = 256 * 1_024  # holds the largest entry
-# So that numbers stay below 2**16, which `require_torn` knows a group by.
 MAX_SEGMENT: Final = 32 * 1_024 * 1_024
 
 _LABEL: Final = "lacuna/audit-segment/v1"
@@ -72,9 +73,6 @@ MAX_PLAINTEXT: Final = 1_024 * 1_024
 _MIN_SEALED: Final = _LENGTH.size + entry_size(1) + AUTH_TAG_SIZE
 _MAX_SEALED: Final = MAX_PLAINTEXT + AUTH_TAG_SIZE
 MAX_GROUP: Final = _GROUP.size + _MAX_SEALED
-
-# What may be a group's first eight bytes: a length below 17 * 2**16 and a number below 2**16.
-_MAYBE_GROUP: Final = re.compile(rb"(?=\x00[\x00-\x10]..\x00\x00..)", re.DOTALL)
 
 Read = Callable[[int, int], bytes]
 
@@ -124,8 +122,13 @@ def open_header(header: Header, key: AuditKey, vault: bytes) -> GroupOpener:
     return GroupOpener(segment_key, header.segment)
 
 
+def whole_blocks(size: int) -> int:
+    """Return how many bytes so many take in a segment."""
+    return -(-size // BLOCK) * BLOCK
+
+
 def group_size(entries: Sequence[bytes]) -> int:
-    """Return how many bytes the group of these entries takes in a segment."""
+    """Return how many bytes the group of these entries has."""
     return _GROUP.size + sum(map(len, entries)) + len(entries) * _LENGTH.size + AUTH_TAG_SIZE
 
 
@@ -140,13 +143,13 @@ def make_group(sealer: GroupSealer, entries: Sequence[bytes]) -> bytes:
 
 
 def make_end(sealer: GroupSealer) -> bytes:
-    """Return what is written behind the last group."""
+    """Return what is written behind the last group, of `END_SIZE` bytes."""
     number, sealed = sealer.seal(b"")
     return _GROUP.pack(_END, number) + sealed
 
 
 class Position(NamedTuple):
-    """A place between two groups, and the number of the one that follows."""
+    """Where a group may begin, and its number."""
 
     offset: int
     number: int
@@ -183,7 +186,7 @@ def read_groups(
     another can begin, now or later: unless it ended, a group may be missing, be written just now,
     or be torn. Raises InvalidSegment if a group was sealed that is none.
     """
-    data = read(start.offset, max(most, MAX_GROUP))
+    data = read(start.offset, whole_blocks(max(most, MAX_GROUP)))
     groups: list[Group] = []
     at, number = 0, start.number
     while True:
@@ -194,7 +197,10 @@ def read_groups(
         if not plaintext:
             return Reading(groups, Position(start.offset + at, number), ended=True)
         groups.append(Group(number, sealed, _split(plaintext)))
-        at, number = at + _GROUP.size + len(sealed), number + 1
+        end = at + _GROUP.size + len(sealed)
+        at, number = whole_blocks(end), number + 1
+        if data[end:at].strip(b"\0"):
+            raise InvalidSegment("a group is followed by zeros to the end of its last block")
 
 
 def _open_group(
@@ -251,17 +257,7 @@ def require_torn(read: Read, opener: GroupOpener, stopped: Position, size: int) 
     if len(rest) > MAX_GROUP:
         raise InvalidSegment("more follows than one group that is torn")
     rest = rest.ljust(len(rest) + END_SIZE, b"\0")  # an auth_tag may end with zeros
-    for found in _MAYBE_GROUP.finditer(rest):
-        _require_closed(rest, found.start(), stopped, opener)
-    at = rest.find(_LENGTH.pack(_END))
-    while at >= 0:
-        _require_closed(rest, at, stopped, opener)
-        at = rest.find(_LENGTH.pack(_END), at + 1)
-
-
-def _require_closed(rest: bytes, at: int, stopped: Position, opener: GroupOpener) -> None:
-    if at + _GROUP.size > len(rest):
-        return
-    _, number = _GROUP.unpack_from(rest, at)
-    if number >= stopped.number and _open_group(rest, at, number, opener) is not None:
-        raise InvalidSegment("a group is damaged or missing")
+    for at in range(0, len(rest) - _GROUP.size, BLOCK):
+        _, number = _GROUP.unpack_from(rest, at)
+        if number >= stopped.number and _open_group(rest, at, number, opener) is not None:
+            raise InvalidSegment("a group is damaged or missing")

@@ -2,7 +2,7 @@
 
 * `decide.py` is the lookup itself, pure; `view.py` what a worker knows; `link.py` how it learns it.
 * `routes.py` is its edge to HTTP, `passage.py` what the custodian sees of lookups in flight.
-* `auditing.py` makes answers wait for their audit entries; `gathering.py` is its thread,
-  `segments.py` and `medium.py` are what that writes.
+* `auditing.py` makes answers wait for their audit entries; `writing.py` writes these, in
+  `segments.py`, on a `medium.py`.
 * Neither `keys`, nor the custodian, nor the module that makes tokens can be reached from here.
 """

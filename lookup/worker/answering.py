@@ -126,6 +126,7 @@ class Turn:
         "_number",
         "_request",
         "_request_id",
+        "count",
     )
 
     def __init__(
@@ -140,6 +141,7 @@ class Turn:
         self._admission = admission
         self._request_id = request_id
         self._request = request
+        self.count = len(request.tokens) if isinstance(request, wire.Lookups) else 1
         self._number = 0
         self._begun = time.perf_counter_ns()  # the whole request is here
 
@@ -153,7 +155,9 @@ class Turn:
         admission, request, now = self._admission, self._request, moment.time
         if not self._desk.admits(admission, now):
             admission = self._admission = self._desk.admit(admission.credential)
-        admission.account.take(_count(admission.client, request), now)
+        if isinstance(request, wire.Lookups):
+            require_batch(admission.client)
+        admission.account.take(self.count, now)
         self._day = moment.day
         self._decision = decision = decide(admission.view, request, moment.day)
         maker = moment.maker
@@ -203,14 +207,6 @@ class Turn:
             user.role.encode(),
             encounter.encode() if encounter else b"",
         )
-
-
-def _count(client: Client, request: wire.Lookup | wire.Lookups) -> int:
-    """Return how many tokens are asked about. Raises Forbidden."""
-    if isinstance(request, wire.Lookup):
-        return 1
-    require_batch(client)
-    return len(request.tokens)
 
 
 def require_batch(client: Client) -> None:

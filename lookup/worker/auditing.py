@@ -1,12 +1,11 @@
 """The worker's audit: no answer leaves before its entry is durable (G3).
 
-    loop thread     append → queue …                       … done(None) or done(AuditUnavailable)
-    writer thread            gather 0.5 ms → one group → one durable write → one call to the loop
+    append → wait for the group before → one durable write → done(None), or done(AuditUnavailable)
 
 Invariants:
 
-* `done` is called exactly once for each append, in the loop's thread, never within `append`. It is
-  called with None only after the entry's group is on the medium.
+* `done` is called exactly once for each append, never within it. It is called with None only after
+  its entries are on the medium.
 * Groups are acknowledged in the order of the appends, so a count says which.
 * After any error of the medium nothing is acknowledged any more: every pending and later append is
   answered AuditUnavailable, the log says so, and `on_broken` is told, which ends the process.
@@ -15,7 +14,8 @@ Invariants:
   still become durable: an audit of an answer that was not given is no harm.
 * What waits is bounded (`MAX_QUEUED`).
 
-The writer thread is `gathering.py`, its files are `segments.py`, their bytes `lookup/audit`.
+All of it is for the thread of the event loop. The writer is `writing.py`, its files are
+`segments.py`, their bytes `lookup/audit`.
 """
 
 import asyncio
@@ -31,9 +31,10 @@ from lookup.audit.entry import EntryMaker
 from lookup.audit.segment import make_header
 from lookup.errors import AuditUnavailable, ServiceError
 from lookup.logs import log_defect
-from lookup.worker.gathering import Rules, Writer
+from lookup.worker.direct import DirectMedium
 from lookup.worker.medium import Medium
 from lookup.worker.segments import Target
+from lookup.worker.writing import Rules, Writer
 
 logger = logging.getLogger("lookup.worker.auditing")
 
@@ -48,7 +49,7 @@ _NOT_YET: Final = "no custodian has said where to audit"
 
 
 class Auditor:
-    """Takes entries from the loop's thread and says when they are durable."""
+    """Takes entries and says when they are durable."""
 
     def __init__(  # noqa: PLR0913  # whom it tells of what, besides what it needs
         self,
@@ -79,11 +80,10 @@ class Auditor:
         self._writer = Writer(
             slot,
             rules or Rules(),
-            medium or Medium(),
-            acknowledge=self._from_writer(self._acknowledge),
-            fail=self._from_writer(self._break_down),
+            medium or DirectMedium(),
+            acknowledge=self._acknowledge,
+            fail=self._break_down_soon,
         )
-        self._put = self._writer.queue.put
 
     @property
     def maker(self) -> EntryMaker:
@@ -111,7 +111,6 @@ class Auditor:
             self._writer.follow(target)
         if self._audit is None:
             self._refusal = None
-            self._writer.start()
         self._audit, self._target, self._maker = audit, target, maker
 
     def append(self, entries: Sequence[bytes], done: Done) -> None:
@@ -125,31 +124,21 @@ class Auditor:
         self._queued += sum(map(len, entries))
         self._appended += len(entries)
         self._waiting.append((self._appended, done))
-        self._put(entries)
+        self._writer.put(entries)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Write what is queued, end the segment, and wait for that, for two seconds at most."""
         if not self._closed:
             self._closed = True
             self._refusal = self._refusal or "this process ends"
             self._writer.finish()
-            if self._writer.is_alive():
-                self._writer.join(_CLOSE_SECONDS)
-
-    def _from_writer(self, call: Callable[..., None]) -> Callable[..., None]:
-        """Return what the writer calls to have this called in the loop's thread."""
-        call_soon = self._loop.call_soon_threadsafe
-
-        def tell(*arguments: int) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
-                call_soon(call, *arguments)
-
-        return tell
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._writer.ended.wait(), _CLOSE_SECONDS)
 
     def _acknowledge(self, count: int, size: int, microseconds: int) -> None:
-        """So many of the oldest entries are durable, so long after the writer took the first."""
+        """So many of the oldest entries are durable, so long after the first of them came."""
         self._queued -= size
         before, self._durable = self._durable, self._durable + count
         if self._on_group is not None:
@@ -158,6 +147,10 @@ class Auditor:
             self._refusal = None
             logger.warning("the audit's medium has caught up")
         self._answer(self._durable, None)
+
+    def _break_down_soon(self) -> None:
+        self._refusal = "the audit's medium has failed"
+        self._loop.call_soon(self._break_down)
 
     def _break_down(self) -> None:
         """Nothing more will become durable."""

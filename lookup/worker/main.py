@@ -31,7 +31,6 @@ from lookup.process import add_testing_options, settle_in
 from lookup.tls import InvalidTls, TlsFiles, make_server_context
 from lookup.worker.answering import Desk
 from lookup.worker.auditing import Auditor
-from lookup.worker.gathering import Rules
 from lookup.worker.hot import HotProtocol
 from lookup.worker.link import Link
 from lookup.worker.passage import Passage
@@ -40,6 +39,7 @@ from lookup.worker.rounds import Rounds
 from lookup.worker.routes import COULD_NOT_CHECK, LookupApp
 from lookup.worker.sessions import Sessions
 from lookup.worker.view import Standing
+from lookup.worker.writing import Rules
 
 # So that the kernel takes a whole batch's answer at once, and no slow reader delays a removal. The
 # kernel doubles it for its own book-keeping, and caps it at net.core.wmem_max (208 KiB).
@@ -124,7 +124,7 @@ async def _serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> Non
         counting.cancel()
         link.stop()
         if auditor is not None:
-            auditor.close()
+            await auditor.close()
     if broken.is_set():
         raise SystemExit(exits.FAIL_STOP)
 

@@ -1,5 +1,8 @@
 """All file I/O of the audit's writer, so that tests can record, delay, cut off and fail each call.
 
+    Medium         groups are written by a thread: buffered, and durable when the call returns
+    direct.py      where kernel and file system can, groups are written without one
+
 Invariants:
 
 * What returned from `write` is on the medium, as far as the kernel can tell.
@@ -15,9 +18,15 @@ against 134 for pwrite and fdatasync, 169 where the space was only allocated, 18
 import errno
 import fcntl
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-_DSYNC: Final = getattr(os, "RWF_DSYNC", 0)  # musl has had it only since 1.2.5
+from lookup.worker.helper import Helper
+
+Written = Callable[[Exception | None], None]
+
+DSYNC: Final = getattr(os, "RWF_DSYNC", 0)  # musl has had it only since 1.2.5
 _UNSUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -25,7 +34,24 @@ class Medium:
     """The real thing; tests subclass it."""
 
     def __init__(self) -> None:
-        self._dsync = bool(_DSYNC)
+        self._dsync = bool(DSYNC)
+        self._helper: Helper | None = None
+
+    def start_write(self, descriptor: int, data: bytes, offset: int, written: Written) -> None:
+        """As `write`, but return at once; `written` hears in the loop's thread what became of it.
+
+        One at a time.
+        """
+        if self._helper is None:
+            self._helper = Helper("audit")
+        self._helper.run(
+            partial(self.write, descriptor, data, offset), lambda _, error: written(error)
+        )
+
+    def end(self) -> None:
+        """Nothing more will be started."""
+        if self._helper is not None:
+            self._helper.end()
 
     def create(self, folder: int, name: str, size: int) -> int | None:
         """Make a file (0600) of this length in an open folder, locked; return its descriptor.
@@ -59,7 +85,7 @@ class Medium:
     def _write_some(self, descriptor: int, view: memoryview, offset: int) -> int:
         if self._dsync:
             try:
-                return os.pwritev(descriptor, (view,), offset, _DSYNC)
+                return os.pwritev(descriptor, (view,), offset, DSYNC)
             except OSError as error:
                 if error.errno not in _UNSUPPORTED:
                     raise

@@ -1,15 +1,15 @@
 """A segment as its writer has it: made ready, filled, ended.
 
-    create → prepare until ready → append … → ended
-                                 → removed, if nothing was appended
-                                 → abandoned, if the medium fails
+    made ready → append … → ended
+                          → removed, if nothing was appended
+                          → abandoned, if the medium fails
 
 Invariants:
 
 * It is filled only once its zeros, its header and its name are durable, so that appending changes
   nothing but bytes that are there. The header is written last.
 * The lock is held from before the first byte until nothing more will be written.
-* There is always room for the end mark.
+* One group is written at a time, each to blocks of its own. There is always room for the end mark.
 
 Formats are those of `lookup/audit/segment.py`. Every method raises OSError as the medium does; the
 segment is then of no further use.
@@ -27,13 +27,16 @@ from crypto.audit import AuditPublicKey, GroupSealer
 from lookup.audit.segment import (
     END_SIZE,
     HEADER_SIZE,
-    group_size,
     make_end,
     make_group,
     make_header,
+    whole_blocks,
 )
-from lookup.worker.medium import Medium
+from lookup.worker.medium import Medium, Written
 
+# What is written of zeros at once: as long on the medium as two or three groups, which may have to
+# wait for it.
+SLICE: Final = 64 * 1_024
 _ATTEMPTS: Final = 8
 _CLOSED: Final = -1
 
@@ -49,7 +52,7 @@ class Target:
 
 
 class Segment:
-    """One file. For one thread."""
+    """One file. `make_ready` and `finish` may block, `append` does not."""
 
     def __init__(
         self, medium: Medium, folder: int, size: int, header: bytes, sealer: GroupSealer
@@ -61,52 +64,53 @@ class Segment:
         self._sealer = sealer
         self._name = sealer.segment.hex()
         self._descriptor = _CLOSED
-        self._zeroed = HEADER_SIZE
         self._offset = HEADER_SIZE
-        self.ready = False
         self.since: float | None = None  # when the first group was appended
 
     @classmethod
-    def create(cls, medium: Medium, folder: int, size: int, slot: int, target: Target) -> "Segment":
-        """Make the file, of a random name, and lock it; nothing can be appended yet."""
+    def make_ready(
+        cls, medium: Medium, folder: int, size: int, slot: int, target: Target
+    ) -> "Segment":
+        """Make a file of a random name, lock it, and fill it with zeros and a header.
+
+        Where that fails nothing is left of it.
+        """
         for _ in range(_ATTEMPTS):
             header, sealer = make_header(slot, int(time.time()), target.vault, target.public_key)
             segment = cls(medium, folder, size, header, sealer)
             descriptor = medium.create(folder, segment._name, size)
             if descriptor is not None:
                 segment._descriptor = descriptor
+                segment._prepare()
                 return segment
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
-    def prepare(self, size: int) -> None:
-        """Write so many of the zeros; after the last ones all that is missing."""
-        size = min(size, self._size - self._zeroed)
-        self._medium.write(self._descriptor, bytes(size), self._zeroed)
-        self._zeroed += size
-        if self._zeroed == self._size:
+    def _prepare(self) -> None:
+        try:
+            for start in range(HEADER_SIZE, self._size, SLICE):
+                zeros = bytes(min(SLICE, self._size - start))
+                self._medium.write(self._descriptor, zeros, start)
             self._medium.write(self._descriptor, self._header, 0)
             self._medium.sync(self._descriptor)
             self._medium.sync(self._folder)
-            self.ready = True
+        except OSError:
+            with suppress(OSError):  # it has failed already
+                self.finish()
+            raise
 
-    def prepare_all(self) -> None:
-        """As `prepare`, at once; to be avoided while somebody waits."""
-        while not self.ready:
-            self.prepare(self._size)
+    def has_room(self, size: int) -> bool:
+        """Say whether a group of this size fits."""
+        return self._offset + whole_blocks(size) + whole_blocks(END_SIZE) <= self._size
 
-    def has_room(self, entries: Sequence[bytes]) -> bool:
-        """Say whether the group of these entries fits."""
-        return self._offset + group_size(entries) + END_SIZE <= self._size
-
-    def append(self, entries: Sequence[bytes]) -> None:
-        """Make a group of entries durable."""
-        if not self.has_room(entries):
-            raise ValueError("the segment has no room for this group")
+    def append(self, entries: Sequence[bytes], written: Written) -> None:
+        """Make a group of entries durable; `written` hears when that is so, or why it is not."""
         group = make_group(self._sealer, entries)
-        self._medium.write(self._descriptor, group, self._offset)
-        self._offset += len(group)
+        if not self.has_room(len(group)):
+            raise ValueError("the segment has no room for this group")
+        offset, self._offset = self._offset, self._offset + whole_blocks(len(group))
         if self.since is None:
             self.since = time.monotonic()
+        self._medium.start_write(self._descriptor, group, offset, written)
 
     def finish(self) -> None:
         """End the segment, or discard it if it is empty."""

@@ -13,7 +13,7 @@ from crypto.audit import AnswerKey, AuditPublicKey, WitnessKey
 from keys.opening import open_vault
 from keys.vault import Vault
 from lookup.audit.entry import UNSCHEDULED, EntryMaker, Head
-from lookup.audit.segment import make_end, make_group, make_header
+from lookup.audit.segment import make_end, make_group, make_header, whole_blocks
 from lookup.custodian.alarms import Alarms
 from lookup.custodian.audit_keys import AuditKeys, audit_entries
 from lookup.custodian.intake import Intake
@@ -67,8 +67,8 @@ class SegmentFile:
         self.write(make_end(self.sealer))
 
     def write(self, data: bytes) -> None:
-        """Write anything behind what is there."""
-        self.at += os.pwrite(self.descriptor, data, self.at)
+        """Write anything at the next block."""
+        self.at += whole_blocks(os.pwrite(self.descriptor, data, self.at))
 
     def close(self) -> None:
         """Let go of the file and its lock."""

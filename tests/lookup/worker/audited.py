@@ -23,12 +23,13 @@ from lookup.audit.segment import (
     parse_header,
     read_groups,
     require_torn,
+    whole_blocks,
 )
 from lookup.errors import ServiceError
 from lookup.handoff import Audit
 from lookup.worker.auditing import Auditor
-from lookup.worker.gathering import Rules, Writer
 from lookup.worker.medium import Medium
+from lookup.worker.writing import Rules
 
 VAULT: Final = b"v" * 16
 AUDIT_KEY: Final = AuditKey(b"k" * 32)
@@ -118,7 +119,7 @@ async def asking(
     try:
         yield Asker(auditor)
     finally:
-        await asyncio.to_thread(auditor.close)
+        await auditor.close()
 
 
 async def until(true: Callable[[], bool], seconds: float = 10) -> None:
@@ -129,15 +130,19 @@ async def until(true: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def run(play: Callable[[], Awaitable[None]]) -> None:
-    """Run a play in a loop of its own; return when its writers are gone, who may take longer."""
+    """Run a play in a loop of its own; return when its threads are gone, which may take longer."""
 
     async def main() -> None:
         await play()
 
     asyncio.run(main())
-    for thread in threading.enumerate():
-        if isinstance(thread, Writer):
-            thread.join(30)
+    for thread in audit_threads():
+        thread.join(30)
+
+
+def audit_threads() -> list[threading.Thread]:
+    """Return the threads of writers that have not ended."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("audit")]
 
 
 class Found(NamedTuple):
@@ -274,10 +279,10 @@ class Recording(Medium):
 
 
 def end_of(calls: Sequence[Call], begin: int) -> int:
-    """Return where writes end that follow each other without a gap, from a place on."""
+    """Return where writes end that follow each other block by block, from a place on."""
     for call in calls:
         if call.kind in {"write", "zeros"}:
-            assert call.begin == begin
+            assert call.begin == whole_blocks(begin)
             begin = call.end
     return begin
 

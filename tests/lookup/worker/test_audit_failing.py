@@ -14,12 +14,13 @@ import pytest
 from lookup.audit.errors import FolderUnfit
 from lookup.audit.folder import open_folder
 from lookup.errors import AuditUnavailable
-from lookup.worker import auditing, gathering
+from lookup.worker import auditing, writing
 from lookup.worker.medium import Medium
 from tests.lookup.worker.audited import (
     VAULT,
     Failing,
     asking,
+    audit_threads,
     files_in,
     fits,
     hand_over,
@@ -134,7 +135,7 @@ class TestFailing:
 
         async def play() -> None:
             nonlocal failing
-            async with asking(folder) as asker:
+            async with asking(folder, medium=Medium()) as asker:
                 asker.ask(10)
                 await asker.settle()
                 await asyncio.sleep(0.05)
@@ -191,7 +192,7 @@ class TestFull:
                 await asker.settle()
                 assert asker.auditor.healthy
                 full.clear()
-                await asyncio.sleep(gathering.NO_ROOM_SECONDS + 0.2)
+                await asyncio.sleep(writing.NO_ROOM_SECONDS + 0.2)
                 asker.ask(300)
                 await asker.settle()
                 assert fits(asker.durable, 340)
@@ -304,6 +305,7 @@ class TestHung:
                 await asyncio.sleep(0.05)
             medium.free.set()
             await asker.settle()
+            await until(lambda: not audit_threads())
 
         run(play)
         assert fits(numbers_in(folder), 2)

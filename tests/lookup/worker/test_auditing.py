@@ -14,10 +14,10 @@ from lookup.audit.entry import find_witness, open_answers
 from lookup.audit.folder import open_folder
 from lookup.audit.segment import HEADER_SIZE, MAGIC, MAX_SEGMENT, MIN_SEGMENT
 from lookup.errors import AuditUnavailable, ServiceError
-from lookup.worker import gathering
+from lookup.worker import segments
 from lookup.worker.auditing import Auditor
-from lookup.worker.gathering import Rules
 from lookup.worker.medium import Medium
+from lookup.worker.writing import Rules
 from tests.lookup.worker.audited import (
     AUDIT_KEY,
     HEAD,
@@ -269,7 +269,7 @@ class TestSegments:
 
         run(play)
         assert fits(numbers_in(folder), 2 * COUNT)
-        assert longest == gathering.SLICE
+        assert longest == segments.SLICE
 
     @pytest.mark.parametrize("removed", [False, True])
     def test_whoever_cleans_up_may_lock_a_file_that_is_not_locked_yet(
@@ -421,6 +421,6 @@ class TestFollowing:
             await asyncio.sleep(0)
             assert isinstance(heard[0], AuditUnavailable)
             assert not auditor.healthy
-            auditor.close()
+            await auditor.close()
 
         run(play)

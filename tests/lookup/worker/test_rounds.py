@@ -12,8 +12,9 @@ from lookup.errors import (
     ServiceError,
     TooManyRequests,
 )
+from lookup.wire import MAX_TOKENS
 from lookup.worker.answering import Desk, Moment, Turn
-from lookup.worker.rounds import Rounds
+from lookup.worker.rounds import MAX_ROUND, Rounds
 
 Heard = dict[str, ServiceError | None]
 
@@ -32,13 +33,19 @@ class Loop:
         for call in soon:
             call()
 
+    def settle(self) -> None:
+        """Turn until nobody wants another turn."""
+        while self.soon:
+            self.turn()
+
 
 class Asked:
     """A turn that is as a test wants it."""
 
-    def __init__(self, name: str, failure: Exception | None = None) -> None:
+    def __init__(self, name: str, failure: Exception | None = None, count: int = 1) -> None:
         self.name = name
         self.failure = failure
+        self.count = count
         self.moments: list[Moment] = []
 
     def look_up(self, moment: Moment) -> bytes:
@@ -95,7 +102,7 @@ def test_a_round_is_one_moment_one_number_and_one_append(worker: Worker) -> None
     worker.join(*turns)
     assert worker.heard == {}
     assert worker.entered == []
-    worker.loop.turn()
+    worker.loop.settle()
 
     assert worker.entered == [3]
     [moments] = {tuple(turn.moments) for turn in turns}
@@ -108,22 +115,60 @@ def test_a_round_is_one_moment_one_number_and_one_append(worker: Worker) -> None
 
 
 def test_who_comes_later_has_a_round_of_its_own(worker: Worker) -> None:
-    """Without waiting for the one before to become durable."""
+    """When the one before is answered."""
     worker.join(Asked("a"))
-    worker.loop.turn()
+    worker.loop.settle()
     worker.join(Asked("b"))
+    worker.join(Asked("c"))
+    worker.loop.settle()
+    assert worker.entered == [1]
+    worker.appended[0][1](None)
+    assert worker.heard == {"a": None}
+    worker.loop.settle()
+
+    assert worker.entered == [1, 2]
+    worker.appended[1][1](None)
+    assert worker.heard == dict.fromkeys("abc")
+
+
+def test_a_round_begins_after_a_turn_in_which_nobody_came(worker: Worker) -> None:
+    for name in "abc":
+        worker.join(Asked(name))
+        worker.loop.turn()
+        assert worker.entered == []
     worker.loop.turn()
 
-    assert worker.entered == [1, 1]
-    worker.appended[1][1](None)
-    assert worker.heard == {"b": None}
+    assert worker.entered == [3]
+
+
+def test_or_when_there_are_enough(worker: Worker) -> None:
+    """However fast they come: the others are in the next."""
+    for number in range(MAX_ROUND + 3):
+        worker.join(Asked(str(number)))
+        worker.loop.turn()
+
+    assert worker.entered == [MAX_ROUND]
+    worker.appended[0][1](None)
+    worker.loop.settle()
+    assert worker.entered == [MAX_ROUND, 3]
+
+
+def test_a_batch_leaves_no_room_for_another(worker: Worker) -> None:
+    """So that who asks for one token does not wait for all batches of all others."""
+    worker.join(Asked("a"), Asked("b", count=MAX_TOKENS), Asked("c", count=MAX_TOKENS), Asked("d"))
+    for expected in ([1], [1] * 2, [1] * 3, [1] * 4):
+        worker.loop.settle()
+        assert worker.entered == expected
+        worker.appended[-1][1](None)
+
+    assert worker.heard == dict.fromkeys("abcd")
 
 
 def test_one_failure_is_not_the_others(worker: Worker) -> None:
     """A caller's mistake, and a defect of ours, which is told as one."""
     refused = TooManyRequests("too fast", 1)
     worker.join(Asked("a"), Asked("b", refused), Asked("c", ZeroDivisionError()), Asked("d"))
-    worker.loop.turn()
+    worker.loop.settle()
 
     assert worker.heard["b"] is refused
     assert isinstance(worker.heard["c"], InternalError)
@@ -135,7 +180,7 @@ def test_one_failure_is_not_the_others(worker: Worker) -> None:
 
 def test_nothing_is_appended_where_all_fail(worker: Worker) -> None:
     worker.join(Asked("a", TooManyRequests("too fast", 1)))
-    worker.loop.turn()
+    worker.loop.settle()
 
     assert worker.appended == []
 
@@ -145,7 +190,7 @@ def test_where_no_lookup_may_be_made_none_is(worker: Worker) -> None:
     worker.missing = CustodianUnavailable("gone")
     turn = Asked("a")
     worker.join(turn)
-    worker.loop.turn()
+    worker.loop.settle()
 
     assert worker.heard == {"a": worker.missing}
     assert turn.moments == []
@@ -154,7 +199,7 @@ def test_where_no_lookup_may_be_made_none_is(worker: Worker) -> None:
 
 def test_what_fails_the_audit_fails_the_round(worker: Worker) -> None:
     worker.join(Asked("a"), Asked("b"))
-    worker.loop.turn()
+    worker.loop.settle()
     failure = AuditUnavailable("broken")
     worker.appended[0][1](failure)
 
@@ -169,7 +214,7 @@ def test_one_callers_defect_is_not_the_others(
 
     worker.rounds.join(cast("Turn", Asked("a")), fail)
     worker.join(Asked("b"))
-    worker.loop.turn()
+    worker.loop.settle()
     worker.appended[0][1](None)
 
     assert worker.heard == {"b": None}
