@@ -1,6 +1,7 @@
 """A worker's audit that dies: what it wrote on standard output was acknowledged before.
 
     python -m tests.faults.dying run FOLDER        one life, to be killed from outside
+    python -m tests.faults.dying direct FOLDER     the same, whose groups are written directly
     python -m tests.faults.dying serve             one life for each line "STEP FOLDER" on standard
                                                    input: killed at this step, or at none (0); it
                                                    answers with the steps passed and what it heard
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
+from lookup.worker.direct import DirectMedium
 from lookup.worker.medium import Medium
 from tests.lookup.worker.audited import SMALL, asking
 
@@ -100,4 +102,5 @@ def _serve() -> NoReturn:
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         _serve()
-    asyncio.run(live(Path(sys.argv[2]), Medium(), sys.stdout.fileno()))
+    kind = {"run": Medium, "direct": DirectMedium}[sys.argv[1]]
+    asyncio.run(live(Path(sys.argv[2]), kind(), sys.stdout.fileno()))

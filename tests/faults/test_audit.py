@@ -79,7 +79,10 @@ CALLS = {
     "flock": (1, 2),
     "fsync": (1, 2, 3, 4),
     "unlink,unlinkat": (1,),
+    "io_submit": (1, 2, 9, 30),
+    "io_getevents": (1, 2, 9, 30),
 }
+DIRECT = frozenset({"io_submit", "io_getevents"})
 
 
 @pytest.mark.faults
@@ -97,7 +100,11 @@ def test_at_system_calls(call: str, tmp_path: Path) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize(
-    ("call", "nth"), [("pwritev2", 7), ("pwritev2", 15), ("fsync", 1), ("fsync", 4)]
+    ("call", "nth"),
+    [
+        *(("pwritev2", 7), ("pwritev2", 15), ("fsync", 1), ("fsync", 4)),
+        *(("io_submit", 1), ("io_submit", 7), ("io_getevents", 1), ("io_getevents", 7)),
+    ],
 )
 def test_at_a_system_call_that_fails(call: str, nth: int, error: int, tmp_path: Path) -> None:
     """The kernel's own errors: everything after them is refused, everything before is there."""
@@ -118,11 +125,12 @@ def judge_failed(folder: Path, acknowledged: list[int]) -> None:
 
 def trace(folder: Path, call: str, what: str) -> subprocess.CompletedProcess[str]:
     """Live once under strace, with a fault."""
+    how = "direct" if call in DIRECT else "run"
     return subprocess.run(
         (
             *("strace", "-f", "-o", "/dev/null", f"--trace={call}"),
             f"--inject={call}:{what}",
-            *(sys.executable, "-m", "tests.faults.dying", "run", str(folder)),
+            *(sys.executable, "-m", "tests.faults.dying", how, str(folder)),
         ),
         capture_output=True,
         text=True,
