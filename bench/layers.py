@@ -8,7 +8,7 @@ the server's CPU, with the worker's own functions, over a table of 1,000,000 lin
 round, half of the tokens known, the loop around the call included; the median of seven rounds. The
 whole is what the closed loop of single.py finds at a real worker: as it is, without audit, over TLS
 1.3; the median of three rounds of two seconds, in turn. `audit` is the difference that it makes,
-writer thread, group and sync included; `HTTP` is what remains of a lookup without audit: sockets,
+group and write included; `HTTP` is what remains of a lookup without audit: sockets,
 event loop, parser and protocol.
 """
 

@@ -24,10 +24,30 @@ def describe(folder: Path) -> Json:
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10**6,
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "python_loop_ms": round(python_loop() * 1e3, 2),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "filesystem": _filesystem(folder),
         "fdatasync_ms": round(fdatasync(folder, _SYNCS) * 1e3, 3),
     }
+
+
+def python_loop() -> float:
+    """Return the seconds of a fixed loop: interpreters of one version differ by half.
+
+    It calls, counts, and puts into lists and dictionaries, as a lookup does; the best of ten.
+    """
+
+    def step(number: int, seen: dict[int, int]) -> int:
+        seen[number & 255] = seen.get(number & 255, 0) + 1
+        return len([number, number]) + seen[number & 255] % 2
+
+    def loop() -> float:
+        begun, seen = time.perf_counter(), dict[int, int]()
+        for number in range(50_000):
+            step(number, seen)
+        return time.perf_counter() - begun
+
+    return min(loop() for _ in range(10))
 
 
 def in_short(machine: Json) -> str:

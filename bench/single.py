@@ -9,7 +9,7 @@ Method: each server with all its processes and threads on one CPU, the load on a
 keep-alive connections by wrk, each asks again when it has its answer; rounds of three seconds, the
 servers in turn and the order turned round each time; medians of five rounds, and ratios of medians
 of one run. CPU time is the scheduler's, of all threads of all processes: webdis and Redis both, the
-application and every database backend, our worker's writer thread. The custodian's, which takes the
+application and every database backend, all threads of our worker. The custodian's, which takes the
 audit in meanwhile on the other CPU, stands beside. All get the same requests (but webdis, which
 only has GET), and answer 2,048 bytes. `own handler, FastAPI` is our lookup behind FastAPI's routing
 and a pydantic model, without audit. With `--flame` py-spy samples the worker under this load.

@@ -170,11 +170,10 @@ class Turn:
 
         Raises as `look_up`, and IndexStale if it is not the answer any more that was audited.
         """
-        decision, standing = self._decision, self._desk.standing
-        view = standing.require_view(boot_clock())
-        if view is not self._admission.view:
+        decision = self._decision
+        if self._desk.standing.view is not self._admission.view:
             self._admission = self._desk.admit(self._admission.credential)
-            again = decide(view, self._request, self._day)
+            again = decide(self._admission.view, self._request, self._day)
             if again.handles != decision.handles:
                 raise IndexStale("the answer has changed since it was looked up")
             decision = again

@@ -58,7 +58,8 @@ _UNHEARD: Final = _Unheard()
 class Lookup(Exchange):
     """What a connection asks, in the place of an exchange: one object for one lookup after another.
 
-    It has no application to run.
+    It has no application to run. Between two lookups it holds nothing of the one before but who
+    asked, and the request id.
     """
 
     body: bytes  # type: ignore[assignment]  # it is only read
@@ -67,7 +68,7 @@ class Lookup(Exchange):
         # Not the parent's: it would make what only an application needs.
         self.transport = protocol.transport
         self.flow = protocol.flow
-        self.default_headers = protocol.server_state.default_headers
+        self._state = protocol.server_state
         self.message_event = _UNHEARD  # type: ignore[assignment]  # only `set` is called
         protocol.equip(self)
         self.disconnected = False
@@ -84,6 +85,7 @@ class Lookup(Exchange):
         """A head is here: take the place of the lookup before, whose answer has left."""
         self.admission = admission
         self.request_id = request_id
+        self.default_headers = self._state.default_headers  # uvicorn's of this second
         self.on_response = on_response
         self.keep_alive = keep_alive
         self.response_started = self.response_complete = False
@@ -93,8 +95,9 @@ class Lookup(Exchange):
 
     def begin(self) -> None:
         """The body is here, and nothing stands between this answer and the kernel."""
+        body, self.body = self.body, b""
         try:
-            request = wire.parse_lookup(self.body)
+            request = wire.parse_lookup(body)
             self._turn = turn = Turn(self._desk, self.admission, self.request_id, request)
             self._rounds.join(turn, self.audited)
         except ServiceError as error:
@@ -127,8 +130,9 @@ class Lookup(Exchange):
     def _end(self, failure: ServiceError | None) -> None:
         if failure is not None and not self._is_over():
             self.tell(failure)
-        if self._turn is not None:
-            self.when_out(self._turn.leave)
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self.when_out(turn.leave)
         self.on_response = nothing  # or cycle and protocol would keep each other alive
 
     def _answer(self, body: bytes) -> None:

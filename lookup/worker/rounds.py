@@ -86,6 +86,11 @@ class Rounds:
             self._desk.auditor.append(entries, partial(self._end, waiting))
 
     def _end(self, waiting: Sequence[Audited], failure: ServiceError | None) -> None:
+        if failure is None:
+            try:
+                self._desk.standing.require_view(boot_clock())
+            except ServiceError as error:
+                failure = error
         _tell(waiting, failure)
         self._busy = bool(self._joined)
         if self._joined:

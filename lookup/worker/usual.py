@@ -81,10 +81,7 @@ class UsualHead:
         request_id, length = data[first], data[second]
         if self.length_first:
             request_id, length = length, request_id
-        if (
-            length.isdigit()
-            and int(length) == len(data) - size <= wire.MAX_LOOKUP_BODY
-            and UUID.fullmatch(request_id)
-        ):
+        room = len(data) - size
+        if length == b"%d" % room and room <= wire.MAX_LOOKUP_BODY and UUID.fullmatch(request_id):
             return request_id, data[size:]
         return None

@@ -26,8 +26,8 @@ def main() -> None:
         heads = [head_of() for _ in range(random.randint(1, 5))]  # noqa: S311  # no secret
         group = make_group(segment.sealer, [segment.maker.make(head, [[]]) for head in heads])
         cut = random.randrange(len(group))  # noqa: S311  # as above
-        segment.write(group[:cut])  # in two pieces: whoever reads in between reads half a group
-        segment.write(group[cut:])
+        # In two pieces: whoever reads in between reads half a group.
+        segment.write_in_two(group, cut)
         time.sleep(0.005)
         os.write(1, b"".join(head.request_id.hex().encode() + b"\n" for head in heads))
         if segment.at > SIZE - _ROOM:

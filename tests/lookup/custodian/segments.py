@@ -70,6 +70,12 @@ class SegmentFile:
         """Write anything at the next block."""
         self.at += whole_blocks(os.pwrite(self.descriptor, data, self.at))
 
+    def write_in_two(self, data: bytes, cut: int) -> None:
+        """The same, in two pieces."""
+        os.pwrite(self.descriptor, data[:cut], self.at)
+        os.pwrite(self.descriptor, data[cut:], self.at + cut)
+        self.at += whole_blocks(len(data))
+
     def close(self) -> None:
         """Let go of the file and its lock."""
         os.close(self.descriptor)

@@ -1,8 +1,10 @@
 """What a hospital is answered."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from uuid import uuid4
 
 import pytest
@@ -179,6 +181,21 @@ def test_answers_are_not_mixed_up(shared: Plane) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(ask_often, range(32)))
+
+
+def test_every_answer_has_the_date_of_its_second(shared: Plane) -> None:
+    """Also on a connection that has asked before."""
+    token = shared.custodian.add()
+    dates = []
+    with shared.connect() as connection:
+        for _ in range(2):
+            connection.send(make_request(make_body(token)))
+            sent = parsedate_to_datetime(connection.receive().headers["date"])
+            assert abs(sent.timestamp() - time.time()) < 2.5
+            dates.append(sent)
+            time.sleep(3)
+
+    assert dates[0] < dates[1]
 
 
 def test_health(shared: Plane) -> None:
