@@ -64,10 +64,16 @@ class Rounds:
     def _begin(self) -> None:
         joined = self._take()
         try:
-            moment = self._moment(len(joined))
+            self._look_up(joined)
         except ServiceError as error:
             self._end([audited for _, audited in joined], error)
-            return
+        except Exception as defect:  # noqa: BLE001  # or no other round would ever begin
+            log_defect("a round of lookups", defect)
+            self._end([audited for _, audited in joined], InternalError())
+
+    def _look_up(self, joined: Sequence[tuple[Turn, Audited]]) -> None:
+        """Raises CustodianUnavailable or AuditUnavailable if none of them can be made."""
+        moment = self._moment(len(joined))
         entries: list[bytes] = []
         waiting: list[Audited] = []
         for turn, audited in joined:
@@ -108,7 +114,6 @@ class Rounds:
         return joined
 
     def _moment(self, count: int) -> Moment:
-        """Raises CustodianUnavailable or AuditUnavailable."""
         desk, now = self._desk, time.time()
         desk.standing.require_view(boot_clock())
         maker = None if desk.auditor is None else desk.auditor.maker

@@ -206,6 +206,27 @@ def test_what_fails_the_audit_fails_the_round(worker: Worker) -> None:
     assert worker.heard == {"a": failure, "b": failure}
 
 
+def test_a_defect_of_ours_ends_one_round_and_not_all(
+    worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one would be the last: the next begins when it is answered."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "append", fail)
+        worker.join(Asked("a"), Asked("b"))
+        worker.loop.settle()
+    assert {type(failure) for failure in worker.heard.values()} == {InternalError}
+    assert "ZeroDivisionError" in caplog.text
+    worker.join(Asked("c"))
+    worker.loop.settle()
+
+    worker.appended[0][1](None)
+    assert worker.heard["c"] is None
+
+
 def test_one_callers_defect_is_not_the_others(
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
