@@ -1,6 +1,6 @@
 """One lookup, from who asks to the answer that leaves; both edges (hot.py, routes.py) call it.
 
-    admit, parse → join a round: count, look up, audit → … durable … → finish: look again → leave
+    admit → join a round: parse, count, look up, audit → … durable … → finish: look again → leave
 
 Invariants:
 
@@ -18,6 +18,7 @@ Lookups that come together are looked up and audited together: see rounds.py.
 
 import time
 from binascii import unhexlify
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -114,50 +115,50 @@ class Desk:
             raise AuditUnavailable("the audit cannot be written")
 
 
+Parse = Callable[[bytes], wire.Lookup | wire.Lookups]
+
+
 class Turn:
     """One lookup whose body is here: used once."""
 
     __slots__ = (
         "_admission",
         "_begun",
+        "_body",
         "_day",
         "_decision",
         "_desk",
         "_number",
+        "_parse",
         "_request",
         "_request_id",
-        "count",
+        "size",
     )
 
     def __init__(
-        self,
-        desk: Desk,
-        admission: Admission,
-        request_id: bytes,
-        request: wire.Lookup | wire.Lookups,
+        self, desk: Desk, admission: Admission, request_id: bytes, parse: Parse, body: bytes
     ) -> None:
         """`request_id` is the UUID as it was sent."""
         self._desk = desk
         self._admission = admission
         self._request_id = request_id
-        self._request = request
-        self.count = len(request.tokens) if isinstance(request, wire.Lookups) else 1
+        self._parse, self._body, self.size = parse, body, len(body)
         self._number = 0
         self._begun = time.perf_counter_ns()  # the whole request is here
 
     def look_up(self, moment: Moment) -> bytes:
         """Look up; return the audit entry, which must be durable before the answer is finished.
 
-        Raises Unauthorized, Forbidden, TooManyRequests, CustodianUnavailable and what `decide`
-        raises.
+        Raises InvalidRequest, Unauthorized, Forbidden, TooManyRequests, CustodianUnavailable and
+        what `decide` raises.
         """
         self._number = moment.number
-        admission, request, now = self._admission, self._request, moment.time
+        admission, now = self._admission, moment.time
         if not self._desk.admits(admission, now):
             admission = self._admission = self._desk.admit(admission.credential)
-        if isinstance(request, wire.Lookups):
-            require_batch(admission.client)
-        admission.account.take(self.count, now)
+        body, self._body = self._body, b""
+        request = self._request = self._parse(body)
+        admission.account.take(_count(admission.client, request), now)
         self._day = moment.day
         self._decision = decision = decide(admission.view, request, moment.day)
         maker = moment.maker
@@ -206,6 +207,14 @@ class Turn:
             user.role.encode(),
             encounter.encode() if encounter else b"",
         )
+
+
+def _count(client: Client, request: wire.Lookup | wire.Lookups) -> int:
+    """Return how many tokens are asked about. Raises Forbidden."""
+    if isinstance(request, wire.Lookup):
+        return 1
+    require_batch(client)
+    return len(request.tokens)
 
 
 def require_batch(client: Client) -> None:

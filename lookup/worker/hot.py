@@ -29,7 +29,6 @@ from lookup import wire
 from lookup.errors import InternalError, ServiceError
 from lookup.exchange import UUID, Exchange, Headers, join_fields, nothing
 from lookup.httpd import REST, BoundedProtocol
-from lookup.logs import log_defect
 from lookup.worker.answering import Admission, Credential, Desk, Turn
 from lookup.worker.bodies import JSON_HEADERS
 from lookup.worker.rounds import Rounds
@@ -63,6 +62,7 @@ class Lookup(Exchange):
     """
 
     body: bytes  # type: ignore[assignment]  # it is only read
+    turn: Turn
 
     def __init__(self, protocol: "HotProtocol") -> None:
         # Not the parent's: it would make what only an application needs.
@@ -72,6 +72,8 @@ class Lookup(Exchange):
         self.message_event = _UNHEARD  # type: ignore[assignment]  # only `set` is called
         protocol.equip(self)
         self.disconnected = False
+        self._answer = b""
+        self._failure: ServiceError | None = None
         self._desk, self._rounds = protocol.desk, protocol.rounds
 
     def ask(
@@ -91,32 +93,32 @@ class Lookup(Exchange):
         self.response_started = self.response_complete = False
         self.more_body = True
         self.body = b""
-        self._turn: Turn | None = None
 
-    def begin(self) -> None:
+    def begin(self, body: bytes) -> None:
         """The body is here, and nothing stands between this answer and the kernel."""
-        body, self.body = self.body, b""
-        try:
-            request = wire.parse_lookup(body)
-            self._turn = turn = Turn(self._desk, self.admission, self.request_id, request)
-            self._rounds.join(turn, self.audited)
-        except ServiceError as error:
-            self._end(error)
-        except Exception as error:  # noqa: BLE001  # a defect must be told as one, whatever it is
-            log_defect("a lookup", error)
-            self._end(InternalError())
+        self.turn = Turn(self._desk, self.admission, self.request_id, wire.parse_lookup, body)
+        self._rounds.join(self)
 
     def audited(self, failure: ServiceError | None) -> None:
-        """The entry is durable, or cannot be: answer."""
+        """The entry is durable, or cannot be: make the answer."""
+        self._failure = failure
         if failure is None and not self._is_over():
             try:
-                self._answer(self._turn.finish())  # type: ignore[union-attr]  # begun, so there
+                self._answer = self.turn.finish()
             except ServiceError as error:
-                failure = error
-            except Exception as error:  # noqa: BLE001  # as above
-                log_defect("a lookup", error)
-                failure = InternalError()
-        self._end(failure)
+                self._failure = error
+
+    def deliver(self) -> None:
+        """Let the answer leave, or say why there is none."""
+        leave, answer, self._answer = self.turn.leave, self._answer, b""
+        del self.turn
+        if not self._is_over():
+            if answer:
+                self._write(answer)
+            else:
+                self.tell(self._failure or InternalError())
+        self.when_out(leave)
+        self.on_response = nothing  # or cycle and protocol would keep each other alive
 
     def tell(self, error: ServiceError) -> None:
         """Answer with a problem, if anything can still be answered."""
@@ -127,15 +129,7 @@ class Lookup(Exchange):
     def _is_over(self) -> bool:
         return self.disconnected or self.response_complete or self.transport.is_closing()
 
-    def _end(self, failure: ServiceError | None) -> None:
-        if failure is not None and not self._is_over():
-            self.tell(failure)
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            self.when_out(turn.leave)
-        self.on_response = nothing  # or cycle and protocol would keep each other alive
-
-    def _answer(self, body: bytes) -> None:
+    def _write(self, body: bytes) -> None:
         keep_alive = self.keep_alive
         parts = (
             _STATUS,
@@ -173,7 +167,7 @@ class HotProtocol(BoundedProtocol):
         super().__init__(*arguments, **keywords)
         self.desk, self.rounds = desk, rounds
         self._lookup: Lookup | None = None
-        self._held: Lookup | None = None
+        self._held: bytes | None = None  # the body of a lookup that earlier output keeps waiting
         self._data = b""
         self._head: UsualHead | None = None  # what the newest lookup's was like
         self._usual: UsualHead | None = None  # the same, while the next request may be like it
@@ -267,11 +261,11 @@ class HotProtocol(BoundedProtocol):
             self._complete(cycle, cycle.body)
 
     def _complete(self, lookup: Lookup, body: bytes) -> None:
-        lookup.body, lookup.more_body = body, False
+        lookup.more_body = False
         if self.transport.get_write_buffer_size():
-            self._held = lookup
+            self._held = body
         else:
-            lookup.begin()
+            lookup.begin(body)
 
     def on_response_complete(self) -> None:
         """Turn to the next request, which may be like the last one."""
@@ -283,5 +277,5 @@ class HotProtocol(BoundedProtocol):
         """The kernel has taken all there was: a lookup that waited for that begins."""
         super().resume_writing()
         held, self._held = self._held, None
-        if held is not None and not held.disconnected:
-            held.begin()
+        if held is not None and self._lookup is not None:
+            self._lookup.begin(held)

@@ -17,8 +17,6 @@ Invariants:
 """
 
 import time
-from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -33,16 +31,16 @@ from lookup.errors import (
     UnsupportedMediaType,
 )
 from lookup.exchange import WHOLE_ANSWER, Headers, make_problem, request_id_of, sent_once
-from lookup.worker.answering import Credential, Desk, Turn, require_batch
+from lookup.worker.answering import Credential, Desk, Parse, Turn, require_batch
 from lookup.worker.bodies import JSON_HEADERS, Receive, Send, read_body, send_whole
 from lookup.worker.oauth import TokenDesk
-from lookup.worker.rounds import Rounds
+from lookup.worker.rounds import Asked, Rounds
 from lookup.worker.view import boot_clock
 
 COULD_NOT_CHECK: Final = {"outcome": "could-not-check"}
 
 _BATCH: Final = "/v1/lookups"
-_LOOKUPS: Final[dict[str, tuple[Callable[[bytes], wire.Lookup | wire.Lookups], int]]] = {
+_LOOKUPS: Final[dict[str, tuple[Parse, int]]] = {
     "/v1/lookup": (wire.parse_lookup, wire.MAX_LOOKUP_BODY),
     _BATCH: (wire.parse_lookups, wire.MAX_BATCH_BODY),
 }
@@ -93,12 +91,12 @@ class LookupApp:
         body = await read_body(receive, most)
         if body is None:
             return  # the client has left
-        turn = Turn(self._desk, admission, request_id, parse(body))
+        turn = Turn(self._desk, admission, request_id, parse, body)
         told = [*JSON_HEADERS, (b"x-request-id", request_id)]
         await send(
             {
                 "type": WHOLE_ANSWER,
-                "begin": partial(self._rounds.join, turn),
+                "begin": lambda audited: self._rounds.join(Asked(turn, audited)),
                 "make": lambda: (HTTPStatus.OK, told, turn.finish()),
                 "left": turn.leave,
             }

@@ -14,7 +14,8 @@ Invariants:
   from what the parser said: one space behind each colon, and nothing else but the line ends.
 * What is taken is one whole request and not a byte more; all else is the parser's.
 
-Learning takes 4 µs, recognizing 0.6, and what a parser does with such a head 6 (bench/layers.py).
+Recognizing takes 0.9 µs, learning 2.2. In process, without an audit, a lookup took 19.0 µs with the
+parser and 13.2 without.
 """
 
 from dataclasses import dataclass

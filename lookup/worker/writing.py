@@ -11,11 +11,11 @@ Invariants:
 * Nothing here blocks. What may (making a segment, ending one) is a helper's (`helper.py`), and a
   group's write is the medium's (`medium.py`).
 
-**No window.** A group holds what came while the one before was being written, so that nobody waits
-for others: one lookup alone is durable after one write, 0.1 ms here, and at 32 connections a group
-has 8 to 16 entries, since lookups come in rounds (`rounds.py`). A thread that gathered for half a
-millisecond, which was measured best before there were rounds, took 6 us of CPU for each entry, half
-of it for passing the interpreter's lock to and fro, and half a millisecond of everybody's time.
+**No window.** A group is a round of lookups (`rounds.py`), so that nobody waits for others: one
+lookup alone is durable after one write, 0.1 ms here, and at 32 connections a group has about 24
+entries. A thread that gathered for half a millisecond, which was measured best before there were
+rounds, took 6 us of CPU for each entry, half of it for passing the interpreter's lock to and fro,
+and half a millisecond of everybody's time.
 """
 
 import asyncio

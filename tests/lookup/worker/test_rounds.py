@@ -12,7 +12,7 @@ from lookup.errors import (
     ServiceError,
     TooManyRequests,
 )
-from lookup.wire import MAX_TOKENS
+from lookup.wire import MAX_BATCH_BODY
 from lookup.worker.answering import Desk, Moment, Turn
 from lookup.worker.rounds import MAX_ROUND, Rounds
 
@@ -39,20 +39,31 @@ class Loop:
             self.turn()
 
 
-class Asked:
-    """A turn that is as a test wants it."""
+class Asker:
+    """An asker with a turn that is as a test wants it."""
 
-    def __init__(self, name: str, failure: Exception | None = None, count: int = 1) -> None:
+    def __init__(self, name: str, failure: Exception | None = None, size: int = 100) -> None:
         self.name = name
         self.failure = failure
-        self.count = count
+        self.size = size
         self.moments: list[Moment] = []
+        self.turn = cast("Turn", self)
+        self.heard: Heard = {}
+        self.delivered: list[str] = []
 
     def look_up(self, moment: Moment) -> bytes:
         self.moments.append(moment)
         if self.failure is not None:
             raise self.failure
         return self.name.encode()
+
+    def audited(self, failure: ServiceError | None) -> None:
+        assert self.name not in self.heard
+        self.heard[self.name] = failure
+
+    def deliver(self) -> None:
+        assert self.name not in self.delivered
+        self.delivered.append(self.name)
 
 
 class Worker:
@@ -67,6 +78,7 @@ class Worker:
         self.appended: list[tuple[list[bytes], Callable[[ServiceError | None], None]]] = []
         self.loop = Loop()
         self.heard: Heard = {}
+        self.delivered: list[str] = []
         self.rounds = Rounds(cast("Desk", self), cast("Any", self.loop))
 
     def require_view(self, _now: float) -> None:
@@ -80,16 +92,10 @@ class Worker:
     def append(self, entries: list[bytes], done: Callable[[ServiceError | None], None]) -> None:
         self.appended.append((entries, done))
 
-    def join(self, *turns: Asked) -> None:
-        for turn in turns:
-            self.rounds.join(cast("Turn", turn), self._hear_of(turn.name))
-
-    def _hear_of(self, name: str) -> Callable[[ServiceError | None], None]:
-        def audited(failure: ServiceError | None) -> None:
-            assert name not in self.heard
-            self.heard[name] = failure
-
-        return audited
+    def join(self, *askers: Asker) -> None:
+        for asker in askers:
+            asker.heard, asker.delivered = self.heard, self.delivered
+            self.rounds.join(asker)
 
 
 @pytest.fixture
@@ -98,7 +104,7 @@ def worker() -> Worker:
 
 
 def test_a_round_is_one_moment_one_number_and_one_append(worker: Worker) -> None:
-    turns = [Asked(name) for name in "abc"]
+    turns = [Asker(name) for name in "abc"]
     worker.join(*turns)
     assert worker.heard == {}
     assert worker.entered == []
@@ -116,10 +122,10 @@ def test_a_round_is_one_moment_one_number_and_one_append(worker: Worker) -> None
 
 def test_who_comes_later_has_a_round_of_its_own(worker: Worker) -> None:
     """When the one before is answered."""
-    worker.join(Asked("a"))
+    worker.join(Asker("a"))
     worker.loop.settle()
-    worker.join(Asked("b"))
-    worker.join(Asked("c"))
+    worker.join(Asker("b"))
+    worker.join(Asker("c"))
     worker.loop.settle()
     assert worker.entered == [1]
     worker.appended[0][1](None)
@@ -133,7 +139,7 @@ def test_who_comes_later_has_a_round_of_its_own(worker: Worker) -> None:
 
 def test_a_round_begins_after_a_turn_in_which_nobody_came(worker: Worker) -> None:
     for name in "abc":
-        worker.join(Asked(name))
+        worker.join(Asker(name))
         worker.loop.turn()
         assert worker.entered == []
     worker.loop.turn()
@@ -144,7 +150,7 @@ def test_a_round_begins_after_a_turn_in_which_nobody_came(worker: Worker) -> Non
 def test_or_when_there_are_enough(worker: Worker) -> None:
     """However fast they come: the others are in the next."""
     for number in range(MAX_ROUND + 3):
-        worker.join(Asked(str(number)))
+        worker.join(Asker(str(number)))
         worker.loop.turn()
 
     assert worker.entered == [MAX_ROUND]
@@ -155,7 +161,9 @@ def test_or_when_there_are_enough(worker: Worker) -> None:
 
 def test_a_batch_leaves_no_room_for_another(worker: Worker) -> None:
     """So that who asks for one token does not wait for all batches of all others."""
-    worker.join(Asked("a"), Asked("b", count=MAX_TOKENS), Asked("c", count=MAX_TOKENS), Asked("d"))
+    worker.join(
+        Asker("a"), Asker("b", size=MAX_BATCH_BODY), Asker("c", size=MAX_BATCH_BODY), Asker("d")
+    )
     for expected in ([1], [1] * 2, [1] * 3, [1] * 4):
         worker.loop.settle()
         assert worker.entered == expected
@@ -167,7 +175,7 @@ def test_a_batch_leaves_no_room_for_another(worker: Worker) -> None:
 def test_one_failure_is_not_the_others(worker: Worker) -> None:
     """A caller's mistake, and a defect of ours, which is told as one."""
     refused = TooManyRequests("too fast", 1)
-    worker.join(Asked("a"), Asked("b", refused), Asked("c", ZeroDivisionError()), Asked("d"))
+    worker.join(Asker("a"), Asker("b", refused), Asker("c", ZeroDivisionError()), Asker("d"))
     worker.loop.settle()
 
     assert worker.heard["b"] is refused
@@ -179,7 +187,7 @@ def test_one_failure_is_not_the_others(worker: Worker) -> None:
 
 
 def test_nothing_is_appended_where_all_fail(worker: Worker) -> None:
-    worker.join(Asked("a", TooManyRequests("too fast", 1)))
+    worker.join(Asker("a", TooManyRequests("too fast", 1)))
     worker.loop.settle()
 
     assert worker.appended == []
@@ -188,7 +196,7 @@ def test_nothing_is_appended_where_all_fail(worker: Worker) -> None:
 def test_where_no_lookup_may_be_made_none_is(worker: Worker) -> None:
     """Nor counted as begun."""
     worker.missing = CustodianUnavailable("gone")
-    turn = Asked("a")
+    turn = Asker("a")
     worker.join(turn)
     worker.loop.settle()
 
@@ -198,7 +206,7 @@ def test_where_no_lookup_may_be_made_none_is(worker: Worker) -> None:
 
 
 def test_what_fails_the_audit_fails_the_round(worker: Worker) -> None:
-    worker.join(Asked("a"), Asked("b"))
+    worker.join(Asker("a"), Asker("b"))
     worker.loop.settle()
     failure = AuditUnavailable("broken")
     worker.appended[0][1](failure)
@@ -216,27 +224,56 @@ def test_a_defect_of_ours_ends_one_round_and_not_all(
 
     with monkeypatch.context() as patch:
         patch.setattr(worker, "append", fail)
-        worker.join(Asked("a"), Asked("b"))
+        worker.join(Asker("a"), Asker("b"))
         worker.loop.settle()
     assert {type(failure) for failure in worker.heard.values()} == {InternalError}
     assert "ZeroDivisionError" in caplog.text
-    worker.join(Asked("c"))
+    worker.join(Asker("c"))
     worker.loop.settle()
 
     worker.appended[0][1](None)
     assert worker.heard["c"] is None
 
 
+def test_all_of_a_round_hear_before_any_delivers(worker: Worker) -> None:
+    """So that between two answers nothing is computed."""
+    order: list[str] = []
+
+    class Noting(Asker):
+        def audited(self, failure: ServiceError | None) -> None:
+            order.append(f"{self.name} hears {failure}")
+
+        def deliver(self) -> None:
+            order.append(f"{self.name} delivers")
+
+    worker.join(Noting("a"), Noting("b"))
+    worker.loop.settle()
+    assert order == []
+    worker.appended[0][1](None)
+    assert order == ["a hears None", "b hears None", "a delivers", "b delivers"]
+
+
 def test_one_callers_defect_is_not_the_others(
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_: ServiceError | None) -> None:
-        raise ZeroDivisionError
+    """Of the first kind it is told as one."""
 
-    worker.rounds.join(cast("Turn", Asked("a")), fail)
-    worker.join(Asked("b"))
+    class Wrong(Asker):
+        def audited(self, failure: ServiceError | None) -> None:
+            if failure is None:
+                raise ZeroDivisionError
+            super().audited(failure)
+
+    class Stuck(Asker):
+        def deliver(self) -> None:
+            raise RecursionError
+
+    worker.join(Wrong("a"), Stuck("b"), Asker("c"))
     worker.loop.settle()
     worker.appended[0][1](None)
 
-    assert worker.heard == {"b": None}
+    assert isinstance(worker.heard["a"], InternalError)
+    assert (worker.heard["b"], worker.heard["c"]) == (None, None)
+    assert worker.delivered == ["a", "c"]
     assert "ZeroDivisionError" in caplog.text
+    assert "RecursionError" in caplog.text
