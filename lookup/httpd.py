@@ -108,7 +108,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._discarded = 0
         self._pieces = self._body_size = 0
         self._surplus = False
-        self._deaf = False
+        self._deaf = False  # what comes is not listened to
+        self._gone = False  # nor does anything leave
         self._running: Exchange | None = None
         self._last_words: ServiceError | None = None
         self._when_out: list[Callable[[], None]] = []
@@ -125,12 +126,12 @@ class BoundedProtocol(HttpToolsProtocol):
         most = self.limits.max_connections
         self._surplus = len(self.connections) > most
         if len(self.connections) > self.limits.far_too_many:
-            self._deaf = True
+            self._deaf = self._gone = True
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; whoever waited for the output to leave waits no more."""
-        self._deaf = True
+        self._deaf = self._gone = True
         self.pipeline.clear()
         super().connection_lost(exc)
         if (running := self._running) is not None and not running.response_complete:
@@ -142,7 +143,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def when_out(self, left: Callable[[], None]) -> None:
         """Call `left` once no output is in this process: taken by the kernel, or thrown away."""
-        if self._deaf or self.transport.get_write_buffer_size() == 0:
+        if self._gone or self.transport.get_write_buffer_size() == 0:
             left()
         else:
             self._when_out.append(left)

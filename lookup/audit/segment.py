@@ -22,6 +22,7 @@ Invariants:
   its lock: at most the last group is torn, and that one was never acknowledged. That a group was
   cut off the end of such a segment cannot be seen in it; the custodian's chain takes over within
   seconds.
+* What lies between a group's end and the next block says nothing, and is not looked at.
 * Reading a segment while it is written finds groups whole or not yet.
 
 Pure: reading the file is the caller's.
@@ -50,6 +51,8 @@ from lookup.audit.entry import MAX_ENTRY, entry_size
 from lookup.audit.errors import InvalidSegment
 
 FORMAT: Final = 2
+# What headers in the chain may say: groups of format 1 were sealed alike, and lay without gaps.
+FORMATS: Final = frozenset({1, FORMAT})
 MAGIC: Final = b"LACUNA/A"
 BLOCK: Final = 4_096  # a multiple of what any medium in use writes at once
 HEADER_SIZE: Final = BLOCK
@@ -80,6 +83,7 @@ Read = Callable[[int, int], bytes]
 class Header(NamedTuple):
     """What a segment says of itself. Nothing in it is secret."""
 
+    format: int
     slot: int
     segment: SegmentId
     made: int
@@ -107,17 +111,17 @@ def parse_header(header: bytes) -> Header:
     if len(header) != HEADER_SIZE or sha256(checked).digest() != digest:
         raise InvalidSegment("the header is not whole")
     magic, number, slot, segment, made = _CLEAR.unpack_from(checked)
-    if magic != MAGIC or number != FORMAT:
+    if magic != MAGIC or number not in FORMATS:
         raise InvalidSegment(f"not a segment of format {FORMAT}")
     wrapped = checked[_CLEAR.size : _CLEAR.size + WRAPPED_SIZE]
     if checked[_CLEAR.size + WRAPPED_SIZE :] != _HEADER_ZEROS:
         raise InvalidSegment("the header ends with zeros")
-    return Header(slot, SegmentId(segment), made, wrapped)
+    return Header(number, slot, SegmentId(segment), made, wrapped)
 
 
 def open_header(header: Header, key: AuditKey, vault: bytes) -> GroupOpener:
     """Return what opens the segment's groups, or raise InvalidCiphertext."""
-    clear = _CLEAR.pack(MAGIC, FORMAT, header.slot, header.segment, header.made)
+    clear = _CLEAR.pack(MAGIC, header.format, header.slot, header.segment, header.made)
     segment_key = unwrap_segment_key(key, header.wrapped, associate(_LABEL, vault, clear))
     return GroupOpener(segment_key, header.segment)
 
@@ -197,10 +201,7 @@ def read_groups(
         if not plaintext:
             return Reading(groups, Position(start.offset + at, number), ended=True)
         groups.append(Group(number, sealed, _split(plaintext)))
-        end = at + _GROUP.size + len(sealed)
-        at, number = whole_blocks(end), number + 1
-        if data[end:at].strip(b"\0"):
-            raise InvalidSegment("a group is followed by zeros to the end of its last block")
+        at, number = whole_blocks(at + _GROUP.size + len(sealed)), number + 1
 
 
 def _open_group(

@@ -28,6 +28,7 @@ from crypto.audit import AuditKey, GroupOpener, SegmentId
 from keys.vault import Vault
 from lookup.audit.errors import InvalidSegment
 from lookup.audit.segment import (
+    FORMAT,
     HEADER_SIZE,
     START,
     Position,
@@ -164,6 +165,8 @@ class Intake:
             return None
         except InvalidCiphertext:
             raise InvalidSegment("it was not sealed for this vault") from None
+        if parsed.format != FORMAT:
+            raise InvalidSegment(f"it is of format {parsed.format}: the version before reads it")
         segment = _Segment(parsed.segment, header, opener, START, self._chain.taken(parsed.segment))
         self._reading[name] = segment
         return segment

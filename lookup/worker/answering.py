@@ -31,6 +31,7 @@ from lookup.errors import (
     CustodianUnavailable,
     Forbidden,
     IndexStale,
+    Unavailable,
 )
 from lookup.handoff import Client
 from lookup.metering import Meter
@@ -115,6 +116,8 @@ class Desk:
             raise AuditUnavailable("the audit cannot be written")
 
 
+_LEFT: Final = 0  # the passage's numbers begin at 1
+
 Parse = Callable[[bytes], wire.Lookup | wire.Lookups]
 
 
@@ -143,16 +146,19 @@ class Turn:
         self._admission = admission
         self._request_id = request_id
         self._parse, self._body, self.size = parse, body, len(body)
-        self._number = 0
+        self._number: int | None = None  # until it begins
         self._begun = time.perf_counter_ns()  # the whole request is here
 
     def look_up(self, moment: Moment) -> bytes:
         """Look up; return the audit entry, which must be durable before the answer is finished.
 
         Raises InvalidRequest, Unauthorized, Forbidden, TooManyRequests, CustodianUnavailable and
-        what `decide` raises.
+        what `decide` raises; Unavailable if it has left before it began.
         """
-        self._number = moment.number
+        before, self._number = self._number, moment.number
+        if before == _LEFT:
+            self.leave()
+            raise Unavailable("the caller has left")
         admission, now = self._admission, moment.time
         if not self._desk.admits(admission, now):
             admission = self._admission = self._desk.admit(admission.credential)
@@ -184,7 +190,7 @@ class Turn:
 
     def leave(self) -> None:
         """Nothing of the answer is in this process any more, or there is none."""
-        number, self._number = self._number, 0
+        number, self._number = self._number, _LEFT
         if number:
             self._desk.passage.leave(number)
 

@@ -9,9 +9,9 @@ Invariants:
 * Groups are acknowledged in the order of the appends, so a count says which.
 * After any error of the medium nothing is acknowledged any more: every pending and later append is
   answered AuditUnavailable, the log says so, and `on_broken` is told, which ends the process.
-* A hung medium does not hang the loop: an append that waits for a second is answered
-  AuditUnavailable, and so is every later one until the medium has caught up. Their entries may
-  still become durable: an audit of an answer that was not given is no harm.
+* A hung medium does not hang the loop (but see direct.py): an append that waits for a second is
+  answered AuditUnavailable, and so is every later one until the medium has caught up. Their entries
+  may still become durable: an audit of an answer that was not given is no harm.
 * What waits is bounded (`MAX_QUEUED`).
 
 All of it is for the thread of the event loop. The writer is `writing.py`, its files are

@@ -12,7 +12,13 @@ Invariants:
 
 Measured here for a group of 8 KiB, submitted and heard of by the event loop: 31 us of CPU and
 118 us by the clock; by a thread with pwritev: 82 and 150, and under load twice that, because each
-hand-over passes the interpreter's lock. Only ext4 and XFS are known not to block in `io_submit`.
+hand-over passes the interpreter's lock.
+
+**What still blocks.** A medium that does not answer holds up one write in the kernel and nothing
+here. `io_submit` itself waits where the file system lets nobody begin a write: while it is frozen
+(fsfreeze, some snapshots), for the journal when that is behind, and on file systems other than ext4
+and XFS perhaps for the whole write. Then the event loop waits, too: callers hear nothing until it
+goes on, which is *could not check* to them, and no answer that was given before is affected.
 
 Linux asynchronous I/O is io_setup(2), io_submit(2), io_getevents(2); its structures are those of
 linux/aio_abi.h. The C library has no functions for them, hence `syscall`.
@@ -33,7 +39,9 @@ from lookup.worker.medium import DSYNC, Medium, Written
 _PWRITE: Final = 1  # IOCB_CMD_PWRITE
 _RESFD: Final = 1  # IOCB_FLAG_RESFD
 # Said by kernels and file systems that lack a part of this; nothing was written then.
-_UNABLE: Final = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EAGAIN})
+_UNABLE: Final = frozenset(
+    {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EAGAIN, errno.EPERM}
+)
 # io_setup, io_submit, io_getevents; as asm/unistd.h has them, for 64 bits and little-endian.
 _CALLS: Final = {"x86_64": (206, 209, 208), "aarch64": (0, 2, 4)}.get(os.uname().machine)
 
@@ -104,8 +112,9 @@ class DirectMedium(Medium):
     def end(self) -> None:
         """As the parent says."""
         super().end()
-        if self._queue is not None:
-            self._queue.close()
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.close()
 
     def _can(self, descriptor: int) -> bool:
         """Make ready for a direct write; say whether that is possible."""
@@ -164,9 +173,11 @@ class _Queue:
         event, iocb = ctypes.byref(self._event), self._iocb
         got = _libc.syscall(self._get, self._context, _NONE, _ONE, event, None)
         result = self._event.result
-        if got != 1:
+        if got == 0:
             return
-        if result == iocb.size:
+        if got < 0:
+            self._tell(_error_of(ctypes.get_errno()))
+        elif result == iocb.size:
             self._tell(None)
         elif 0 < result < iocb.size:  # the rest; where that is not whole blocks it fails
             iocb.buffer += result

@@ -110,15 +110,18 @@ class Lookup(Exchange):
 
     def deliver(self) -> None:
         """Let the answer leave, or say why there is none."""
-        leave, answer, self._answer = self.turn.leave, self._answer, b""
+        leave, answer, failure = self.turn.leave, self._answer, self._failure
+        self._answer, self._failure, self.body = b"", None, b""
         del self.turn
-        if not self._is_over():
-            if answer:
-                self._write(answer)
-            else:
-                self.tell(self._failure or InternalError())
-        self.when_out(leave)
-        self.on_response = nothing  # or cycle and protocol would keep each other alive
+        try:
+            if not self._is_over():
+                if answer:
+                    self._write(answer)
+                else:
+                    self.tell(failure or InternalError())
+        finally:
+            self.when_out(leave)
+            self.on_response = nothing  # or cycle and protocol would keep each other alive
 
     def tell(self, error: ServiceError) -> None:
         """Answer with a problem, if anything can still be answered."""
@@ -176,6 +179,17 @@ class HotProtocol(BoundedProtocol):
         """Let go of everything."""
         super().connection_lost(exc)
         self.cycle = self._running = self._lookup = self._held = None
+
+    def sweep(self, now: float) -> None:
+        """As the parent says; and let go of a view, and its keys, that is not in force any more."""
+        super().sweep(now)
+        lookup = self._lookup
+        if lookup is None or self._running is not None:
+            return
+        if lookup.admission.view is not self.desk.standing.view:
+            self._lookup = self._head = self._usual = None
+            if self.cycle is lookup:
+                self.cycle = None
 
     def data_received(self, data: bytes) -> None:
         """Recognize a whole lookup of the form of the last one; parse everything else."""

@@ -91,8 +91,9 @@ class Rounds:
             self._begin()
 
     def _begin(self) -> None:
-        joined = self._take()
+        joined = self._joined
         try:
+            joined = self._take()
             self._look_up(joined)
         except ServiceError as error:
             self._end(joined, error)
@@ -120,7 +121,8 @@ class Rounds:
             try:
                 entries.append(asker.turn.look_up(moment))
             except ServiceError as error:
-                _tell((asker,), error)
+                # Without the frames, which would keep all of the round alive as long as the error.
+                _tell((asker,), error.with_traceback(None))
             except Exception as defect:  # noqa: BLE001  # a defect must be told as one, whatever it is
                 log_defect("a lookup", defect)
                 _tell((asker,), InternalError())

@@ -97,10 +97,15 @@ class LookupApp:
             {
                 "type": WHOLE_ANSWER,
                 "begin": lambda audited: self._rounds.join(Asked(turn, audited)),
-                "make": lambda: (HTTPStatus.OK, told, turn.finish()),
+                "make": lambda: (HTTPStatus.OK, told, self._finish(turn)),
                 "left": turn.leave,
             }
         )
+
+    def _finish(self, turn: Turn) -> bytes:
+        """Finish, some turns of the loop after the round has: the view may be too old by now."""
+        self._desk.standing.require_view(boot_clock())
+        return turn.finish()
 
     async def _tell_health(self, scope: Any, send: Send) -> None:  # noqa: ANN401
         if scope["path"] == "/health/live":

@@ -48,6 +48,8 @@ class UsualHead:
         Each field is there once, by its name in lower case, and both values are among them.
         """
         spelled = b"%b%b\r\n" % (REQUEST_LINE, join_fields(headers))
+        if not data.startswith(REQUEST_LINE):
+            return None
         if data[: len(spelled)].lower() != spelled.lower():
             return None
         places, at = {}, len(REQUEST_LINE)

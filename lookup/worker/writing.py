@@ -142,7 +142,8 @@ class Writer:
             return
         begun, self._since = self._since, time.monotonic()
         if self._current.since is None:
-            asyncio.get_running_loop().call_later(self._rules.max_age, self._retire)
+            # A little later: loops have clocks of their own, in whole milliseconds.
+            asyncio.get_running_loop().call_later(self._rules.max_age + 0.01, self._retire)
         self._writing = True
         self._current.append(group, partial(self._written, len(group), sum(map(len, group)), begun))
 
@@ -260,8 +261,8 @@ class Writer:
             self._failed = True
             _tell(error)
             self.ended.set()
-            self._end_threads()
             self._tell_failure()
+            self._end_threads()
         if not (self._writing or self._preparing):  # else a number may be another file's by then
             for segment in (self._current, self._next):
                 if segment is not None:

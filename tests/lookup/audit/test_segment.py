@@ -1,6 +1,7 @@
 """Segments: what was acknowledged is found again, and found as it was written."""
 
 from hashlib import sha256
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -166,8 +167,13 @@ class TestTampering:
     @given(st.data())
     def test_any_flipped_bit_is_refused(self, data: st.DataObject) -> None:
         segment = Segment(1, 2, 1)
-        bit = data.draw(st.integers(0, segment.places[-2][1] * 8 - 1))
-        segment.bytes[bit // 8] ^= 1 << bit % 8
+        groups = (ENTRIES[:1], ENTRIES[1:3], ENTRIES[3:4])
+        written = [
+            range(begin, begin + group_size(group))
+            for (begin, _), group in zip(segment.places, groups, strict=False)  # not the end
+        ]
+        at = data.draw(st.sampled_from([*range(HEADER_SIZE), *chain(*written)]))
+        segment.bytes[at] ^= 1 << data.draw(st.integers(0, 7))
 
         with pytest.raises((InvalidSegment, InvalidCiphertext)):
             segment.open_and_read()
@@ -328,12 +334,28 @@ def test_no_repr_shows_an_entry() -> None:
 
 def test_another_format_is_refused() -> None:
     header = bytearray(Segment().read(0, HEADER_SIZE))
-    for at, value in ((9, 1), (9, 3), (0, 0), (200, 1)):
+    for at, value in ((9, 0), (9, 3), (0, 0), (200, 1)):
         wrong = bytearray(header)
         wrong[at] = value
         wrong[-32:] = sha256(wrong[:-32]).digest()
         with pytest.raises(InvalidSegment):
             parse_header(bytes(wrong))
+
+
+def test_headers_of_the_first_format_open_what_is_in_the_chain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its groups were sealed alike, and the chain keeps them without their places."""
+    with monkeypatch.context() as patch:
+        patch.setattr("lookup.audit.segment.FORMAT", 1)
+        header, sealer = make_header(7, 1_800_000_000, VAULT, PUBLIC)
+    group = make_group(sealer, ENTRIES[:2])
+    parsed = parse_header(header)
+
+    assert parsed.format == 1
+    assert split_group(open_header(parsed, AUDIT_KEY, VAULT), 0, group[8:]) == ENTRIES[:2]
+    with pytest.raises(InvalidCiphertext):
+        open_header(parsed._replace(format=2), AUDIT_KEY, VAULT)
 
 
 def test_a_segment_key_opens_what_was_sealed_under_it_alone() -> None:

@@ -119,6 +119,21 @@ def test_a_group_that_was_written_late_is_not_missed(keeper: Keeper) -> None:
     assert keeper.take() == [id_of(entry)]
 
 
+def test_a_segment_of_the_first_format_is_put_aside(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of it is lost, and what to do is said."""
+    with monkeypatch.context() as patch:
+        patch.setattr("lookup.audit.segment.FORMAT", 1)
+        segment = keeper.segment()
+    segment.ask([[]])
+    segment.close()
+    assert keeper.take() == []
+
+    assert keeper.files() == [f"{segment.path.name}.damaged"]
+    assert "the version before reads it" in caplog.text
+
+
 def test_a_damaged_segment_is_put_aside_with_an_alarm(keeper: Keeper) -> None:
     """What can be read of it is kept; the rest may have been acknowledged."""
     segment = keeper.segment()

@@ -179,6 +179,7 @@ def test_one_failure_is_not_the_others(worker: Worker) -> None:
     worker.loop.settle()
 
     assert worker.heard["b"] is refused
+    assert refused.__traceback__ is None  # its frames have all of the round
     assert isinstance(worker.heard["c"], InternalError)
     [(entries, done)] = worker.appended
     assert entries == [b"a", b"d"]
