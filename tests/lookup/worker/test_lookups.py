@@ -198,6 +198,18 @@ def test_every_answer_has_the_date_of_its_second(shared: Plane) -> None:
     assert dates[0] < dates[1]
 
 
+@pytest.mark.parametrize("pause", [0, 2.5])
+def test_a_connection_goes_on_under_another_view(plane: Plane, pause: float) -> None:
+    """At once, and when the sweeper has let go of the former view."""
+    token = plane.custodian.add()
+    with plane.connect() as connection:
+        for _ in range(3):
+            connection.send(make_request(make_body(token)))
+            assert connection.receive().json["outcome"] == "known"
+            plane.custodian.publish_and_wait()
+            time.sleep(pause)
+
+
 def test_health(shared: Plane) -> None:
     live = shared.ask(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
     ready = shared.ask(b"GET /health/ready HTTP/1.1\r\nHost: a\r\n\r\n")
