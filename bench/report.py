@@ -106,6 +106,7 @@ def _machines(results: dict[str, Json]) -> str:
         libraries = ", ".join(f"{name} {number}" for name, number in facts["libraries"].items())
         line = (
             f"{machine.in_short(facts)}; {libraries}; {facts['memory_mb']:,} MB of memory;"
+            f" a loop of plain Python in {facts.get('python_loop_ms', 'unknown')} ms;"
             f" {facts['filesystem']}, 4 KiB overwritten and synced in {facts['fdatasync_ms']} ms;"
             f" {result['date'][:10]}"
         )

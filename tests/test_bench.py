@@ -138,7 +138,8 @@ def assert_well_formed(name: str, result: dict[str, Any]) -> None:
         assert found["met"] is None  # nothing was promised of so few
     assert result["rows"]
     assert all(row.keys() == result["rows"][0].keys() for row in result["rows"])
-    assert {"cpu", "cores", "kernel", "python", "libraries"} <= result["machine"].keys()
+    wanted = {"cpu", "cores", "kernel", "python", "python_loop_ms", "libraries"}
+    assert wanted <= result["machine"].keys()
     assert {"cryptography", "numpy", "sqlcipher3"} == result["machine"]["libraries"].keys()
     assert {"start", "end"} == result["load"].keys()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", result["date"])
@@ -167,6 +168,7 @@ def write_result(folder: Path, claim: Claim, missing: tuple[str, ...] = ()) -> s
             "memory_mb": 1,
             "kernel": "Linux 6",
             "python": "3.11",
+            "python_loop_ms": 8.0,
             "libraries": {"numpy": "2"},
             "filesystem": "ext4",
             "fdatasync_ms": 0.1,
