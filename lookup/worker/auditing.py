@@ -82,7 +82,7 @@ class Auditor:
             rules or Rules(),
             medium or DirectMedium(),
             acknowledge=self._acknowledge,
-            fail=self._break_down_soon,
+            fail=self._break_down,
         )
 
     @property
@@ -148,14 +148,13 @@ class Auditor:
             logger.warning("the audit's medium has caught up")
         self._answer(self._durable, None)
 
-    def _break_down_soon(self) -> None:
-        self._refusal = "the audit's medium has failed"
-        self._loop.call_soon(self._break_down)
-
     def _break_down(self) -> None:
         """Nothing more will become durable."""
         self._broken = True
         self._refusal = "the audit's medium has failed"
+        self._loop.call_soon(self._tell_broken)
+
+    def _tell_broken(self) -> None:
         self._answer(self._appended, self._refusal)
         if self._on_broken is not None:
             self._on_broken()

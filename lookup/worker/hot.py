@@ -20,14 +20,13 @@ Pinned to uvicorn 0.54.0, as httpd.py is: another version must be read before it
 """
 
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from lookup import wire
 from lookup.errors import InternalError, ServiceError
-from lookup.exchange import UUID, Exchange, Headers, join_fields, nothing
+from lookup.exchange import UUID, Exchange, Headers, join_fields
 from lookup.httpd import REST, BoundedProtocol
 from lookup.worker.answering import Admission, Credential, Desk, Turn
 from lookup.worker.bodies import JSON_HEADERS
@@ -71,24 +70,17 @@ class Lookup(Exchange):
         self._state = protocol.server_state
         self.message_event = _UNHEARD  # type: ignore[assignment]  # only `set` is called
         protocol.equip(self)
+        self.on_response = protocol.on_response_complete
         self.disconnected = False
         self._answer = b""
         self._failure: ServiceError | None = None
         self._desk, self._rounds = protocol.desk, protocol.rounds
 
-    def ask(
-        self,
-        admission: Admission,
-        request_id: bytes,
-        on_response: Callable[[], None],
-        *,
-        keep_alive: bool,
-    ) -> None:
+    def ask(self, admission: Admission, request_id: bytes, *, keep_alive: bool) -> None:
         """A head is here: take the place of the lookup before, whose answer has left."""
         self.admission = admission
         self.request_id = request_id
         self.default_headers = self._state.default_headers  # uvicorn's of this second
-        self.on_response = on_response
         self.keep_alive = keep_alive
         self.response_started = self.response_complete = False
         self.more_body = True
@@ -121,7 +113,6 @@ class Lookup(Exchange):
                     self.tell(failure or InternalError())
         finally:
             self.when_out(leave)
-            self.on_response = nothing  # or cycle and protocol would keep each other alive
 
     def tell(self, error: ServiceError) -> None:
         """Answer with a problem, if anything can still be answered."""
@@ -176,7 +167,7 @@ class HotProtocol(BoundedProtocol):
         self._usual: UsualHead | None = None  # the same, while the next request may be like it
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of everything."""
+        """Let go of everything; lookup and protocol would keep each other alive."""
         super().connection_lost(exc)
         self.cycle = self._running = self._lookup = self._held = None
 
@@ -204,7 +195,8 @@ class HotProtocol(BoundedProtocol):
             request_id, body = found
             self.headers = [(b"x-request-id", request_id)]
             self._running = lookup
-            lookup.ask(lookup.admission, request_id, self.on_response_complete, keep_alive=True)
+            lookup.ask(lookup.admission, request_id, keep_alive=True)
+            lookup.more_body = False
             self._complete(lookup, body)
         else:
             self._data = data
@@ -250,7 +242,7 @@ class HotProtocol(BoundedProtocol):
         lookup = self._lookup or Lookup(self)
         keep_alive = parser.should_keep_alive()
         request_id = fields[b"x-request-id"]
-        lookup.ask(admission, request_id, self.on_response_complete, keep_alive=keep_alive)
+        lookup.ask(admission, request_id, keep_alive=keep_alive)
         return lookup
 
     def on_body(self, body: bytes) -> None:
@@ -275,7 +267,6 @@ class HotProtocol(BoundedProtocol):
             self._complete(cycle, cycle.body)
 
     def _complete(self, lookup: Lookup, body: bytes) -> None:
-        lookup.more_body = False
         if self.transport.get_write_buffer_size():
             self._held = body
         else:

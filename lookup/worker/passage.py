@@ -10,7 +10,8 @@ Invariants:
 * A lookup is counted as begun before it reads anything of the table.
 * `left` passes a number only when no lookup up to it is in flight, in whatever order they end.
   Two counters that are only compared would let a later lookup stand in for an earlier one.
-* A lookup that begins ends, whatever happens in between: both are called by one `WholeAnswer`.
+* A lookup that begins ends, whatever happens in between: a round enters for all of its lookups,
+  and each `Turn` leaves.
 
 What the kernel has taken has left: it may still be under way to the hospital, also later than an
 acknowledged removal, as a letter is that was posted. What this process still holds has not.
