@@ -85,8 +85,10 @@ def test_a_rate_holds_over_workers(plane: Plane) -> None:
 
     assert counted[429] > 0
     assert counted[200] <= seconds * (20 + 1)
-    refused = [workers[0].ask(asking, nhs(2)) for _ in range(30)][-1]
-    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    # A new second may begin at any of them, and answers twenty more.
+    asked = [workers[0].ask(asking, nhs(2)) for _ in range(100)]
+    refused = [answer for answer in asked if answer.status == 429]
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     time.sleep(1.0)
     assert workers[0].outcome(asking, nhs(1)) == "known"
 
