@@ -1,0 +1,248 @@
+"""The life of a case: which step may come when, by whom, and what a case's steps amount to.
+
+    requested ──approve x m──> cooling-off ──due──> recalling ──> destroying ──> destroyed
+      │  ▲                        │  │
+      │  └── amend, escalate ─────┘  │           a hold keeps a case from leaving cooling-off;
+      ├── refuse, review ────────────┤──> refused       restriction goes beside every open state
+      └── withdraw ──────────────────┴──> withdrawn
+
+Invariants:
+
+* Where a case stands follows from its steps, the officers and rules of *now*, and the time, and
+  from nothing else. So an approval of an officer who has gone counts no more, and a rule that was
+  made stricter holds for cases that wait.
+* Approvals count if they are of the case as it stands, of m different officers, none of whom opened
+  it or changed it; one of them legal where the ground is (g). What changes the case voids them.
+* Cooling-off is counted in `elapsed`, the seconds that the site has run (keys/anchor.py): no clock
+  that is set brings its end nearer. It begins with the last approval that was needed.
+* A refusal needs a reason of Art 17(3) and a second officer. Whoever opened the case does neither.
+* A record that protects a child is hidden only by two: the opener who asks for it, and an officer
+  for safeguarding; after 72 hours, by either clock, a third has to have confirmed it.
+
+States are read, never stored. Pure. The states from recalling on are those of a case that is being
+carried out; a case that is destroyed has left, and only its certificate is there.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from lookup.cases.standing import (
+    MALICIOUS,
+    UNDECIDED,
+    Officers,
+    Refusal,
+    Restriction,
+    Rules,
+    Shortening,
+    Standing,
+    State,
+    Taken,
+    Terms,
+)
+from lookup.officers.roles import Act, Role
+from lookup.officers.token import OfficerId
+
+# From which states a step may be taken; a case that is refused or withdrawn takes none.
+FROM: Final[Mapping[Act, frozenset[State]]] = MappingProxyType(
+    {
+        Act.AMEND: UNDECIDED,
+        Act.ESCALATE: UNDECIDED,
+        Act.APPROVE: frozenset({State.REQUESTED}),
+        Act.REFUSE: UNDECIDED,
+        Act.REVIEW: UNDECIDED,
+        Act.RESTRICT: UNDECIDED,
+        Act.CONFIRM: UNDECIDED,
+        Act.LIFT: UNDECIDED,
+        Act.HOLD: UNDECIDED,
+        Act.RELEASE: UNDECIDED,
+        Act.SHORTEN: UNDECIDED,
+        Act.PAUSE: UNDECIDED,
+        Act.RESUME: UNDECIDED,
+        Act.EXTEND: UNDECIDED,
+        Act.WITHDRAW: UNDECIDED,
+        Act.CARRY_OUT: frozenset({State.COOLING_OFF}),
+    }
+)
+
+
+def stand(steps: Sequence[Taken], terms: Terms, officers: Officers, rules: Rules) -> Standing:
+    """Return where a case stands after these steps, the first of which opened it."""
+    first = steps[0]
+    opener = _signer(first)
+    standing = Standing(
+        State.REQUESTED,
+        1,
+        opener,
+        first.at,
+        frozenset({opener}),
+        default_days=rules.cooling_off_days,
+        last=first,
+    )
+    fold = _Fold(terms, officers, rules)
+    standing = fold.weigh(standing, first)
+    for taken in steps[1:]:
+        standing = fold.weigh(_EFFECT[taken.step.act](standing, taken, officers), taken)
+    return standing
+
+
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    terms: Terms
+    officers: Officers
+    rules: Rules
+
+    def weigh(self, standing: Standing, taken: Taken) -> Standing:
+        """Count the approvals, and see what is wanting."""
+        valid = tuple(
+            each
+            for each in standing.approvals
+            if each not in standing.changers and self._may_approve(each)
+        )
+        wanting = self._wanting(valid)
+        standing = replace(standing, wanting=wanting, last=taken)
+        if not standing.is_open:
+            return standing
+        if wanting:
+            return replace(standing, state=State.REQUESTED, approved=None)
+        return replace(
+            standing,
+            state=State.COOLING_OFF,
+            approved=standing.approved or taken.at,
+        )
+
+    def _may_approve(self, officer: OfficerId) -> bool:
+        found = self.officers.get(officer)
+        return found is not None and found.may(Act.APPROVE, self.terms.authority)
+
+    def _wanting(self, valid: tuple[OfficerId, ...]) -> tuple[str, ...]:
+        wanting = []
+        if (missing := self.rules.approvals - len(valid)) > 0:
+            wanting.append(f"{missing} more approval{'s' if missing > 1 else ''}")
+        legal = any(Role.LEGAL in self.officers[each].roles for each in valid)
+        if self.terms.ground == MALICIOUS and not legal:
+            wanting.append("an approval of a legal officer")
+        return tuple(wanting)
+
+
+def _signer(taken: Taken) -> OfficerId:
+    if taken.step.officer is None:
+        raise AssertionError("unreachable: only `escalate` is the site's own")
+    return taken.step.officer
+
+
+# What each act does to a case.
+
+
+def _change(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    """Void what was signed of the case as it was; a restriction has to be confirmed anew."""
+    changer = taken.step.officer
+    restriction = standing.restriction
+    return replace(
+        standing,
+        state=State.REQUESTED,
+        revision=taken.step.number,
+        changers=standing.changers | ({changer} if changer is not None else frozenset()),
+        approvals=(),
+        approved=None,
+        shortened=None,
+        refusal=None,
+        restriction=restriction and replace(restriction, confirmed_by=None, since=taken.at),
+    )
+
+
+def _escalate(standing: Standing, taken: Taken, officers: Officers) -> Standing:
+    changed = _change(standing, taken, officers)
+    return replace(changed, escalated=(*standing.escalated, str(taken.step.details["reason"])))
+
+
+def _approve(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    return replace(standing, approvals=(*standing.approvals, _signer(taken)))
+
+
+def _refuse(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    return replace(standing, refusal=Refusal(_signer(taken), str(taken.step.details["reason"])))
+
+
+def _review(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    del taken
+    return replace(standing, state=State.REFUSED)
+
+
+def _restrict(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    return replace(standing, restriction=Restriction(_signer(taken), taken.at))
+
+
+def _confirm(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    restriction = standing.restriction
+    return replace(
+        standing, restriction=restriction and replace(restriction, confirmed_by=_signer(taken))
+    )
+
+
+def _lift(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    del taken
+    return replace(standing, restriction=None)
+
+
+def _hold(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    return replace(standing, held_by=_signer(taken))
+
+
+def _release(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    del taken
+    return replace(standing, held_by=None)
+
+
+def _shorten(standing: Standing, taken: Taken, officers: Officers) -> Standing:
+    officer = officers.get(_signer(taken))
+    if officer is None or Role.LEGAL not in officer.roles:
+        return standing
+    details = taken.step.details
+    return replace(
+        standing, shortened=Shortening(int(details["days"]), str(details["court_order"]))
+    )
+
+
+def _pause(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    del taken
+    return replace(standing, paused=True)
+
+
+def _resume(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    del taken
+    return replace(standing, paused=False)
+
+
+def _withdraw(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    del taken
+    return replace(standing, state=State.WITHDRAWN)
+
+
+def _nothing(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    """The clock of Art 12A, and the wish to carry out, change nothing here."""
+    del taken
+    return standing
+
+
+_EFFECT: Final[Mapping[Act, Callable[[Standing, Taken, Officers], Standing]]] = MappingProxyType(
+    {
+        Act.AMEND: _change,
+        Act.ESCALATE: _escalate,
+        Act.APPROVE: _approve,
+        Act.REFUSE: _refuse,
+        Act.REVIEW: _review,
+        Act.RESTRICT: _restrict,
+        Act.CONFIRM: _confirm,
+        Act.LIFT: _lift,
+        Act.HOLD: _hold,
+        Act.RELEASE: _release,
+        Act.SHORTEN: _shorten,
+        Act.PAUSE: _pause,
+        Act.RESUME: _resume,
+        Act.EXTEND: _nothing,
+        Act.WITHDRAW: _withdraw,
+        Act.CARRY_OUT: _nothing,
+    }
+)

@@ -1,0 +1,160 @@
+"""What a step needs before it may be taken: a state, a role, and often a second person.
+
+Invariants:
+
+* A step is of the case as it stands, and follows the last one: nothing signed can be played again.
+* Whoever opened or changed a case neither decides it, nor hides a record by it, nor shortens its
+  cooling-off. A refusal is reviewed, and a restriction confirmed, by another than its signer.
+
+Pure.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from lookup.cases.machine import FROM
+from lookup.cases.standing import Moment, Officers, Standing, Terms
+from lookup.cases.step import Step
+from lookup.officers.roles import Act
+
+
+class StepRefused(Exception):
+    """This step may not be taken now, or not by this officer; the message says why."""
+
+
+def require(  # noqa: PLR0913  # all that decides whether a step may be taken
+    standing: Standing,
+    step: Step,
+    terms: Terms,
+    officers: Officers,
+    now: Moment,
+    *,
+    digest: bytes,
+) -> None:
+    """Raise StepRefused unless this step may be taken now, by its signer.
+
+    `digest` is that of the case as it stands; of an `amend`, as it will stand.
+    """
+    last = standing.last
+    if last is None or step.number != last.step.number + 1 or step.after != last.step.hash():
+        raise StepRefused("the case has moved on since this was signed: look at it again")
+    if standing.state not in FROM.get(step.act, frozenset()):
+        raise StepRefused(f"a case that is {standing.state} takes no {step.act}")
+    if step.digest != digest:
+        raise StepRefused("this was signed of another state of the case: look at it again")
+    if step.officer is None or not _may(officers, step, terms):
+        raise StepRefused(f"none of the officer's roles may {step.act} this case")
+    for rule in _REQUIRED.get(step.act, ()):
+        rule(standing, step, terms, now)
+
+
+def _may(officers: Officers, step: Step, terms: Terms) -> bool:
+    officer = None if step.officer is None else officers.get(step.officer)
+    return officer is not None and officer.may(step.act, terms.authority)
+
+
+# What an act needs besides a role and a state.
+
+_Rule = Callable[[Standing, Step, Terms, Moment], None]
+
+
+def _not_a_changer(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del terms, now
+    if step.officer in standing.changers:
+        raise StepRefused("whoever opened or changed a case does not decide it")
+
+
+def _not_twice(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del terms, now
+    if step.officer in standing.approvals:
+        raise StepRefused("this officer has approved the case as it stands already")
+
+
+def _reviews_another(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del terms, now
+    if standing.refusal is None:
+        raise StepRefused("nobody has refused this case")
+    if standing.refusal.by == step.officer:
+        raise StepRefused("a refusal is reviewed by another officer")
+
+
+def _was_asked(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del step
+    if not terms.restrict:
+        raise StepRefused("the request does not ask for a restriction: it would be one officer's")
+    if standing.restriction is not None and standing.restriction.holds(now):
+        raise StepRefused("the records are restricted already")
+
+
+def _confirms_another(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del terms
+    restriction = standing.restriction
+    if restriction is None or not restriction.holds(now):
+        raise StepRefused("there is no restriction, or it has lapsed")
+    if restriction.confirmed_by is not None:
+        raise StepRefused("the restriction is confirmed already")
+    if step.officer == restriction.by:
+        raise StepRefused("a restriction is confirmed by another officer")
+
+
+def _is_restricted(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del step, terms, now
+    if standing.restriction is None:
+        raise StepRefused("there is no restriction")
+
+
+def _is_not_held(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del step, terms, now
+    if standing.held_by is not None:
+        raise StepRefused("the case is on hold")
+
+
+def _is_held(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del step, terms, now
+    if standing.held_by is None:
+        raise StepRefused("the case is not on hold")
+
+
+def _has_an_order(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del standing, terms, now
+    if step.details["days"] == 0 and not step.details["court_order"]:
+        raise StepRefused("no cooling-off at all needs the reference of a court order")
+
+
+def _runs(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del step, terms, now
+    if standing.paused:
+        raise StepRefused("the clock is stopped already")
+
+
+def _rests(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del step, terms, now
+    if not standing.paused:
+        raise StepRefused("the clock is not stopped")
+
+
+def _is_due(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del step, terms
+    if not standing.is_due(now):
+        due = standing.due
+        left = 0 if due is None else max(due - now.elapsed, 0)
+        raise StepRefused(f"the cooling-off lasts another {left} seconds of the site's running")
+
+
+_REQUIRED: Final[Mapping[Act, tuple[_Rule, ...]]] = MappingProxyType(
+    {
+        Act.APPROVE: (_not_a_changer, _not_twice),
+        Act.REFUSE: (_not_a_changer,),
+        Act.REVIEW: (_not_a_changer, _reviews_another),
+        Act.RESTRICT: (_not_a_changer, _was_asked),
+        Act.CONFIRM: (_not_a_changer, _confirms_another),
+        Act.LIFT: (_is_restricted,),
+        Act.HOLD: (_is_not_held,),
+        Act.RELEASE: (_is_held,),
+        Act.SHORTEN: (_not_a_changer, _has_an_order),
+        Act.PAUSE: (_runs,),
+        Act.RESUME: (_rests,),
+        Act.CARRY_OUT: (_is_not_held, _is_due),
+    }
+)

@@ -1,0 +1,162 @@
+"""Where a case stands: what its steps amount to. How they do is in lookup/cases/machine.py.
+
+Times are told by two clocks. `elapsed` counts the seconds that the site has run (keys/anchor.py)
+and cannot be set; `time` is of the wall, in seconds since 1970, for people.
+
+Pure: frozen values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from lookup.cases.step import Step
+from lookup.officers.roles import Officer
+from lookup.officers.token import OfficerId
+
+DAY: Final = 24 * 3_600
+RESTRICTED_SECONDS: Final = 72 * 3_600
+MALICIOUS: Final = "art-17-1-g"
+
+
+class State(StrEnum):
+    """Where a case stands."""
+
+    REQUESTED = "requested"
+    COOLING_OFF = "cooling-off"
+    RECALLING = "recalling"
+    DESTROYING = "destroying"
+    DESTROYED = "destroyed"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
+UNDECIDED: Final = frozenset({State.REQUESTED, State.COOLING_OFF})
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time by both clocks: seconds that the site has run, and seconds since 1970."""
+
+    elapsed: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step, and when it was taken."""
+
+    step: Step
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What of a case's content its life depends on; of one revision."""
+
+    ground: str
+    authority: str
+    restrict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a site asks of every case of an authority."""
+
+    approvals: int = 2
+    cooling_off_days: int = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """A protecting record is hidden. Unconfirmed, it lapses after 72 hours."""
+
+    by: OfficerId
+    since: Moment
+    confirmed_by: OfficerId | None = None
+
+    def holds(self, now: Moment) -> bool:
+        """Say whether it has not lapsed: it has when either clock says so."""
+        if self.confirmed_by is not None:
+            return True
+        return (
+            now.time - self.since.time < RESTRICTED_SECONDS
+            and now.elapsed - self.since.elapsed < RESTRICTED_SECONDS
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Somebody has refused; it stands when another has reviewed it."""
+
+    by: OfficerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shortening:
+    """Another length of the cooling-off, in days; none at all by a court's order."""
+
+    days: int
+    court_order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a case's steps amount to.
+
+    `revision` is the number of the step that last changed the case; `changers` who has opened or
+    changed it; `approved` when the last approval that was needed came, `wanting` what else is.
+    """
+
+    state: State
+    revision: int
+    opener: OfficerId
+    opened: Moment
+    changers: frozenset[OfficerId]
+    approvals: tuple[OfficerId, ...] = ()
+    wanting: tuple[str, ...] = ()
+    approved: Moment | None = None
+    default_days: int = 14
+    shortened: Shortening | None = None
+    held_by: OfficerId | None = None
+    refusal: Refusal | None = None
+    restriction: Restriction | None = None
+    escalated: tuple[str, ...] = ()
+    paused: bool = False
+    last: Taken | None = field(default=None, repr=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether it can still end in a destruction."""
+        return self.state in UNDECIDED
+
+    @property
+    def cooling_off_days(self) -> int:
+        """How long the case waits after it was approved."""
+        return self.default_days if self.shortened is None else self.shortened.days
+
+    @property
+    def due(self) -> int | None:
+        """When it may be carried out, in seconds that the site has run; None: not approved."""
+        if self.approved is None:
+            return None
+        return self.approved.elapsed + self.cooling_off_days * DAY
+
+    def is_due(self, now: Moment) -> bool:
+        """Say whether it is to be carried out."""
+        due = self.due
+        return (
+            self.state is State.COOLING_OFF
+            and self.held_by is None
+            and due is not None
+            and now.elapsed >= due
+        )
+
+    def hides(self, now: Moment) -> bool:
+        """Say whether its records are hidden although they protect a child."""
+        return self.is_open and self.restriction is not None and self.restriction.holds(now)
+
+
+Officers = Mapping[OfficerId, Officer]
