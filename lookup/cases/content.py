@@ -1,7 +1,7 @@
 """What a case says: which records, on which ground, by what evidence.
 
-    content = JSON with sorted members: authority, evidence, ground, note, others, received, records,
-              restrict
+    content = JSON with sorted members: authority, evidence, ground, note, others, received,
+              records, restrict
 
 Invariants:
 

@@ -14,7 +14,8 @@ Invariants:
 * Approvals count if they are of the case as it stands, of m different officers, none of whom opened
   it or changed it; one of them legal where the ground is (g). What changes the case voids them.
 * Cooling-off is counted in `elapsed`, the seconds that the site has run (keys/anchor.py): no clock
-  that is set brings its end nearer. It begins with the last approval that was needed.
+  that is set brings its end nearer. It begins with the last approval that was needed, and the clock
+  on the wall has to say that it is over, too.
 * A refusal needs a reason of Art 17(3) and a second officer. Whoever opened the case does neither.
 * A record that protects a child is hidden only by two: the opener who asks for it, and an officer
   for safeguarding; after 72 hours, by either clock, a third has to have confirmed it.
@@ -58,8 +59,8 @@ FROM: Final[Mapping[Act, frozenset[State]]] = MappingProxyType(
         Act.HOLD: UNDECIDED,
         Act.RELEASE: UNDECIDED,
         Act.SHORTEN: UNDECIDED,
-        Act.PAUSE: UNDECIDED,
-        Act.RESUME: UNDECIDED,
+        Act.ASK_IDENTITY: UNDECIDED,
+        Act.CONFIRM_IDENTITY: UNDECIDED,
         Act.EXTEND: UNDECIDED,
         Act.WITHDRAW: UNDECIDED,
         Act.CARRY_OUT: frozenset({State.COOLING_OFF}),
@@ -205,14 +206,14 @@ def _shorten(standing: Standing, taken: Taken, officers: Officers) -> Standing:
     )
 
 
-def _pause(standing: Standing, taken: Taken, _: Officers) -> Standing:
+def _ask_identity(standing: Standing, taken: Taken, _: Officers) -> Standing:
     del taken
-    return replace(standing, paused=True)
+    return replace(standing, identity_asked=True)
 
 
-def _resume(standing: Standing, taken: Taken, _: Officers) -> Standing:
+def _confirm_identity(standing: Standing, taken: Taken, _: Officers) -> Standing:
     del taken
-    return replace(standing, paused=False)
+    return replace(standing, identity_asked=False)
 
 
 def _withdraw(standing: Standing, taken: Taken, _: Officers) -> Standing:
@@ -239,8 +240,8 @@ _EFFECT: Final[Mapping[Act, Callable[[Standing, Taken, Officers], Standing]]] = 
         Act.HOLD: _hold,
         Act.RELEASE: _release,
         Act.SHORTEN: _shorten,
-        Act.PAUSE: _pause,
-        Act.RESUME: _resume,
+        Act.ASK_IDENTITY: _ask_identity,
+        Act.CONFIRM_IDENTITY: _confirm_identity,
         Act.EXTEND: _nothing,
         Act.WITHDRAW: _withdraw,
         Act.CARRY_OUT: _nothing,

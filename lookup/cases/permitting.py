@@ -122,16 +122,16 @@ def _has_an_order(standing: Standing, step: Step, terms: Terms, now: Moment) -> 
         raise StepRefused("no cooling-off at all needs the reference of a court order")
 
 
-def _runs(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+def _nobody_was_asked(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
     del step, terms, now
-    if standing.paused:
-        raise StepRefused("the clock is stopped already")
+    if standing.identity_asked:
+        raise StepRefused("the requester was asked who they are already")
 
 
-def _rests(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+def _somebody_was_asked(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
     del step, terms, now
-    if not standing.paused:
-        raise StepRefused("the clock is not stopped")
+    if not standing.identity_asked:
+        raise StepRefused("nobody was asked who they are")
 
 
 def _is_due(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
@@ -153,8 +153,8 @@ _REQUIRED: Final[Mapping[Act, tuple[_Rule, ...]]] = MappingProxyType(
         Act.HOLD: (_is_not_held,),
         Act.RELEASE: (_is_held,),
         Act.SHORTEN: (_not_a_changer, _has_an_order),
-        Act.PAUSE: (_runs,),
-        Act.RESUME: (_rests,),
+        Act.ASK_IDENTITY: (_nobody_was_asked,),
+        Act.CONFIRM_IDENTITY: (_somebody_was_asked,),
         Act.CARRY_OUT: (_is_not_held, _is_due),
     }
 )

@@ -124,7 +124,7 @@ class Standing:
     refusal: Refusal | None = None
     restriction: Restriction | None = None
     escalated: tuple[str, ...] = ()
-    paused: bool = False
+    identity_asked: bool = False
     last: Taken | None = field(default=None, repr=False)
 
     @property
@@ -146,12 +146,14 @@ class Standing:
 
     def is_due(self, now: Moment) -> bool:
         """Say whether it is to be carried out."""
-        due = self.due
+        due, approved = self.due, self.approved
         return (
             self.state is State.COOLING_OFF
             and self.held_by is None
             and due is not None
+            and approved is not None
             and now.elapsed >= due
+            and now.time >= approved.time + self.cooling_off_days * DAY
         )
 
     def hides(self, now: Moment) -> bool:

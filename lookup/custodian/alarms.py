@@ -3,6 +3,8 @@
     honey          a link that is nobody's was asked for
     enumeration    a client asked for more tokens in an hour than care explains, or hit too few
     damage         a segment or an entry is not as its worker left it
+    hidden         records that protect a child are not answered, because of a case
+    escalated      what a case was signed of is no longer the whole picture
     untold         accesses that no authority could be told of
     entries, rows  what was taken in by this process, and how far the chain reaches
     taken_in       when segments were last looked at, on the monotonic clock
@@ -46,6 +48,8 @@ class Alarms:
     enumeration: int = 0
     damage: int = 0
     untold: int = 0
+    hidden: int = 0
+    escalated: int = 0
     entries: int = 0
     rows: int = 0
     taken_in: float = 0
@@ -60,6 +64,17 @@ class Alarms:
         """Something is not as its worker left it."""
         self.damage += 1
         logger.error("alarm: %s", what)
+
+    def hide(self, records: int) -> None:
+        """Two officers hide records that hospitals would be told of."""
+        if records:
+            self.hidden += records
+            logger.warning("alarm: a case hides %d records that protect a child", records)
+
+    def escalate(self, case: str, reason: str) -> None:
+        """Something came that the officers of a case have not seen."""
+        self.escalated += 1
+        logger.warning("alarm: case %s is to be looked at again: %s", case, reason)
 
     def leave_untold(self, accesses: int) -> None:
         """No authority can be told of these accesses."""

@@ -10,6 +10,7 @@ Invariants:
 * What was gathered is wiped when the table is made; copies that arrays leave as they grow are not.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -40,10 +41,13 @@ _LEAVES_AT_ONCE: Final = 16
 class Build:
     """A table in the making. Tags and bodies are gathered as long arrays, 30 bytes a link."""
 
-    def __init__(self, rules: Rules, vault: Vault) -> None:
+    def __init__(
+        self, rules: Rules, vault: Vault, is_hidden: Callable[[EntryId], bool]
+    ) -> None:
         self.damaged: list[int] = []
         self._rules = rules
         self._vault = vault
+        self._is_hidden = is_hidden
         self._key = IndexKey.generate()
         self._make_tag = TagMaker(self._key).make
         self._makers = [maker.make for maker in rules.makers]
@@ -69,7 +73,9 @@ class Build:
             records += [(record_id, decode_body(body)) for record_id, body in found]
             self._at = leaves.stop
         links = self._rules.links
-        for _, body in records:
+        for record_id, body in records:
+            if self._is_hidden(record_id):
+                continue
             for named, link in links(body):
                 self._take(named, pack_body(link))
         return records

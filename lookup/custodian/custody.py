@@ -20,19 +20,23 @@ from pathlib import Path
 import msgspec
 
 from crypto.token import Kid
-from keys.entry import Batch, Entry, EntryId, Kind
+from keys.entry import Batch, Entry, EntryId, Kind, Put
 from keys.pages import BlobChange
 from keys.slot.lock import Lock
 from keys.vault import Receipt, Vault
+from lookup.cases.standing import Moment
 from lookup.catalogue import Catalogue
 from lookup.custodian.alarms import Alarms
 from lookup.custodian.auditing import Auditing
 from lookup.custodian.building import Build
 from lookup.custodian.clients import tell_clients, tell_former
+from lookup.custodian.docket import Docket, Named, Signed, load_docket
 from lookup.custodian.door import Door
+from lookup.custodian.officers import Office
+from lookup.custodian.parking import Lot, load_lot
 from lookup.custodian.policy import Policy
 from lookup.custodian.publishing import Publication, Rules
-from lookup.custodian.record import Record
+from lookup.custodian.record import Body, Record, decode_body, names_of
 from lookup.custodian.store.pages import Store
 from lookup.handoff import Authority, Category, View
 from lookup.index.errors import IndexSpace, TableFull
@@ -66,18 +70,32 @@ class Custody:
     belt_seconds: int
     door: Door
     today: Callable[[], date]
+    clock: Callable[[], int]
     sources: dict[bytes, EntryId] = field(default_factory=dict)
+    docket: Docket = field(init=False)
+    lot: Lot = field(default_factory=Lot)
+    hidden: frozenset[EntryId] = frozenset()
     publication: Publication | None = None
     build: Build | None = None
     damaged: list[int] = field(default_factory=list)
     generation: int = 0
     view_number: int = 0
+    _latest: int = 0
     # What workers authenticate access tokens with; never stored, so that no backup can forge one.
     token_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
-    def commit(self, batch: Batch, blobs: BlobChange, edits: tuple[Edit, ...] = ()) -> Receipt:
-        """Make a change durable and visible; return when no worker answers from before it."""
-        withdrawals = [_withdrawal(edit) for edit in edits]
+    def commit(
+        self,
+        batch: Batch,
+        blobs: BlobChange,
+        edits: tuple[Edit, ...] = (),
+        steps: tuple[Signed, ...] = (),
+    ) -> Receipt:
+        """Make a change durable and visible; return when no worker answers from before it.
+
+        `steps` are those of cases: stored, and committed to in the log, with the change.
+        """
+        withdrawals = [_withdrawal(self._shown(edit)) for edit in edits]
         leaving = [edit.old for edit in edits if edit.old is not None and edit.new is None]
 
         def withdraw() -> None:
@@ -85,17 +103,43 @@ class Custody:
             self.audit.forget_records(leaving)
 
         notices = self.audit.notices.without({bytes(record.id) for record in leaving})
-        receipt = self.vault.commit(batch + notices, blobs, withdraw)
+        batch += notices + tuple(Put(each.entry()) for each in steps)
+        receipt = self.vault.commit(batch, blobs, withdraw, log=self.docket.leaves(steps))
         try:
+            for signed in steps:
+                self.docket.take(signed)
             self._publish([then for _, then in withdrawals if then is not None])
             for edit in edits:
                 self._remember(edit)
+            self._show_and_hide()
             self.door.await_passes()
         except BaseException:
             # Durable, and not visible: only a new table, at the next start, makes up for that.
             self.vault.stop()
             raise
         return receipt
+
+    @property
+    def office(self) -> Office:
+        """The officers, and the rules for their cases."""
+        return self.policy.office
+
+    def load_cases(self) -> None:
+        """Read the cases, and what they hide; before the first table is built."""
+        self.docket = load_docket(self.vault, self.store, self.office, self._names_of)
+        self.lot = load_lot(self.vault)
+        steps = (each for case in self.docket.cases.values() for each in case.steps)
+        self._latest = max((each.at.time for each in steps), default=0)
+        self.hidden = self.docket.hidden(self.moment())
+
+    def _names_of(self, record_id: EntryId) -> list[Named]:
+        record = self.record(record_id)
+        return [] if record is None else names_of(record)
+
+    def records_in(self, leaves: range) -> list[Record]:
+        """Return the records in these leaves; of entries that are damaged nothing can be said."""
+        found = self.vault.scan_bodies(Kind.RECORD, leaves)
+        return [Record(record_id, 0, 0, decode_body(body)) for record_id, body in found]
 
     def record(self, record_id: EntryId) -> Record | None:
         """Return a record, or None."""
@@ -116,7 +160,7 @@ class Custody:
     def begin_build(self) -> None:
         """Start a new table, with a new index key and the lookup keys of now."""
         rules = Rules(self.catalogue, self.policy.makers(), self.policy.canary, self.today())
-        self.build = Build(rules, self.vault)
+        self.build = Build(rules, self.vault, lambda record_id: record_id in self.hidden)
 
     def step_build(self, leaves: int = LEAVES_PER_STEP) -> float:
         """Go on with the table in the making, from 0 to 1; at 1 it is in force."""
@@ -215,6 +259,48 @@ class Custody:
             table.close(unlink=not is_read(table.path))
             self.publication = None
 
+    def moment(self) -> Moment:
+        """Return the time by both clocks; that of the wall never goes back behind what it told."""
+        self._latest = max(self._latest, self.clock())
+        return Moment(self.vault.elapsed, self._latest)
+
+    def protects(self, body: Body) -> bool:
+        """Say whether a record is one that hospitals are told of today."""
+        if self.publication is None:
+            return False
+        links = self.publication.rules.links(body)
+        return any(not link.honey for _, link in links)
+
+    def show_and_hide(self) -> None:
+        """Answer by what the restrictions of cases say by now."""
+        if self._show_and_hide():
+            self.door.await_passes()
+
+    def _show_and_hide(self) -> bool:
+        """Hide in the table what is restricted, show what is not any more; say if that changed."""
+        wanted = self.docket.hidden(self.moment())
+        changed = wanted ^ self.hidden
+        if not changed:
+            return False
+        try:
+            records = [record for each in changed if (record := self.record(each)) is not None]
+            self.alarms.hide(sum(r.id in wanted and self.protects(r.body) for r in records))
+            self._publish(
+                [
+                    Edit(each.id, each, None) if each.id in wanted else Edit(each.id, None, each)
+                    for each in records
+                ]
+            )
+        except BaseException:
+            self.vault.stop()
+            raise
+        self.hidden = wanted
+        return True
+
+    def _shown(self, edit: Edit) -> Edit:
+        """Return what of a change the table is to see."""
+        return Edit(edit.id, None, None) if edit.id in self.hidden else edit
+
     def _publish(self, edits: list[Edit]) -> None:
         for edit in edits:
             if self.build is not None:
@@ -252,7 +338,7 @@ def _withdrawal(edit: Edit) -> tuple[Edit | None, Edit | None]:
     epoch, an entry would name what this one is to forget.
     """
     if edit.old is None:
-        return None, edit
+        return None, (edit if edit.new is not None else None)
     if edit.new is None:
         return edit, None
     kept = {link.handle for link in edit.new.body.links}

@@ -84,6 +84,11 @@ class Record(NamedTuple):
         return Entry(Kind.RECORD, self.id, _encode(self.body), self.version, self.flags)
 
 
+def names_of(record: Record) -> list[tuple[str, str]]:
+    """Return the identifiers of a record, as scheme and value."""
+    return [(link.scheme, link.value) for link in record.body.links]
+
+
 def make_body(draft: Draft, dek: Dek, links: tuple[Kept, ...] = ()) -> Body:
     """Return a draft's body; identifiers that `links` has keep their handles."""
     handles = {(link.scheme, link.value): link.handle for link in links}

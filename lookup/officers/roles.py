@@ -43,8 +43,8 @@ class Act(StrEnum):
     HOLD = "hold"
     RELEASE = "release"
     SHORTEN = "shorten"
-    PAUSE = "pause"
-    RESUME = "resume"
+    ASK_IDENTITY = "ask-identity"
+    CONFIRM_IDENTITY = "confirm-identity"
     EXTEND = "extend"
     WITHDRAW = "withdraw"
     CARRY_OUT = "carry-out"
@@ -77,8 +77,8 @@ MAY: Final = MappingProxyType(
         Act.HOLD: frozenset({_LEGAL, _SAFEGUARDING}),
         Act.RELEASE: frozenset({_LEGAL}),
         Act.SHORTEN: frozenset({_LEGAL}),
-        Act.PAUSE: frozenset({_REQUESTER, _LEGAL}),
-        Act.RESUME: frozenset({_REQUESTER, _LEGAL}),
+        Act.ASK_IDENTITY: frozenset({_REQUESTER, _LEGAL}),
+        Act.CONFIRM_IDENTITY: frozenset({_REQUESTER, _LEGAL}),
         Act.EXTEND: frozenset({_REQUESTER, _LEGAL}),
         Act.WITHDRAW: frozenset({_REQUESTER}),
         Act.CARRY_OUT: frozenset({_REQUESTER, _APPROVER, _LEGAL}),

@@ -1,0 +1,96 @@
+"""Carrying out: destroying the keys of the records that cases name.
+
+Invariants:
+
+* Nothing else in this service destroys a record. What is carried out is approved by the officers
+  and rules of now, is on no hold, and is past its cooling-off, as the machine says at this moment.
+* All cases that are carried out together share one epoch change, however many they are. With a
+  record leaves every case that names it, also one that was refused, and what was parked for it.
+* In the same transaction a `Kind.DESTROYED` entry takes the case's place: what a certificate will
+  say of it, and no more. So each destroyed case gets its one certificate, whatever crashes.
+* `tend` is the scheduler: it runs in the writer's idle moments, and under load once a second.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from keys.entry import Batch, EntryId, Kind, Put, Remove
+from keys.epoch import Destruction
+from keys.pages import BlobChange
+from lookup.custodian.certifying import destroyed_entry, issue
+from lookup.custodian.custody import Custody, Edit
+from lookup.custodian.docket import Case, removal
+from lookup.custodian.record import Record
+
+# What one epoch change destroys at most: 10,000 records take some seconds, and lookups go on.
+MOST_AT_ONCE = 256
+
+logger = logging.getLogger("lookup.custodian")
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """Records are gone; this is what the slots have said, and what certifies it."""
+
+    record_ids: tuple[EntryId, ...]
+    certificates: tuple[bytes, ...]
+    destruction: Destruction
+
+
+def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
+    """Destroy the records of cases that are due; issue their certificates unless a slot lags."""
+    records = [record for case in cases for record in _records(custody, case)]
+    leaving = custody.docket.naming(record.id for record in records)
+    parked = [each for case in leaving for each in custody.lot.of(case.id)]
+    removals = [*map(removal, leaving), *(each.removal() for each in parked)]
+    workers = len(custody.door.workers())
+    begun = custody.moment().time
+    batch: Batch = (
+        *(Remove(Kind.RECORD, record.id) for record in records),
+        *(step for steps, _ in removals for step in steps),
+        *(Put(destroyed_entry(custody, case, begun, workers)) for case in cases),
+    )
+    blobs = BlobChange(
+        delete=(
+            *((record.id, record.version) for record in records),
+            *(name for _, change in removals for name in change.delete),
+        )
+    )
+    receipt = custody.commit(
+        batch, blobs, tuple(Edit(record.id, record, None) for record in records)
+    )
+    for case in leaving:
+        custody.docket.remove(case.id)
+    custody.lot.drop(parked)
+    if receipt.destruction is None:
+        raise AssertionError("unreachable: a removal is always an epoch change")
+    issue(custody, receipt.destruction)
+    return CarriedOut(
+        tuple(record.id for record in records),
+        tuple(case.certificate for case in cases),
+        receipt.destruction,
+    )
+
+
+def tend(custody: Custody) -> None:
+    """Carry out what is due, hide and show what restrictions say by now."""
+    custody.show_and_hide()
+    due = [case for case in custody.docket.due(custody.moment()) if _is_whole(custody, case)]
+    while due:
+        batch, due = due[:MOST_AT_ONCE], due[MOST_AT_ONCE:]
+        done = carry_out(custody, batch)
+        logger.info("carried out %d cases: %d records", len(batch), len(done.record_ids))
+    custody.certify_what_waits()
+
+
+def _is_whole(custody: Custody, case: Case) -> bool:
+    """Say whether all of a case's records are there; one that was lost needs a person."""
+    return all(custody.vault.get(Kind.RECORD, each) is not None for each in case.record_ids)
+
+
+def _records(custody: Custody, case: Case) -> Iterable[Record]:
+    for record_id in case.record_ids:
+        record = custody.record(record_id)
+        if record is not None:
+            yield record

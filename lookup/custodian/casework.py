@@ -1,0 +1,270 @@
+"""Casework: opening a case, and taking its steps.
+
+Invariants:
+
+* Whatever is taken is signed by the officer that it names, with the key that is registered now,
+  and is durable, with its commitment in the log, before anybody hears of it.
+* A record is in one open case at most, as its requester saw it; of a record that is in none,
+  nothing changes.
+* What a step hides or shows again is hidden or shown by every worker before anybody hears of it.
+* The `others` of a case are all the records that name the same child: the caller has looked for
+  them in the whole vault (`others_of`), and what arrives later escalates the case.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from crypto.record import Dek
+from crypto.sshsig import InvalidSignature, Signature, verify
+from keys.entry import EntryId, Kind, Put, new_entry_id
+from keys.pages import BlobChange
+from lookup.cases.content import Content, InvalidContent, parse_content
+from lookup.cases.evidence import InvalidEvidence
+from lookup.cases.permitting import StepRefused, require
+from lookup.cases.standing import State
+from lookup.cases.step import (
+    FIRST_AFTER,
+    NAMESPACE,
+    SALT_SIZE,
+    InvalidStep,
+    Step,
+    digest_of,
+    parse_step,
+)
+from lookup.cases.supporting import require_supported
+from lookup.custodian.adding import add_or_change
+from lookup.custodian.carrying_out import carry_out
+from lookup.custodian.custody import Custody
+from lookup.custodian.docket import Case, Named, Signed, new_step
+from lookup.custodian.record import Record, names_of
+from lookup.errors import Conflict, Forbidden, InvalidRequest, NotFound, RecordNotFound
+from lookup.officers.roles import Act, Officer
+
+ID_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A step as an officer sends it: its text, the signature, and the content if it brings one."""
+
+    text: str
+    signature: bytes
+    content: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opens a case: its first step, and the salt that its officer has drawn."""
+
+    wanted: Wanted
+    salt: bytes = field(repr=False)
+
+
+def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody], Case]:
+    """Open a case. Raises InvalidRequest, RecordNotFound, Conflict or Forbidden."""
+    step = _parsed(opening.wanted.text)
+    content = _content(opening.wanted.content)
+    if len(opening.salt) != SALT_SIZE:
+        raise InvalidRequest(f"a salt has {SALT_SIZE} bytes")
+    if step.act is not Act.OPEN or step.number != 1 or step.after != FIRST_AFTER:
+        raise InvalidRequest("a case begins with its first step, open")
+    if step.digest != digest_of(opening.salt, step.case, 1, opening.wanted.content):
+        raise InvalidRequest("the step was signed of another content")
+    if step.case[0] or len(step.case) != ID_SIZE:
+        raise InvalidRequest("a case's id begins with two zeros")
+
+    def run(custody: Custody) -> Case:
+        officer = _signer(custody, step, opening.wanted.signature)
+        if not officer.may(Act.OPEN, content.authority):
+            raise Forbidden("none of the officer's roles may open a case of this authority")
+        case_id = EntryId(step.case)
+        if case_id in custody.docket.cases:
+            raise Conflict("a case of this id is open already")
+        records = _records(custody, content)
+        _require_all_others(content, others)
+        _require_evidence(content)
+        case = Case(
+            case_id,
+            Dek.generate(),
+            opening.salt,
+            secrets.token_bytes(SALT_SIZE),
+            secrets.token_bytes(ID_SIZE),
+            content,
+        )
+        signed = new_step(case, step, opening.wanted.signature, custody.moment())
+        blob = case.sealed(custody.vault, 1, opening.wanted.content)
+        custody.docket.add(case, [name for each in records for name in names_of(each)])
+        try:
+            custody.commit((Put(case.entry(1)),), blob, steps=(signed,))
+        except BaseException:
+            custody.docket.remove(case_id)
+            raise
+        return case
+
+    return run
+
+
+def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Case]:
+    """Take a further step. Raises as `open_case` does, and Conflict where it may not be taken."""
+    step = _parsed(wanted.text)
+    if step.case != case_id:
+        raise InvalidRequest("the step is of another case")
+    if bool(wanted.content) != (step.act is Act.AMEND):
+        raise InvalidRequest("a content comes with `amend`, and with nothing else")
+    content = _content(wanted.content) if wanted.content else None
+
+    def run(custody: Custody) -> Case:
+        case = find(custody, case_id)
+        _signer(custody, step, wanted.signature)
+        standing = custody.docket.standing(case)
+        digest = case.digest(standing.revision)
+        if content is not None:
+            digest = case.digest(step.number, wanted.content)
+        now = custody.moment()
+        try:
+            require(
+                standing, step, case.content.terms, custody.office.officers, now, digest=digest
+            )
+        except StepRefused as refused:
+            raise Conflict(str(refused)) from None
+        signed = new_step(case, step, wanted.signature, now)
+        if content is None:
+            custody.commit((), BlobChange(), steps=(signed,))
+        else:
+            _amend(custody, case, signed, content)
+        _follow(custody, case, step)
+        return case
+
+    return run
+
+
+def _amend(custody: Custody, case: Case, signed: Signed, content: Content) -> None:
+    """Change what a case says; its records stay the same."""
+    if content.authority != case.content.authority or content.records != case.content.records:
+        raise Conflict("a case's records stay the same: withdraw it, and open another")
+    _require_evidence(content)
+    blob = case.sealed(custody.vault, signed.step.number, content.encode())
+    before, case.content = case.content, content
+    try:
+        custody.commit((Put(case.entry(signed.step.number)),), blob, steps=(signed,))
+    except BaseException:
+        case.content = before
+        raise
+
+
+def _follow(custody: Custody, case: Case, step: Step) -> None:
+    """Do what a step has decided."""
+    state = custody.docket.standing(case).state
+    if step.act is Act.CARRY_OUT:
+        carry_out(custody, [case])
+    elif state in {State.REFUSED, State.WITHDRAWN}:
+        resume(custody, case)
+
+
+def resume(custody: Custody, case: Case) -> None:
+    """Let what was kept aside for a case, which has ended without a destruction, come to pass."""
+    parked = custody.lot.of(case.id)
+    if not parked:
+        return
+    drafts = [each.draft(custody.vault, custody.store, custody.catalogue) for each in parked]
+    prepared = add_or_change([draft for draft in drafts if draft is not None])(custody)
+    removals = [each.removal() for each in parked]
+    custody.commit(
+        prepared.batch + tuple(step for batch, _ in removals for step in batch),
+        BlobChange(
+            prepared.blobs.put,
+            prepared.blobs.delete + tuple(name for _, blobs in removals for name in blobs.delete),
+        ),
+        prepared.edits,
+        steps=prepared.steps,
+    )
+    custody.lot.drop(parked)
+
+
+def find(custody: Custody, case_id: EntryId) -> Case:
+    """Return a case. Raises NotFound."""
+    case = custody.docket.cases.get(case_id)
+    if case is None:
+        raise NotFound("there is no such case; one that was carried out has left a certificate")
+    return case
+
+
+def new_case_id() -> EntryId:
+    """Draw an id for a case."""
+    return new_entry_id(Kind.CASE)
+
+
+def others_of(
+    names: frozenset[Named], record_ids: Iterable[EntryId], leaves: range
+) -> Callable[[Custody], list[Record]]:
+    """Return the records in these leaves, besides those named, that name one of these children."""
+    known = frozenset(record_ids)
+
+    def run(custody: Custody) -> list[Record]:
+        return [
+            record
+            for record in custody.records_in(leaves)
+            if record.id not in known and not names.isdisjoint(names_of(record))
+        ]
+
+    return run
+
+
+def _parsed(text: str) -> Step:
+    try:
+        return parse_step(text)
+    except InvalidStep as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def _content(raw: bytes) -> Content:
+    try:
+        return parse_content(raw)
+    except InvalidContent as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def _signer(custody: Custody, step: Step, signature: bytes) -> Officer:
+    if step.vault != custody.vault.id:
+        raise InvalidRequest("the step is of another site's case")
+    officer = None if step.officer is None else custody.office.officers.get(step.officer)
+    if officer is None:
+        raise Forbidden("no officer of this site has signed this")
+    try:
+        verify(officer.key, NAMESPACE, step.text().encode(), Signature(signature))
+    except InvalidSignature:
+        raise Forbidden("the signature is not this officer's, of this step") from None
+    return officer
+
+
+def _records(custody: Custody, content: Content) -> Sequence[Record]:
+    """Return the records of a case, which are as their requester saw them and in no other case."""
+    found: list[Record] = []
+    for named in content.records:
+        record = custody.record(EntryId(bytes.fromhex(named.record_id)))
+        if record is None:
+            raise RecordNotFound("a record of the case is not there: no case was opened")
+        if record.body.authority != content.authority:
+            raise Conflict("a record of the case is another authority's: it has cases of its own")
+        if record.version != named.version:
+            raise Conflict("a record of the case has changed since it was looked at")
+        if custody.docket.open_case_of(record.id) is not None:
+            raise Conflict("a record of the case is in an open case already")
+        found.append(record)
+    return found
+
+
+def _require_all_others(content: Content, others: frozenset[EntryId]) -> None:
+    if {bytes.fromhex(each) for each in content.others} != others:
+        raise Conflict(
+            "other records name the same child, and the case does not list just these: preview it"
+            " again, and sign what you have seen"
+        )
+
+
+def _require_evidence(content: Content) -> None:
+    try:
+        require_supported(content)
+    except InvalidEvidence as error:
+        raise InvalidRequest(str(error)) from None

@@ -1,0 +1,206 @@
+"""Certifying: from a destroyed case to its certificate.
+
+    Kind.DESTROYED     what the certificate will say of the case; put when its records leave
+    Kind.CERTIFICATE   what the slots had said, and the statement's place in the log; the same id
+
+Invariants:
+
+* A certificate's statement enters the log in the transaction that stores `Kind.CERTIFICATE`, which
+  is put once: each destroyed case has exactly one entry of the log that certifies it.
+* None is issued while a registered slot lags: its key and an old backup would read on. It waits,
+  over restarts, until the slot has confirmed or was signed off as lost; the statement names it then.
+* Neither entry names a child or a family: commitments, codes, times, fingerprints of officers' keys.
+  The nonces that open the commitments were in the case; the family has them, or nobody.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+import msgspec
+
+from crypto.commitment import Commitment, Nonce
+from crypto.sshsig import fingerprint
+from keys.entry import Entry, Kind, Put, new_entry_id
+from keys.epoch import Destruction
+from lookup.cases.standing import Standing
+from lookup.custodian.custody import Custody
+from lookup.custodian.docket import Case
+from lookup.custodian.record import Record
+from lookup.officers.roles import Role
+from lookup.transparency.certificate import leaf_of
+from lookup.transparency.opening import FORMAT, Opening, RecordOpening
+from lookup.transparency.statement import (
+    COURT_ORDER,
+    NOT_COVERED,
+    Approval,
+    ConfirmedSlot,
+    CoolingOff,
+    Statement,
+)
+
+
+class _DestroyedBody(msgspec.Struct, array_like=True, kw_only=True):
+    certificate: bytes
+    authority: str
+    ground: str
+    records: list[bytes]
+    requested: int
+    approved: int
+    not_before: int
+    approvals: list[tuple[str, str]]
+    cooling_off_days: int
+    workers: int
+    nonce: bytes
+
+
+class _CertificateBody(msgspec.Struct, array_like=True, kw_only=True):
+    epoch: int
+    time: int
+    slots: list[tuple[str, bytes]]
+    lost: list[bytes]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A statement, what opens its leaf, and the leaf's place in the log."""
+
+    statement: Statement
+    nonce: Nonce
+    position: int
+
+
+def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> Entry:
+    """Return what stays of a case; `begun` is the time before its keys are destroyed."""
+    standing = custody.docket.standing(case)
+    if standing.approved is None:
+        raise AssertionError("unreachable: a case that is due was approved")
+    openings = opening_of(custody, case).records
+    body = _DestroyedBody(
+        certificate=case.certificate,
+        authority=case.content.authority,
+        ground=case.content.ground,
+        records=[opening.commitment() for opening in openings],
+        requested=standing.opened.time,
+        approved=standing.approved.time,
+        not_before=begun,
+        approvals=_approvals(custody, standing),
+        cooling_off_days=standing.cooling_off_days,
+        workers=workers,
+        nonce=secrets.token_bytes(32),
+    )
+    entry_id = new_entry_id(Kind.DESTROYED)
+    return Entry(Kind.DESTROYED, entry_id, msgspec.msgpack.encode(body))
+
+
+def _approvals(custody: Custody, standing: Standing) -> list[tuple[str, str]]:
+    """Return role and key of each officer whose approval counted."""
+    officers = (custody.office.officers[each] for each in standing.approvals)
+    return [
+        (Role.LEGAL if Role.LEGAL in officer.roles else Role.APPROVER, fingerprint(officer.key))
+        for officer in officers
+    ]
+
+
+def opening_of(custody: Custody, case: Case) -> Opening:
+    """Return what lets the family show that the certificate speaks of their records."""
+    records = [custody.record(record_id) for record_id in case.record_ids]
+    authority = custody.catalogue.authorities[
+        custody.catalogue.authority_numbers[case.content.authority]
+    ]
+    return Opening(
+        format=FORMAT,
+        certificate=case.certificate.hex(),
+        authority_name=authority.name,
+        contact=authority.office_hours,
+        records=tuple(_opening(case, record) for record in records if record is not None),
+    )
+
+
+def _opening(case: Case, record: Record) -> RecordOpening:
+    return RecordOpening(
+        nonce=case.nonce(record.id),
+        authority=record.body.authority,
+        source_ref=record.body.source_ref,
+        record_id=record.id.hex(),
+        identifiers=tuple(sorted(f"{link.scheme}:{link.value}" for link in record.body.links)),
+    )
+
+
+def waiting(custody: Custody) -> list[Entry]:
+    """Return the destroyed cases that have no certificate yet."""
+    certified = {entry.id for entry in custody.vault.scan(Kind.CERTIFICATE)}
+    return [entry for entry in custody.vault.scan(Kind.DESTROYED) if entry.id not in certified]
+
+
+def issue(custody: Custody, destruction: Destruction) -> None:
+    """Certify what was destroyed, in one commit; nothing while a slot lags."""
+    entries = waiting(custody)
+    if destruction.lagging or not entries:
+        return
+    position = custody.vault.log_size
+    batch, leaves = [], []
+    for at, entry in enumerate(entries, position):
+        body = _CertificateBody(
+            epoch=destruction.epoch,
+            time=max(custody.moment().time, destruction.time),
+            slots=[(letter, slot) for slot, letter in destruction.confirmed],
+            lost=list(destruction.lost),
+            position=at,
+        )
+        certified = _certified(custody, entry, body)
+        batch.append(Put(Entry(Kind.CERTIFICATE, entry.id, msgspec.msgpack.encode(body))))
+        leaves.append(leaf_of(certified.statement, certified.nonce))
+    custody.vault.commit(tuple(batch), log=tuple(leaves))
+
+
+def certificates(custody: Custody) -> list[Certified]:
+    """Return all that was certified, in the order of the log."""
+    destroyed = {entry.id: entry for entry in custody.vault.scan(Kind.DESTROYED)}
+    found = (
+        _certified(custody, destroyed[entry.id], _read(entry))
+        for entry in custody.vault.scan(Kind.CERTIFICATE)
+    )
+    return sorted(found, key=lambda each: each.position)
+
+
+def find_certificate(custody: Custody, certificate: bytes) -> Certified | None:
+    """Return what was certified under an id, or None."""
+    for entry in custody.vault.scan(Kind.DESTROYED):
+        body = msgspec.msgpack.decode(entry.body, type=_DestroyedBody)
+        if body.certificate == certificate:
+            found = custody.vault.get(Kind.CERTIFICATE, entry.id)
+            return None if found is None else _certified(custody, entry, _read(found))
+    return None
+
+
+def _read(entry: Entry) -> _CertificateBody:
+    return msgspec.msgpack.decode(entry.body, type=_CertificateBody)
+
+
+def _certified(custody: Custody, destroyed: Entry, certificate: _CertificateBody) -> Certified:
+    """Return the statement that two entries make together."""
+    body = msgspec.msgpack.decode(destroyed.body, type=_DestroyedBody)
+    letters = {letter for letter, _ in certificate.slots}
+    statement = Statement(
+        certificate=body.certificate.hex(),
+        site=custody.vault.id.hex(),
+        authority=body.authority,
+        ground=body.ground,
+        records=tuple(Commitment(each) for each in body.records),
+        requested_at=body.requested,
+        approved_at=body.approved,
+        effective_not_before=body.not_before,
+        destroyed_at=certificate.time,
+        epoch=certificate.epoch,
+        approvals=tuple(Approval(*each) for each in body.approvals),
+        cooling_off=CoolingOff(
+            body.cooling_off_days, "" if body.cooling_off_days else COURT_ORDER
+        ),
+        slots=tuple(ConfirmedSlot(letter, slot.hex()) for letter, slot in certificate.slots),
+        lost_slots=tuple(slot.hex() for slot in certificate.lost),
+        workers=body.workers,
+        not_covered=(*NOT_COVERED[:2], *(NOT_COVERED[3:] if "D" in letters else ())),
+        demo=custody.policy.demo,
+    )
+    return Certified(statement, Nonce(body.nonce), certificate.position)

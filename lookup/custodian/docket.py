@@ -1,0 +1,332 @@
+"""The docket: the cases of a site, as the map keeps them and as they stand in memory.
+
+    Kind.CASE    case key, salt, opening key; its version is the revision of its newest content
+    Kind.STEP    one step with its signature, and when it was taken; in the same leaf as its case
+    blob         the content of each revision, sealed under the case key, named by case and revision
+
+Invariants:
+
+* A step is added and never changed: a case is its steps. All of a case leaves in one epoch change,
+  with the records that it names or, where it was refused or withdrawn, after its keeping.
+* Of each step the log holds a commitment, which opens with the case's salt: while the case is there
+  an auditor can compare, and afterwards nobody can tell what it was about.
+* `by_record`, `watched` and `parked` are read from the map at start and kept in step with it.
+"""
+
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import msgspec
+
+from crypto.aead import InvalidCiphertext
+from crypto.commitment import Nonce, commit, committed_leaf
+from crypto.encoding import encode
+from crypto.record import Dek, seal_payload, unseal_payload
+from crypto.sshsig import Signature
+from keys.entry import Batch, Entry, EntryId, Kind, Remove, new_entry_id
+from keys.pages import BlobChange
+from keys.vault import Vault
+from lookup.cases.content import Content, parse_content
+from lookup.cases.machine import stand
+from lookup.cases.standing import Moment, Standing, Taken
+from lookup.cases.step import Step, digest_of, nonce_of, parse_details
+from lookup.custodian.officers import Office
+from lookup.custodian.store.pages import Store
+from lookup.officers.roles import Act
+from lookup.officers.token import OfficerId
+
+_OPENING: Final = b"lacuna/record-opening/v1"
+# The first bytes of an id decide the leaf: those of a case and its steps lie in one.
+_TOGETHER: Final = 2
+
+Named = tuple[str, str]
+T = TypeVar("T")
+
+
+class _CaseBody(msgspec.Struct, array_like=True):
+    key: bytes
+    salt: bytes
+    opening_key: bytes
+    certificate: bytes
+
+
+class _StepBody(msgspec.Struct, array_like=True):
+    case: bytes
+    number: int
+    after: bytes
+    digest: bytes
+    officer: bytes
+    act: Act
+    details: bytes
+    signature: bytes
+    elapsed: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A step as it was taken, with its signature; empty: the site's own."""
+
+    taken: Taken
+    signature: bytes
+    entry_id: EntryId
+
+    @property
+    def step(self) -> Step:
+        """The step alone."""
+        return self.taken.step
+
+    def entry(self) -> Entry:
+        """Return the step as the map keeps it."""
+        step, at = self.step, self.taken.at
+        body = _StepBody(
+            step.case,
+            step.number,
+            step.after,
+            step.digest,
+            step.officer or b"",
+            step.act,
+            msgspec.json.encode(dict(step.details)),
+            self.signature,
+            at.elapsed,
+            at.time,
+        )
+        return Entry(Kind.STEP, self.entry_id, msgspec.msgpack.encode(body))
+
+
+@dataclass(slots=True, repr=False)
+class Case:
+    """One case."""
+
+    id: EntryId
+    key: Dek
+    salt: bytes
+    opening_key: bytes
+    certificate: bytes
+    content: Content
+    signed: list[Signed] = field(default_factory=list)
+
+    @property
+    def record_ids(self) -> tuple[EntryId, ...]:
+        """The records that it would destroy."""
+        return tuple(EntryId(each) for each in self.content.record_ids)
+
+    @property
+    def steps(self) -> list[Taken]:
+        """Its steps, in order."""
+        return [each.taken for each in self.signed]
+
+    @property
+    def last(self) -> Step:
+        """Its last step."""
+        return self.signed[-1].step
+
+    @property
+    def revisions(self) -> list[int]:
+        """The numbers of the steps that brought a content."""
+        return [each.step.number for each in self.signed if each.step.act in {Act.OPEN, Act.AMEND}]
+
+    def stand(self, office: Office) -> Standing:
+        """Return where it stands, by the officers and rules of now."""
+        rules = office.governance.of(self.content.authority).rules
+        return stand(self.steps, self.content.terms, office.officers, rules)
+
+    def digest(self, revision: int, content: bytes | None = None) -> bytes:
+        """Return its digest as of a revision."""
+        return digest_of(self.salt, self.id, revision, content or self.content.encode())
+
+    def nonce(self, record_id: EntryId) -> Nonce:
+        """Return what opens the commitment to a record, on the certificate to come."""
+        return Nonce(hmac.digest(self.opening_key, encode(_OPENING, record_id), "sha256"))
+
+    def entry(self, revision: int) -> Entry:
+        """Return the case as the map keeps it, with the content of a revision."""
+        body = _CaseBody(self.key.expose(), self.salt, self.opening_key, self.certificate)
+        return Entry(Kind.CASE, self.id, msgspec.msgpack.encode(body), revision)
+
+    def commitment(self, signed: Signed) -> tuple[Nonce, bytes]:
+        """Return what opens a step's commitment in the log, and what was committed to."""
+        nonce = Nonce(nonce_of(self.salt, signed.step.number))
+        return nonce, encode(signed.step.text().encode(), signed.signature)
+
+    def leaf(self, signed: Signed) -> bytes:
+        """Return a step's leaf of the log."""
+        return committed_leaf(commit(*self.commitment(signed)))
+
+    def sealed(self, vault: Vault, revision: int, content: bytes) -> BlobChange:
+        """Return the blob of a revision's content."""
+        blob = seal_payload(self.key, content, vault.id, self.id, revision)
+        return BlobChange(put=((self.id, revision, blob),))
+
+
+def new_step(case: Case, step: Step, signature: bytes, at: Moment) -> Signed:
+    """Return a step that is about to be taken."""
+    entry_id = EntryId(case.id[:_TOGETHER] + new_entry_id(Kind.STEP)[_TOGETHER:])
+    return Signed(Taken(step, at), signature, entry_id)
+
+
+def escalation(case: Case, office: Office, vault: Vault, reason: str, at: Moment) -> Signed:
+    """Return the site's own step: what was signed is no longer the whole picture."""
+    last = case.last
+    number = last.number + 1
+    revision = case.stand(office).revision
+    step = Step(
+        vault.id,
+        case.id,
+        number,
+        last.hash(),
+        case.digest(revision),
+        None,
+        Act.ESCALATE,
+        {"reason": reason},
+    )
+    return new_step(case, step, b"", at)
+
+
+@dataclass(slots=True)
+class Docket:
+    """All cases of a site."""
+
+    office: Office
+    cases: dict[EntryId, Case] = field(default_factory=dict)
+    by_record: dict[EntryId, set[EntryId]] = field(default_factory=dict)
+    watched: dict[Named, set[EntryId]] = field(default_factory=dict)
+    lost: int = 0  # cases whose content the store does not have
+    _standings: dict[EntryId, Standing] = field(default_factory=dict)
+
+    def add(self, case: Case, names: Iterable[Named]) -> None:
+        """Take a case in; `names` are the identifiers of its records."""
+        self.cases[case.id] = case
+        for record_id in case.record_ids:
+            self.by_record.setdefault(record_id, set()).add(case.id)
+        for name in names:
+            self.watched.setdefault(name, set()).add(case.id)
+
+    def remove(self, case_id: EntryId) -> None:
+        """Forget a case."""
+        case = self.cases.pop(case_id)
+        self._standings.pop(case_id, None)
+        for record_id in case.record_ids:
+            _discard(self.by_record, record_id, case_id)
+        for name in [name for name, ids in self.watched.items() if case_id in ids]:
+            _discard(self.watched, name, case_id)
+
+    def take(self, signed: Signed) -> None:
+        """Hear of a step that is durable."""
+        case_id = EntryId(signed.step.case)
+        self.cases[case_id].signed.append(signed)
+        self._standings.pop(case_id, None)
+
+    def leaves(self, signed: Iterable[Signed]) -> tuple[bytes, ...]:
+        """Return what the log is told of steps."""
+        return tuple(self.cases[EntryId(each.step.case)].leaf(each) for each in signed)
+
+    def rules_changed(self) -> None:
+        """Hear that officers or rules are not what they were: every case may stand elsewhere."""
+        self._standings.clear()
+
+    def standing(self, case: Case) -> Standing:
+        """Return where a case stands now."""
+        found = self._standings.get(case.id)
+        if found is None:
+            found = self._standings[case.id] = case.stand(self.office)
+        return found
+
+    def open_case_of(self, record_id: EntryId) -> Case | None:
+        """Return the open case that names a record, or None. There is at most one."""
+        for case_id in self.by_record.get(record_id, ()):
+            if self.standing(self.cases[case_id]).is_open:
+                return self.cases[case_id]
+        return None
+
+    def watching(self, names: Iterable[Named]) -> list[Case]:
+        """Return the open cases with a record of one of these identifiers."""
+        ids = {case_id for name in names for case_id in self.watched.get(name, ())}
+        cases = (self.cases[case_id] for case_id in sorted(ids))
+        return [case for case in cases if self.standing(case).is_open]
+
+    def hidden(self, now: Moment) -> frozenset[EntryId]:
+        """Return the records that are not answered although they protect a child."""
+        return frozenset(
+            record_id
+            for case in self.cases.values()
+            if self.standing(case).hides(now)
+            for record_id in case.record_ids
+        )
+
+    def due(self, now: Moment) -> list[Case]:
+        """Return the cases that are to be carried out."""
+        return [case for case in self.cases.values() if self.standing(case).is_due(now)]
+
+    def naming(self, record_ids: Iterable[EntryId]) -> list[Case]:
+        """Return every case, open or not, that names one of these records."""
+        ids = {case_id for each in record_ids for case_id in self.by_record.get(each, ())}
+        return [self.cases[case_id] for case_id in sorted(ids)]
+
+
+def removal(case: Case) -> tuple[Batch, BlobChange]:
+    """Return what takes a case out of map and store."""
+    batch = (
+        Remove(Kind.CASE, case.id),
+        *(Remove(Kind.STEP, each.entry_id) for each in case.signed),
+    )
+    return batch, BlobChange(delete=tuple((case.id, revision) for revision in case.revisions))
+
+
+def load_docket(
+    vault: Vault, store: Store, office: Office, names_of: Callable[[EntryId], Sequence[Named]]
+) -> Docket:
+    """Read a vault's cases; `names_of` tells a record's identifiers.
+
+    A case whose content was lost with a store is left aside: it hides and destroys nothing.
+    """
+    signed: dict[bytes, list[Signed]] = {}
+    for entry in vault.scan(Kind.STEP):
+        found = _read_step(vault, entry)
+        signed.setdefault(found.step.case, []).append(found)
+    docket = Docket(office)
+    for entry in vault.scan(Kind.CASE):
+        case = _read_case(vault, store, entry)
+        if case is None:
+            docket.lost += 1
+            continue
+        case.signed = sorted(signed[entry.id], key=lambda each: each.step.number)
+        docket.add(case, [name for each in case.record_ids for name in names_of(each)])
+    return docket
+
+
+def _read_case(vault: Vault, store: Store, entry: Entry) -> Case | None:
+    body = msgspec.msgpack.decode(entry.body, type=_CaseBody)
+    key, blob = Dek(body.key), store.blob(entry.id, entry.version)
+    if blob is None:
+        return None
+    try:
+        content = parse_content(unseal_payload(key, blob, vault.id, entry.id, entry.version))
+    except InvalidCiphertext:
+        return None
+    return Case(entry.id, key, body.salt, body.opening_key, body.certificate, content)
+
+
+def _read_step(vault: Vault, entry: Entry) -> Signed:
+    body = msgspec.msgpack.decode(entry.body, type=_StepBody)
+    step = Step(
+        vault.id,
+        body.case,
+        body.number,
+        body.after,
+        body.digest,
+        OfficerId(body.officer) if body.officer else None,
+        body.act,
+        parse_details(body.act, body.details),
+    )
+    taken = Taken(step, Moment(body.elapsed, body.time))
+    return Signed(taken, Signature(body.signature), entry.id)
+
+
+def _discard(index: dict[T, set[EntryId]], name: T, case_id: EntryId) -> None:
+    found = index.get(name, set())
+    found.discard(case_id)
+    if not found:
+        index.pop(name, None)

@@ -1,0 +1,172 @@
+"""Proposals: changes of officers and of the rules for cases, which several officers sign.
+
+    lacuna-proposal/v1
+    vault: <32 hex>
+    proposal: <32 hex>
+    officer: <32 hex: the signer>
+    act: propose | approve-proposal
+    change: {"change":"add-officer", …}
+
+Invariants:
+
+* The whole change stands in what is signed, also by whoever approves it.
+* The text is canonical: there is one for each signer, act and change.
+* Signatures are SSHSIG with the namespace `lacuna-proposal@v1`.
+
+Pure: no I/O, no clock.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Final
+
+import msgspec
+
+from crypto.sshsig import InvalidPublicKey, parse_public_key
+from lookup.officers.roles import Act, Role
+from lookup.officers.token import OfficerId
+
+NAMESPACE: Final = "lacuna-proposal@v1"
+MAX_TEXT: Final = 4_096
+MAX_APPROVALS: Final = 8
+_HEAD: Final = "lacuna-proposal/v1"
+_NAMES: Final = ("vault", "proposal", "officer", "act", "change")
+_HEX: Final = re.compile(r"[0-9a-f]{32}")
+
+HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,38}[A-Za-z0-9])?$")]
+AuthorityCode = Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,16}$")]
+Roles = Annotated[list[Role], msgspec.Meta(min_length=1, max_length=len(Role))]
+
+
+class InvalidProposal(ValueError):
+    """This is no proposal; the message names the rule."""
+
+
+class _Change(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="change", kw_only=True
+):
+    """What is proposed."""
+
+
+class AddOfficer(_Change, tag="add-officer"):
+    """Somebody becomes an officer. `key` is an OpenSSH public key; `authority` null: of all."""
+
+    name: Name
+    roles: Roles
+    key: str
+    authority: AuthorityCode | None = None
+
+
+class ChangeOfficer(_Change, tag="change-officer"):
+    """An officer gets other roles."""
+
+    officer: HexId
+    roles: Roles
+
+
+class RemoveOfficer(_Change, tag="remove-officer"):
+    """Somebody is an officer no longer."""
+
+    officer: HexId
+
+
+class SetRules(_Change, tag="set-rules"):
+    """What cases need. `authority` null: the site's own rules, for all without their own.
+
+    `malicious_from` is the day from which ground (g) is law, null where nobody can say yet.
+    """
+
+    approvals: Annotated[int, msgspec.Meta(ge=2, le=MAX_APPROVALS)] = 2
+    cooling_off_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 14
+    malicious_from: str | None = None
+    authority: AuthorityCode | None = None
+
+
+Change = AddOfficer | ChangeOfficer | RemoveOfficer | SetRules
+
+_decode = msgspec.json.Decoder(Change).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What one officer signs of a proposal."""
+
+    vault: bytes
+    id: bytes
+    officer: OfficerId
+    act: Act
+    change: Change
+
+    def text(self) -> str:
+        """Return what is signed."""
+        values = (
+            self.vault.hex(),
+            self.id.hex(),
+            self.officer.hex(),
+            self.act.value,
+            encode_change(self.change).decode(),
+        )
+        lines = (f"{name}: {value}" for name, value in zip(_NAMES, values, strict=True))
+        return "\n".join((_HEAD, *lines, ""))
+
+
+def encode_change(change: Change) -> bytes:
+    """Return the one form of a change."""
+    return msgspec.json.encode(change, order="sorted")
+
+
+def parse_change(raw: bytes) -> Change:
+    """Return the change that a JSON object describes. Raises InvalidProposal."""
+    try:
+        change = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidProposal("not a change: see `lacuna officer --help` for what can be") from None
+    if encode_change(change) != raw:
+        raise InvalidProposal(
+            "the change is not written in its one form: members sorted, no blanks"
+        )
+    if isinstance(change, AddOfficer | ChangeOfficer) and sorted(set(change.roles)) != change.roles:
+        raise InvalidProposal("roles are sorted, each named once")
+    if isinstance(change, AddOfficer):
+        try:
+            parse_public_key(change.key)
+        except InvalidPublicKey as error:
+            raise InvalidProposal(str(error)) from None
+    if isinstance(change, SetRules) and change.malicious_from is not None:
+        _require_day(change.malicious_from)
+    return change
+
+
+def _require_day(text: str) -> None:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise InvalidProposal("malicious_from is a day, YYYY-MM-DD") from None
+
+
+def parse_proposal(text: str) -> Proposal:
+    """Return the proposal that a text is. Raises InvalidProposal."""
+    if len(text) > MAX_TEXT:
+        raise InvalidProposal(f"a proposal has at most {MAX_TEXT} characters")
+    head, *lines = text.split("\n")
+    if head != _HEAD or len(lines) != len(_NAMES) + 1 or lines[-1]:
+        raise InvalidProposal(f"a proposal is {_HEAD} and {len(_NAMES)} lines")
+    values: list[str] = []
+    for name, line in zip(_NAMES, lines, strict=False):
+        if not line.startswith(f"{name}: "):
+            raise InvalidProposal(f"a line does not say {name}")
+        values.append(line.removeprefix(f"{name}: "))
+    vault, proposal_id, officer, act, change = values
+    if not all(_HEX.fullmatch(each) for each in (vault, proposal_id, officer)):
+        raise InvalidProposal("vault, proposal and officer have 32 hexadecimal digits")
+    if act not in {Act.PROPOSE, Act.APPROVE_PROPOSAL}:
+        raise InvalidProposal(f"act is {Act.PROPOSE} or {Act.APPROVE_PROPOSAL}")
+    return Proposal(
+        bytes.fromhex(vault),
+        bytes.fromhex(proposal_id),
+        OfficerId(bytes.fromhex(officer)),
+        Act(act),
+        parse_change(change.encode()),
+    )
