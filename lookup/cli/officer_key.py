@@ -13,7 +13,7 @@ from lookup.cli.files import new_private_file
 if TYPE_CHECKING:
     from crypto.sshsig import OfficerKey
 
-KEY: Final = """Make an officer's key: FILE, sealed with a passphrase, and FILE.pub, its public half.
+KEY: Final = """Make an officer's key: FILE, sealed with a passphrase; FILE.pub, its public half.
 
 Needs no site and no network. FILE never leaves this machine; FILE.pub is for the site, and is what
 `ssh-keygen` takes too. An OpenSSH key of type ed25519 does as well: then there is nothing to make.

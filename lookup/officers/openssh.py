@@ -115,6 +115,8 @@ def open_key(raw: bytes, header: Header, passphrase: bytes | None) -> OfficerKey
             raise WrongPassphrase("this passphrase does not open the key file") from None
         raise KeyFileUnreadable("the OpenSSH key file is damaged") from None
     if not isinstance(key, Ed25519PrivateKey):
+        # unreachable: `read_header` has seen the type in the clear, and `cryptography` compares
+        # it with the type that is sealed.
         raise NotAnOfficerKey("the key is of another type than ssh-ed25519")
     found = OfficerKey(key.private_bytes_raw())
     if found.public() != header.public:
