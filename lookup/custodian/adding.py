@@ -5,6 +5,7 @@ Invariants:
 * (authority, source reference) names one record. Adding what is already there, in the same words,
   changes nothing and says so: an authority that is not sure may send again.
 * A new version has a new DEK and a new blob, and the old one is destroyed with the epoch.
+* What is sent about a record under a case is parked, mostly: see parking.py.
 * Callers hear of a change when it is durable and every worker answers by it.
 """
 
@@ -14,10 +15,13 @@ from typing import Final, TypeVar
 
 from crypto.aead import Sealed
 from crypto.record import Dek, seal_payload
-from keys.entry import EntryId, Kind, Put, new_entry_id, new_entry_ids
-from keys.pages import BlobChange
+from keys.entry import Batch, EntryId, Kind, Put, new_entry_id, new_entry_ids
+from keys.pages import NO_BLOBS, BlobChange
+from keys.vault import Receipt
 from lookup.custodian.custody import Custody, Edit
+from lookup.custodian.docket import Case, Signed, escalation
 from lookup.custodian.draft import Draft
+from lookup.custodian.parking import NEW_CATEGORY, NEW_RECORD, Parked, park
 from lookup.custodian.record import Record, make_body
 from lookup.custodian.writer import Prepare, Prepared
 from lookup.errors import Conflict, PreconditionFailed, RecordNotFound, Unavailable
@@ -27,6 +31,7 @@ T = TypeVar("T")
 ADDED: Final = "added"
 UPDATED: Final = "updated"
 UNCHANGED: Final = "unchanged"
+PARKED: Final = "parked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def add(draft: Draft) -> Prepare[Stored]:
                 "this authority and source reference name a record that says something else:"
                 " change it with PUT, or import it"
             )
-        return _one(_step(custody, draft, old, new_entry_id(Kind.RECORD)))
+        return _one(custody, _step(custody, draft, old, new_entry_id(Kind.RECORD)))
 
     return prepare
 
@@ -68,7 +73,7 @@ def change(record_id: EntryId, draft: Draft, expected: int) -> Prepare[Stored]:
             raise PreconditionFailed(f"expected version {expected}, the record is at {old.version}")
         if custody.sources.get(draft.source, record_id) != record_id:
             raise Conflict("the source reference is another record's")
-        return _one(_step(custody, draft, old, record_id))
+        return _one(custody, _step(custody, draft, old, record_id))
 
     return prepare
 
@@ -83,55 +88,143 @@ def add_or_change(drafts: Sequence[Draft]) -> Prepare[list[Stored]]:
             _step(custody, draft, old, fresh)
             for (draft, old), fresh in zip(found, ids, strict=True)
         ]
-        return _prepared(steps, [step.stored for step in steps])
+        return _prepared(custody, steps, [step.stored for step in steps])
 
     return prepare
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What one draft does; `edit` is None when it changes nothing."""
+    """What one draft does; `edit` is None when the record stays as it is.
+
+    `batch` and `blobs` are of what is parked, `escalates` the cases that have to be looked at again.
+    """
 
     stored: Stored
-    edit: Edit | None
-    blob: Sealed | None
     touches: tuple[bytes, ...]
+    edit: Edit | None = None
+    blob: Sealed | None = None
+    batch: Batch = ()
+    blobs: BlobChange = NO_BLOBS
+    parked: Parked | None = None
+    escalates: tuple[tuple[Case, str], ...] = ()
 
 
 def _step(custody: Custody, draft: Draft, old: Record | None, fresh: EntryId) -> _Step:
     """Return what a draft does; a new record is named `fresh`."""
-    if old is not None and old.body.says(draft):
-        return _Step(Stored(UNCHANGED, old.id, old.version), None, None, (old.id, draft.source))
-    if old is None and custody.damaged:
-        # Its record may be on one of them; a second one of the same source would never be found.
-        raise Unavailable("pages are damaged: restore them, then add what is new")
-    record_id = fresh if old is None else old.id
+    if old is None:
+        if custody.damaged:
+            # Its record may be on one of them; a second one of its source would never be found.
+            raise Unavailable("pages are damaged: restore them, then add what is new")
+        cases = custody.docket.watching(draft.identifiers)
+        return _stored(custody, draft, None, fresh, [(case, NEW_RECORD) for case in cases])
+    case = custody.docket.open_case_of(old.id)
+    if case is not None:
+        return _under_case(custody, draft, old, case)
+    if old.body.says(draft):
+        return _Step(Stored(UNCHANGED, old.id, old.version), (old.id, draft.source))
+    return _stored(custody, draft, old, old.id)
+
+
+def _under_case(custody: Custody, draft: Draft, old: Record, case: Case) -> _Step:
+    """Return what a draft does about a record that a case names: it is kept aside, mostly."""
+    touches = (old.id, draft.source, case.id)
+    before = custody.lot.parked.get(old.id)
+    if before is None and old.body.says(draft):
+        return _Step(Stored(UNCHANGED, old.id, old.version), touches)
+    parked = Stored(PARKED, old.id, old.version)
+    waiting = before and before.draft(custody.vault, custody.store, custody.catalogue)
+    if waiting == draft:
+        return _Step(parked, touches)
+    other = draft.category != old.body.category
+    escalates = [(case, NEW_CATEGORY)] if other else []
+    body = make_body(draft, Dek(old.body.dek), old.body.links)
+    comes = custody.protects(body) and not custody.protects(old.body)
+    if comes and old.id not in custody.hidden:
+        return _stored(custody, draft, old, old.id, escalates)
+    kept, batch, blobs = park(custody.vault, case, old.id, draft)
+    if before is not None:
+        removed, gone = before.removal()
+        batch, blobs = batch + removed, BlobChange(blobs.put, gone.delete)
+    return _Step(
+        parked,
+        touches,
+        batch=batch,
+        blobs=blobs,
+        parked=kept,
+        escalates=tuple(escalates),
+    )
+
+
+def _stored(
+    custody: Custody,
+    draft: Draft,
+    old: Record | None,
+    record_id: EntryId,
+    escalates: Sequence[tuple[Case, str]] = (),
+) -> _Step:
+    """Return what makes a draft a record's next version."""
     version = 1 if old is None else old.version + 1
     dek = Dek.generate()
     body = make_body(draft, dek, () if old is None else old.body.links)
     new = Record(record_id, version, 0 if old is None else old.flags, body)
-    blob = seal_payload(dek, draft.payload, custody.vault.id, record_id, version)
-    stored = Stored(ADDED if old is None else UPDATED, record_id, version)
-    return _Step(stored, Edit(record_id, old, new), blob, (record_id, draft.source))
+    return _Step(
+        Stored(ADDED if old is None else UPDATED, record_id, version),
+        (record_id, draft.source, *(case.id for case, _ in escalates)),
+        Edit(record_id, old, new),
+        seal_payload(dek, draft.payload, custody.vault.id, record_id, version),
+        escalates=tuple(escalates),
+    )
 
 
-def _one(step: _Step) -> Prepared[Stored]:
-    return _prepared([step], step.stored)
+def _one(custody: Custody, step: _Step) -> Prepared[Stored]:
+    return _prepared(custody, [step], step.stored)
 
 
-def _prepared(steps: Sequence[_Step], answer: T) -> Prepared[T]:
+def _prepared(custody: Custody, steps: Sequence[_Step], answer: T) -> Prepared[T]:
     edits = tuple(step.edit for step in steps if step.edit is not None)
+    signed = _escalations(custody, steps)
+
+    def done(_: Receipt | None) -> T:
+        for step in steps:
+            if step.parked is not None:
+                custody.lot.parked[step.parked.record] = step.parked
+        for each in signed:
+            custody.alarms.escalate(each.step.case.hex(), str(each.step.details["reason"]))
+        return answer
+
     return Prepared(
-        answer=lambda _: answer,
-        batch=tuple(Put(edit.new.entry()) for edit in edits if edit.new is not None),
+        answer=done,
+        batch=(
+            *(Put(edit.new.entry()) for edit in edits if edit.new is not None),
+            *(each for step in steps for each in step.batch),
+        ),
         blobs=BlobChange(
-            put=tuple(
-                (step.stored.record_id, step.stored.version, step.blob)
-                for step in steps
-                if step.blob is not None
+            put=(
+                *(
+                    (step.stored.record_id, step.stored.version, step.blob)
+                    for step in steps
+                    if step.blob is not None
+                ),
+                *(blob for step in steps for blob in step.blobs.put),
             ),
-            delete=tuple((e.old.id, e.old.version) for e in edits if e.old is not None),
+            delete=(
+                *((e.old.id, e.old.version) for e in edits if e.old is not None),
+                *(name for step in steps for name in step.blobs.delete),
+            ),
         ),
         edits=edits,
+        steps=signed,
         touches=frozenset(name for step in steps for name in step.touches),
+    )
+
+
+def _escalations(custody: Custody, steps: Sequence[_Step]) -> tuple[Signed, ...]:
+    """Return one step of the site's own for each case that something new concerns."""
+    found = {case.id: (case, reason) for step in steps for case, reason in step.escalates}
+    at = custody.moment() if found else None
+    return tuple(
+        escalation(case, custody.office, custody.vault, reason, at)
+        for case, reason in found.values()
+        if at is not None
     )

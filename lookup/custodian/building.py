@@ -41,9 +41,7 @@ _LEAVES_AT_ONCE: Final = 16
 class Build:
     """A table in the making. Tags and bodies are gathered as long arrays, 30 bytes a link."""
 
-    def __init__(
-        self, rules: Rules, vault: Vault, is_hidden: Callable[[EntryId], bool]
-    ) -> None:
+    def __init__(self, rules: Rules, vault: Vault, is_hidden: Callable[[EntryId], bool]) -> None:
         self.damaged: list[int] = []
         self._rules = rules
         self._vault = vault

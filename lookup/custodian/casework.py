@@ -123,9 +123,7 @@ def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Case]:
             digest = case.digest(step.number, wanted.content)
         now = custody.moment()
         try:
-            require(
-                standing, step, case.content.terms, custody.office.officers, now, digest=digest
-            )
+            require(standing, step, case.content.terms, custody.office.officers, now, digest=digest)
         except StepRefused as refused:
             raise Conflict(str(refused)) from None
         signed = new_step(case, step, wanted.signature, now)

@@ -194,9 +194,7 @@ def _certified(custody: Custody, destroyed: Entry, certificate: _CertificateBody
         destroyed_at=certificate.time,
         epoch=certificate.epoch,
         approvals=tuple(Approval(*each) for each in body.approvals),
-        cooling_off=CoolingOff(
-            body.cooling_off_days, "" if body.cooling_off_days else COURT_ORDER
-        ),
+        cooling_off=CoolingOff(body.cooling_off_days, "" if body.cooling_off_days else COURT_ORDER),
         slots=tuple(ConfirmedSlot(letter, slot.hex()) for letter, slot in certificate.slots),
         lost_slots=tuple(slot.hex() for slot in certificate.lost),
         workers=body.workers,

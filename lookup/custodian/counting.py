@@ -8,18 +8,18 @@ Invariants:
 
 from dataclasses import dataclass, field
 
-from lookup.custodian.adding import ADDED, UNCHANGED, UPDATED
+from lookup.custodian.adding import ADDED, PARKED, UNCHANGED, UPDATED
 
 INVALID = "invalid"
 
 
 def _no_lines() -> dict[str, int]:
-    return dict.fromkeys((ADDED, UPDATED, UNCHANGED, INVALID), 0)
+    return dict.fromkeys((ADDED, UPDATED, UNCHANGED, PARKED, INVALID), 0)
 
 
 @dataclass(slots=True)
 class Counts:
-    """Lines of imports by their result, and records that were shredded."""
+    """Lines of imports by their result, and records that were destroyed."""
 
     import_lines: dict[str, int] = field(default_factory=_no_lines)
-    shredded: int = 0
+    destroyed: int = 0

@@ -113,6 +113,21 @@ def parse_draft(raw: bytes, catalogue: Catalogue) -> Draft:
     )
 
 
+def encode_draft(draft: Draft) -> bytes:
+    """Return the JSON that `parse_draft` makes this draft of."""
+    shape = RecordShape(
+        draft.authority,
+        draft.source_ref,
+        [f"{scheme}:{value}" for scheme, value in draft.identifiers],
+        draft.category,
+        draft.since.isoformat(),
+        draft.until and draft.until.isoformat(),
+        draft.answer_until and draft.answer_until.isoformat(),
+        msgspec.Raw(draft.payload),
+    )
+    return msgspec.json.encode(shape)
+
+
 def _parse_shape(raw: bytes) -> RecordShape:
     if len(raw) > MAX_RECORD:
         raise InvalidRecord("record-size", f"a record has at most {MAX_RECORD} bytes")

@@ -1,19 +1,16 @@
-"""What a site has decided, kept in the map: lookup keys, clients, canary, the officer's token.
+"""What a site has decided, kept in the map: lookup keys, clients, canary, officers.
 
 Invariants:
 
 * All of it lives in the forgetful map: a store that is rolled back cannot bring a revoked client
   or a retired lookup key back.
-* Secrets that people or machines present are 256 random bits; their SHA-256 is kept. What is kept
-  of clients is told in clients.py.
+* What is kept of clients is told in clients.py; of officers and the rules of cases, in officers.py.
 * At most two lookup keys are live at a time: the old one while hospitals change to the new.
 """
 
-import hmac
 import secrets
-from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Final, Self
 
 import msgspec
@@ -23,9 +20,11 @@ from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
 from keys.vault import Vault
 from lookup.custodian.audit_keys import audit_entries
 from lookup.custodian.clients import ClientCard, read_client
+from lookup.custodian.officers import Office, OfficeRules, office_entries, require_able
 from lookup.custodian.publishing import Canary
 from lookup.identifiers import canary
 from lookup.index.layout import HANDLE_SIZE
+from lookup.officers.roles import Officer
 
 MAX_LIVE_KEYS: Final = 2
 
@@ -39,10 +38,6 @@ class _PolicyBody(msgspec.Struct, array_like=True):
     canary: str
     canary_handle: bytes
     demo: bool
-
-
-class _OfficerBody(msgspec.Struct, array_like=True):
-    token_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ class Policy:
 
     canary: Canary
     demo: bool
-    officer_token_hash: bytes
+    office: Office
     keys: dict[Kid, LiveKey] = field(default_factory=dict)
     clients: dict[EntryId, ClientCard] = field(default_factory=dict)
 
@@ -74,10 +69,9 @@ class Policy:
     def load(cls, vault: Vault) -> Self:
         """Read a vault's policy."""
         (entry,) = vault.scan(Kind.POLICY)
-        (officer,) = vault.scan(Kind.OFFICER)
         body = msgspec.msgpack.decode(entry.body, type=_PolicyBody)
-        token_hash = msgspec.msgpack.decode(officer.body, type=_OfficerBody).token_hash
-        policy = cls(Canary(canary(body.canary), body.canary_handle), body.demo, token_hash)
+        office = Office.load(vault)
+        policy = cls(Canary(canary(body.canary), body.canary_handle), body.demo, office)
         for key_entry in vault.scan(Kind.LOOKUP_KEY):
             policy.take_key(key_entry)
         for client_entry in vault.scan(Kind.CLIENT):
@@ -101,23 +95,17 @@ class Policy:
         self.keys[live.kid] = live
         return live
 
-    def is_officer(self, token: str) -> bool:
-        """Say whether this is the officer's token, in constant time."""
-        return hmac.compare_digest(sha256(token.encode()).digest(), self.officer_token_hash)
 
+def first_entries(officers: Sequence[Officer], *, demo: bool, now: int) -> Batch:
+    """Return what a new vault decides: lookup key, canary, officers, the audit's keys.
 
-def new_token() -> str:
-    """Draw a bearer secret: 256 random bits as 43 characters."""
-    return urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
-
-
-def first_entries(officer_token: str, *, demo: bool, now: int) -> Batch:
-    """Return what a new vault decides: lookup key, canary, officer's token, the audit's keys."""
+    Raises Conflict where the officers could decide no case.
+    """
+    require_able({officer.id: officer for officer in officers}, OfficeRules().approvals)
     policy = _PolicyBody(secrets.token_urlsafe(24), secrets.token_bytes(HANDLE_SIZE), demo)
-    officer = _OfficerBody(sha256(officer_token.encode()).digest())
     return (
         Put(_entry(Kind.POLICY, policy)),
-        Put(_entry(Kind.OFFICER, officer)),
+        *office_entries(officers),
         Put(lookup_key_entry(LookupKey.generate(), now)),
         *audit_entries(),
     )

@@ -26,6 +26,7 @@ from keys.errors import Stopped
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
 from lookup.custodian.custody import Custody, Edit
+from lookup.custodian.docket import Signed
 
 T = TypeVar("T")
 
@@ -42,6 +43,7 @@ class Prepared(Generic[T]):
     batch: Batch = ()
     blobs: BlobChange = NO_BLOBS
     edits: tuple[Edit, ...] = ()
+    steps: tuple[Signed, ...] = ()
     touches: frozenset[bytes] = frozenset()
 
     @property
@@ -202,6 +204,7 @@ class Writer:
                         tuple(blob for change in changes for blob in change.blobs.delete),
                     ),
                     tuple(edit for change in changes for edit in change.edits),
+                    tuple(step for change in changes for step in change.steps),
                 )
             except BaseException as error:  # noqa: BLE001  # the callers hear
                 self._fail(ready, error)
