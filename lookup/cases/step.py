@@ -8,7 +8,7 @@
     digest: <64 hex: of the case as it stands, see `digest_of`>
     officer: <32 hex, or "site">
     act: approve
-    details: {"reason":"art-17-3-b"}
+    details: {}
 
 Invariants:
 
@@ -38,7 +38,7 @@ from lookup.officers.token import OfficerId
 
 NAMESPACE: Final = "lacuna-case@v1"
 FIRST_AFTER: Final = bytes(32)
-MAX_TEXT: Final = 2_048
+MAX_TEXT: Final = 3_072  # bytes; with all else of a step it fits into an entry of the map
 SALT_SIZE: Final = 32
 _HEAD: Final = "lacuna-case-step/v1"
 _NAMES: Final = ("vault", "case", "number", "after", "digest", "officer", "act", "details")
@@ -54,7 +54,7 @@ Details = Mapping[str, str | int]
 # What each act says besides itself; the rest say nothing.
 DETAILS: Final[Mapping[Act, tuple[str, ...]]] = MappingProxyType(
     {
-        Act.REFUSE: ("reason",),
+        Act.REFUSE: ("reason", "words"),
         Act.HOLD: ("reason",),
         Act.SHORTEN: ("court_order", "days"),
         Act.EXTEND: ("reason",),
@@ -117,8 +117,8 @@ def nonce_of(salt: bytes, number: int) -> bytes:
 
 def parse_step(text: str) -> Step:
     """Return the step that a text is. Raises InvalidStep."""
-    if len(text) > MAX_TEXT:
-        raise InvalidStep(f"a step has at most {MAX_TEXT} characters")
+    if len(text.encode(errors="replace")) > MAX_TEXT:
+        raise InvalidStep(f"a step has at most {MAX_TEXT} bytes")
     head, *lines = text.split("\n")
     if head != _HEAD or len(lines) != len(_NAMES) + 1 or lines[-1]:
         raise InvalidStep(f"a step is {_HEAD} and {len(_NAMES)} lines")
@@ -198,7 +198,13 @@ def _require_reference(value: str | int) -> None:
         raise InvalidStep("court_order is the order's reference: printable ascii, 100 at most")
 
 
+def _require_words(value: str | int) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= 2_000 or not value.isprintable():
+        raise InvalidStep("words are 1 to 2000 printable characters, without new lines")
+
+
 _GRAMMARS: Final = {
+    "words": _require_words,
     "days": _require_days,
     "reason": _require_code,
     "court_order": _require_reference,

@@ -81,7 +81,6 @@ def tend(custody: Custody) -> None:
         batch, due = due[:MOST_AT_ONCE], due[MOST_AT_ONCE:]
         done = carry_out(custody, batch)
         logger.info("carried out %d cases: %d records", len(batch), len(done.record_ids))
-    custody.certify_what_waits()
 
 
 def _is_whole(custody: Custody, case: Case) -> bool:

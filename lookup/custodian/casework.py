@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from crypto.record import Dek
 from crypto.sshsig import InvalidSignature, Signature, verify
 from keys.entry import EntryId, Kind, Put, new_entry_id
+from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from lookup.cases.content import Content, InvalidContent, parse_content
 from lookup.cases.evidence import InvalidEvidence
@@ -32,13 +33,20 @@ from lookup.cases.step import (
     digest_of,
     parse_step,
 )
-from lookup.cases.supporting import require_supported
+from lookup.cases.supporting import require_reason, require_supported
 from lookup.custodian.adding import add_or_change
-from lookup.custodian.carrying_out import carry_out
+from lookup.custodian.carrying_out import CarriedOut, carry_out
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case, Named, Signed, new_step
-from lookup.custodian.record import Record, names_of
-from lookup.errors import Conflict, Forbidden, InvalidRequest, NotFound, RecordNotFound
+from lookup.custodian.record import Record, decode_body, names_of
+from lookup.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    RecordNotFound,
+    Unavailable,
+)
 from lookup.officers.roles import Act, Officer
 
 ID_SIZE = 16
@@ -59,6 +67,18 @@ class Opening:
 
     wanted: Wanted
     salt: bytes = field(repr=False)
+
+    def parsed(self) -> Content:
+        """Return what the case would say. Raises InvalidRequest."""
+        return _content(self.wanted.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step was taken; where it was the last one, this is what it has destroyed."""
+
+    case: Case
+    carried_out: CarriedOut | None = None
 
 
 def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody], Case]:
@@ -105,7 +125,7 @@ def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody
     return run
 
 
-def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Case]:
+def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Done]:
     """Take a further step. Raises as `open_case` does, and Conflict where it may not be taken."""
     step = _parsed(wanted.text)
     if step.case != case_id:
@@ -114,7 +134,7 @@ def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Case]:
         raise InvalidRequest("a content comes with `amend`, and with nothing else")
     content = _content(wanted.content) if wanted.content else None
 
-    def run(custody: Custody) -> Case:
+    def run(custody: Custody) -> Done:
         case = find(custody, case_id)
         _signer(custody, step, wanted.signature)
         standing = custody.docket.standing(case)
@@ -131,8 +151,7 @@ def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Case]:
             custody.commit((), BlobChange(), steps=(signed,))
         else:
             _amend(custody, case, signed, content)
-        _follow(custody, case, step)
-        return case
+        return _follow(custody, case, step)
 
     return run
 
@@ -151,13 +170,13 @@ def _amend(custody: Custody, case: Case, signed: Signed, content: Content) -> No
         raise
 
 
-def _follow(custody: Custody, case: Case, step: Step) -> None:
+def _follow(custody: Custody, case: Case, step: Step) -> Done:
     """Do what a step has decided."""
-    state = custody.docket.standing(case).state
     if step.act is Act.CARRY_OUT:
-        carry_out(custody, [case])
-    elif state in {State.REFUSED, State.WITHDRAWN}:
+        return Done(case, carry_out(custody, [case]))
+    if custody.docket.standing(case).state in {State.REFUSED, State.WITHDRAWN}:
         resume(custody, case)
+    return Done(case)
 
 
 def resume(custody: Custody, case: Case) -> None:
@@ -195,15 +214,26 @@ def new_case_id() -> EntryId:
 
 def others_of(
     names: frozenset[Named], record_ids: Iterable[EntryId], leaves: range
-) -> Callable[[Custody], list[Record]]:
-    """Return the records in these leaves, besides those named, that name one of these children."""
-    known = frozenset(record_ids)
+) -> Callable[[Custody], list[EntryId]]:
+    """Return the records in these leaves, besides those named, that name one of these children.
 
-    def run(custody: Custody) -> list[Record]:
+    Raises Unavailable where a page is damaged: nobody can say then who is named on it.
+    """
+    known = frozenset(record_ids)
+    values = [value.encode() for _, value in names]
+
+    def run(custody: Custody) -> list[EntryId]:
+        try:
+            found = custody.vault.scan_bodies(Kind.RECORD, leaves)
+        except PageDamaged:
+            raise Unavailable("pages are damaged: restore them, then look again") from None
         return [
-            record
-            for record in custody.records_in(leaves)
-            if record.id not in known and not names.isdisjoint(names_of(record))
+            record_id
+            for record_id, body in found
+            # To look for the bytes first is ten times quicker than to decode every body.
+            if record_id not in known
+            and any(value in body for value in values)
+            and not names.isdisjoint((each.scheme, each.value) for each in decode_body(body).links)
         ]
 
     return run
@@ -211,7 +241,9 @@ def others_of(
 
 def _parsed(text: str) -> Step:
     try:
-        return parse_step(text)
+        step = parse_step(text)
+        require_reason(step)
+        return step
     except InvalidStep as error:
         raise InvalidRequest(str(error)) from None
 

@@ -136,11 +136,6 @@ class Custody:
         record = self.record(record_id)
         return [] if record is None else names_of(record)
 
-    def records_in(self, leaves: range) -> list[Record]:
-        """Return the records in these leaves; of entries that are damaged nothing can be said."""
-        found = self.vault.scan_bodies(Kind.RECORD, leaves)
-        return [Record(record_id, 0, 0, decode_body(body)) for record_id, body in found]
-
     def record(self, record_id: EntryId) -> Record | None:
         """Return a record, or None."""
         entry = self.vault.get(Kind.RECORD, record_id)

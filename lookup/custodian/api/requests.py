@@ -3,11 +3,14 @@
 Invariants:
 
 * A body is read to a bound and never spooled to a file.
-* The officer's token is compared in constant time, and never said to be almost right.
+* Who calls is an officer, by a token that they have made with their own key (officers/token.py),
+  and may do what the table of roles says. Whoever the file system lets to the UNIX socket keeps the
+  machine: they need no token for what `require_local` guards, nor to send records.
 * No request has a query, but for the cursor of `GET /v1/accesses`: what is in a URL gets into the
   logs of whoever passes it on.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -17,10 +20,20 @@ from keys.entry import EntryId
 from keys.epoch import Destruction
 from keys.errors import KeysError
 from keys.slot import DESTRUCTION
+from lookup.custodian.carrying_out import CarriedOut
 from lookup.custodian.custody import Custody
 from lookup.custodian.store.database import StoreError
 from lookup.custodian.writer import Writer
-from lookup.errors import InvalidRequest, NotFound, TooLarge, Unauthorized, UnsupportedMediaType
+from lookup.errors import (
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from lookup.officers.roles import Act, Officer
+from lookup.officers.token import InvalidToken, parse_token, verify_token
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -58,20 +71,57 @@ def describe_destruction(done: Destruction) -> dict[str, Any]:
     }
 
 
+def describe_carried_out(done: CarriedOut, *, demo: bool) -> dict[str, Any]:
+    """Tell which records are gone, and what certifies it."""
+    return {
+        "record_ids": [each.hex() for each in done.record_ids],
+        "certificates": [each.hex() for each in done.certificates],
+        **describe_destruction(done.destruction),
+        "demo": demo,
+    }
+
+
 def is_local(request: Request) -> bool:
     """Say whether a request came through the UNIX socket."""
     server = request.scope.get("server")
     return server is not None and server[1] is None
 
 
-def require_officer(request: Request) -> None:
-    """Let the officer's token pass, and whoever the file system let to the UNIX socket."""
-    if is_local(request):
-        return
+def officer_of(request: Request) -> Officer:
+    """Return the officer whose token came with a request. Raises Unauthorized."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     custody: Custody = request.app.state.custody
-    if scheme.lower() != "bearer" or not custody.policy.is_officer(token):
-        raise Unauthorized("send the officer's token: Authorization: Bearer ...")
+    try:
+        if scheme.lower() != "bearer":
+            raise InvalidToken("there is no token")
+        claims = parse_token(token)
+        officer = custody.office.officers.get(claims.officer_id)
+        if officer is None:
+            raise InvalidToken("it is no officer's")
+        verify_token(claims, officer.key, custody.vault.id, request.app.state.site.clock())
+    except InvalidToken:
+        raise Unauthorized(
+            "send an officer's token, not older than ten minutes: Authorization: Bearer ..."
+        ) from None
+    return officer
+
+
+def may(act: Act) -> Callable[[Request], Officer]:
+    """Return what lets officers pass whose roles allow an act, and says who they are."""
+
+    def require(request: Request) -> Officer:
+        officer = officer_of(request)
+        if not officer.may(act):
+            raise Forbidden(f"none of this officer's roles may {act}")
+        return officer
+
+    return require
+
+
+def may_send_records(request: Request) -> None:
+    """Let a registrar pass, and whoever keeps this machine."""
+    if not (is_local(request) and "authorization" not in request.headers):
+        may(Act.SEND_RECORDS)(request)
 
 
 def require_local(request: Request) -> None:

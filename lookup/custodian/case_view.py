@@ -1,0 +1,138 @@
+"""What officers read of a case: where it stands, what is wanting, and what to sign next.
+
+Invariants:
+
+* `next` is all that a further step has to say of the case; whoever signs it signs what is shown.
+* An auditor can compare every step with the log: `nonce` and `committed` open its leaf.
+* What is under a case is read through the case, not through the records: nothing here shows a
+  payload or an identifier.
+"""
+
+from base64 import b64encode
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+
+from lookup.cases.grounds import describe
+from lookup.cases.standing import DAY, Moment, Standing
+from lookup.cases.supporting import assessment_of, clock_of
+from lookup.custodian.custody import Custody
+from lookup.custodian.docket import Case, Signed
+from lookup.custodian.record import Record
+from lookup.officers.token import OfficerId
+
+
+def summary(custody: Custody, case: Case) -> dict[str, Any]:
+    """Return a case as the list of them shows it."""
+    standing, now = custody.docket.standing(case), custody.moment()
+    clock = clock_of(case.content, case.steps, custody.today())
+    return {
+        "case": case.id.hex(),
+        "certificate": case.certificate.hex(),
+        "authority": case.content.authority,
+        "ground": case.content.ground,
+        "records": len(case.content.records),
+        "state": standing.state,
+        "wanting": list(standing.wanting),
+        "hold": standing.held_by is not None,
+        "hidden": standing.hides(now),
+        "escalated": list(standing.escalated),
+        "opened": standing.opened.time,
+        "due_in": _left(standing, now),
+        "answer_by": clock.due.isoformat(),
+        "clock": clock.state,
+        "parked": len(custody.lot.of(case.id)),
+    }
+
+
+def whole(custody: Custody, case: Case) -> dict[str, Any]:
+    """Return all of a case."""
+    standing, content = custody.docket.standing(case), case.content
+    rules = custody.office.governance.of(content.authority)
+    assessment = assessment_of(content, rules.malicious_from_day, custody.today())
+    clock = clock_of(content, case.steps, custody.today())
+    restriction, refusal = standing.restriction, standing.refusal
+    return summary(custody, case) | {
+        "content": msgspec.Raw(content.encode()),
+        "named": [
+            describe_record(custody, record)
+            for each in case.record_ids
+            if (record := custody.record(each)) is not None
+        ],
+        "approvals": [_name(custody, each) for each in standing.approvals],
+        "cooling_off_days": standing.cooling_off_days,
+        "court_order": standing.shortened.court_order if standing.shortened else "",
+        "held_by": _name(custody, standing.held_by),
+        "restriction": restriction
+        and {
+            "by": _name(custody, restriction.by),
+            "since": restriction.since.time,
+            "confirmed_by": _name(custody, restriction.confirmed_by),
+        },
+        "refusal": refusal and {"by": _name(custody, refusal.by), "reason": refusal.reason},
+        "assessment": [] if assessment is None else describe(assessment),
+        "notes": list(clock.notes),
+        "steps": [_step(custody, case, each) for each in case.signed],
+        "next": next_step(custody, case),
+    }
+
+
+def next_step(custody: Custody, case: Case) -> dict[str, Any]:
+    """Return what the next step has to say of the case; `salt` is for a changed content."""
+    standing = custody.docket.standing(case)
+    return {
+        "vault": custody.vault.id.hex(),
+        "case": case.id.hex(),
+        "number": case.last.number + 1,
+        "after": case.last.hash().hex(),
+        "digest": case.digest(standing.revision).hex(),
+        "salt": case.salt.hex(),
+    }
+
+
+def describe_record(custody: Custody, record: Record) -> dict[str, Any]:
+    """Return what of a record its requester has to see; not what identifies the child."""
+    body = record.body
+    return {
+        "record_id": record.id.hex(),
+        "version": record.version,
+        "authority": body.authority,
+        "category": body.category,
+        "since": date.fromordinal(body.since).isoformat(),
+        "until": None if body.until is None else date.fromordinal(body.until).isoformat(),
+        "protects": custody.protects(body),
+    }
+
+
+def _step(custody: Custody, case: Case, signed: Signed) -> dict[str, Any]:
+    step, at = signed.step, signed.taken.at
+    nonce, message = case.commitment(signed)
+    return {
+        "number": step.number,
+        "act": step.act,
+        "officer": _name(custody, step.officer) or "site",
+        "details": dict(step.details),
+        "time": at.time,
+        "when": datetime.fromtimestamp(at.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "text": step.text(),
+        "signature": b64encode(signed.signature).decode(),
+        "nonce": b64encode(nonce).decode(),
+        "committed": b64encode(message).decode(),
+    }
+
+
+def _name(custody: Custody, officer_id: OfficerId | None) -> str | None:
+    """Return an officer's name, or the id of one who has gone."""
+    if officer_id is None:
+        return None
+    officer = custody.office.officers.get(officer_id)
+    return officer_id.hex() if officer is None else officer.name
+
+
+def _left(standing: Standing, now: Moment) -> int | None:
+    """Return how long the cooling-off lasts yet, in seconds, by the slower of the clocks."""
+    if standing.due is None or standing.approved is None:
+        return None
+    by_wall = standing.approved.time + standing.cooling_off_days * DAY - now.time
+    return max(0, standing.due - now.elapsed, by_wall)
