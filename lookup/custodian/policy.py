@@ -20,9 +20,11 @@ import msgspec
 
 from crypto.token import Kid, LookupKey, TokenMaker
 from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
+from keys.page import VaultId
 from keys.vault import Vault
 from lookup.custodian.audit_keys import audit_entries
 from lookup.custodian.clients import ClientCard, read_client
+from lookup.custodian.log_key import log_key_entries
 from lookup.custodian.publishing import Canary
 from lookup.identifiers import canary
 from lookup.index.layout import HANDLE_SIZE
@@ -74,7 +76,7 @@ class Policy:
     def load(cls, vault: Vault) -> Self:
         """Read a vault's policy."""
         (entry,) = vault.scan(Kind.POLICY)
-        (officer,) = vault.scan(Kind.OFFICER)
+        (officer,) = vault.scan(Kind.OFFICER_TOKEN)
         body = msgspec.msgpack.decode(entry.body, type=_PolicyBody)
         token_hash = msgspec.msgpack.decode(officer.body, type=_OfficerBody).token_hash
         policy = cls(Canary(canary(body.canary), body.canary_handle), body.demo, token_hash)
@@ -111,15 +113,19 @@ def new_token() -> str:
     return urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
 
 
-def first_entries(officer_token: str, *, demo: bool, now: int) -> Batch:
-    """Return what a new vault decides: lookup key, canary, officer's token, the audit's keys."""
+def first_entries(vault: VaultId, officer_token: str, *, demo: bool, now: int) -> Batch:
+    """Return what a new vault decides: lookup key, canary, officer's token, audit's and log's keys.
+
+    The log's origin is made of the vault's id.
+    """
     policy = _PolicyBody(secrets.token_urlsafe(24), secrets.token_bytes(HANDLE_SIZE), demo)
     officer = _OfficerBody(sha256(officer_token.encode()).digest())
     return (
         Put(_entry(Kind.POLICY, policy)),
-        Put(_entry(Kind.OFFICER, officer)),
+        Put(_entry(Kind.OFFICER_TOKEN, officer)),
         Put(lookup_key_entry(LookupKey.generate(), now)),
         *audit_entries(),
+        *log_key_entries(vault),
     )
 
 
