@@ -10,7 +10,9 @@ Invariants:
 * The newest copy that verifies counts, and a write goes over the other one: what a torn write
   costs is never the newest.
 * The anchor key lives in the map: a copy is written only by whoever could open the vault.
-* The audit chain is noted as it grows, also between commits.
+* The audit chain is noted as it grows, also between commits; the log grows by commits alone.
+* `elapsed` counts the seconds that the site's custodian has been running. It is no time of day:
+  whoever sets a clock moves nothing, and an anchor that was put back only loses some.
 
 It cannot tell a rollback of store, slot and anchor together from the past itself.
 """
@@ -23,17 +25,22 @@ from struct import Struct
 from typing import Final, NamedTuple, Self
 
 from crypto.encoding import encode
+from crypto.merkle import Hash
 from crypto.secret import SecretBytes
 from keys.disk import Disk
 from keys.errors import SlotUnreachable
+from keys.log import NOTHING_LOGGED, LogMark
 from keys.page import VaultId, Version
 
 FILE_NAME: Final = "anchor"
 _SECTOR = 4096
-_CONTENT = Struct(">B16sQQ32sQ32s32sQQBQ")
-_FORMAT = 2
-# Before there were audits: no row at the end.
-_LAYOUTS = {1: Struct(">B16sQQ32sQ32s32sQQB"), _FORMAT: _CONTENT}
+_CONTENT = Struct(">B16sQQ32sQ32s32sQQBQQ")
+_FORMAT = 3
+_LAYOUTS = {
+    1: Struct(">B16sQQ32sQ32s32sQQB"),  # before there were audits: no row
+    2: Struct(">B16sQQ32sQ32s32sQQBQ"),  # before the log: it is empty, and no time is counted
+    _FORMAT: _CONTENT,
+}
 _MAC_SIZE = 32
 
 
@@ -61,15 +68,21 @@ class Anchor:
     time: int
     closed: bool
     serial: int = 0
-    log_size: int = 0
-    log_root: bytes = bytes(32)
+    log_size: int = NOTHING_LOGGED.size
+    log_root: Hash = NOTHING_LOGGED.root
     audit_head: bytes = bytes(32)
     audit_row: int = 0
+    elapsed: int = 0
 
     @property
     def audit(self) -> AuditMark:
         """How far the audit chain had come."""
         return AuditMark(self.audit_row, self.audit_head)
+
+    @property
+    def log(self) -> LogMark:
+        """How far the log had come."""
+        return LogMark(self.log_size, self.log_root) if self.log_size else NOTHING_LOGGED
 
     def encode(self, key: AnchorKey) -> bytes:
         """Return one copy."""
@@ -85,6 +98,7 @@ class Anchor:
             self.serial,
             self.closed,
             self.audit_row,
+            self.elapsed,
         )
         return (content + _mac(key, content)).ljust(_SECTOR, b"\0")
 
@@ -98,7 +112,7 @@ class Anchor:
         if len(mac) < _MAC_SIZE or not hmac.compare_digest(mac, _mac(key, content)):
             return None
         _, vault, epoch, sequence, root_hash, *rest = layout.unpack(content)
-        log_size, log_root, audit_head, time, serial, closed, *row = rest
+        log_size, log_root, audit_head, time, serial, closed, *newer = rest
         version = Version(epoch, sequence)
         return cls(
             VaultId(vault),
@@ -108,9 +122,9 @@ class Anchor:
             bool(closed),
             serial,
             log_size,
-            log_root,
+            Hash(log_root),
             audit_head,
-            *row,
+            *newer,
         )
 
 

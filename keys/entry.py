@@ -6,6 +6,8 @@ Invariants:
 
 * (kind, id) names one entry. An id is random and says nothing; those of *pinned* kinds begin with
   two zero bytes, so that all of them lie in the first leaf and a start need not open the others.
+  Those of *gathered* kinds begin with one, and lie in the first 1/256 of the leaves (where there
+  are 256 leaves, in the first): they may grow many, and are walked without the records.
 * Entries that arrive together share leaves: a leaf is written whole, and costs the same for one
   new entry as for many. That two ids begin alike says that they may have arrived in one batch.
 * `version` and `flags` may change without an epoch change, `body` may not: whatever must be
@@ -44,10 +46,19 @@ class Kind(IntEnum):
     POLICY = 5
     LOOKUP_KEY = 6
     CLIENT = 7
-    OFFICER = 8
+    OFFICER_TOKEN = 8  # the one bearer token of the first versions; no longer written
     AUDIT_KEY = 9
     ANSWER_KEY = 10
     NOTICE = 11
+    LOG_KEY = 12
+    OFFICER = 13
+    GOVERNANCE = 14
+    PROPOSAL = 15
+    CASE = 16
+    STEP = 17
+    DESTROYED = 18
+    CERTIFICATE = 19
+    PARKED = 20
 
 
 # How many entries that arrive together share a leaf. A site that imports a million writes its
@@ -58,7 +69,8 @@ NEIGHBOURS: Final = 16
 _PREFIX: Final = 2
 _random = random.SystemRandom()
 
-_UNPINNED = frozenset({Kind.RECORD, Kind.NOTICE})
+_GATHERED = frozenset({Kind.CASE, Kind.STEP, Kind.DESTROYED, Kind.CERTIFICATE, Kind.PARKED})
+_SPREAD = frozenset({Kind.RECORD, Kind.NOTICE})
 
 # Every epoch change gives each of these entries a fresh body.
 RENEWED: Final = frozenset({Kind.ANSWER_KEY})
@@ -73,14 +85,18 @@ LEAVING: Final = 1
 
 def is_pinned(kind: Kind) -> bool:
     """Say whether entries of this kind all lie in the first leaf: few of each, read at start."""
-    return kind not in _UNPINNED
+    return kind not in _SPREAD | _GATHERED
+
+
+def is_gathered(kind: Kind) -> bool:
+    """Say whether entries of this kind all lie in the first 1/256 of the leaves."""
+    return kind in _GATHERED
 
 
 def new_entry_id(kind: Kind) -> EntryId:
-    """Draw a random id; 112 random bits for pinned kinds, 128 for the others."""
-    if is_pinned(kind):
-        return EntryId(bytes(_PREFIX) + secrets.token_bytes(ID_SIZE - _PREFIX))
-    return EntryId(secrets.token_bytes(ID_SIZE))
+    """Draw a random id; 112 random bits for pinned kinds, 120 for gathered, 128 for the others."""
+    zeros = _zeros(kind)
+    return EntryId(zeros + secrets.token_bytes(ID_SIZE - len(zeros)))
 
 
 def new_entry_ids(count: int) -> list[EntryId]:
@@ -107,9 +123,7 @@ class Entry:
     def __post_init__(self) -> None:
         if len(self.body) > MAX_BODY:
             raise EntryTooLarge(f"an entry holds at most {MAX_BODY} bytes, got {len(self.body)}")
-        if len(self.id) != ID_SIZE or (
-            is_pinned(self.kind) and self.id[:_PREFIX] != bytes(_PREFIX)
-        ):
+        if len(self.id) != ID_SIZE or not self.id.startswith(_zeros(self.kind)):
             raise ValueError(f"not an id of a {self.kind.name} entry")
         if self.version >> 32 or self.flags >> 32:
             raise ValueError("version and flags have 32 bits")
@@ -140,6 +154,13 @@ class Remove:
 
 
 Batch = tuple[Put | Remove, ...]
+
+
+def _zeros(kind: Kind) -> bytes:
+    """Return what the ids of a kind begin with."""
+    if is_pinned(kind):
+        return bytes(_PREFIX)
+    return bytes(1) if is_gathered(kind) else b""
 
 
 def decode_all(data: bytes | bytearray | memoryview) -> Iterator[tuple[bytes, bytes]]:

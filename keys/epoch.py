@@ -3,7 +3,8 @@
     (0) the intent becomes durable, by an ordinary commit, with what it renews; the caller takes
         the answers away and gives out the renewed keys
     (1) every slot at hand stages a key that has never wrapped anything
-    (2) one transaction: the new pages, a new root key wrapped per slot, blobs deleted
+    (2) one transaction: the new pages, a new root key wrapped per slot, blobs deleted, leaves
+        appended to the log
     (3) the store is checkpointed and synced, the mirror confirms, the anchors say so
     (4) every slot destroys every key but the new one, and shows that it did
     (5) only now the caller hears of it
@@ -79,10 +80,11 @@ def purge(state: State) -> Destruction:
     return change_epoch(state, Intent.make(()), NO_BLOBS, lambda _: None)
 
 
-def finish(state: State, intent: Intent, floor: int = 0) -> Destruction:
+def finish(state: State, intent: Intent, floor: int = 0, *, log_anew: bool = False) -> Destruction:
     """Go on from (1). Also what a start does with an intent that it finds.
 
     The commit's sequence lies above `floor`: after a restore, above all that was ever seen.
+    `log_anew` says that the intent's leaves begin another log.
     Raises NoSlotOpens, with nothing committed, when no slot at hand takes a key.
     """
     epoch = state.epoch + 1
@@ -97,6 +99,7 @@ def finish(state: State, intent: Intent, floor: int = 0) -> Destruction:
     wraps = {slot.id: slot.wrap(epoch, root_key) for slot in staged}
     batch = intent.batch + _forget(state, intent) + tuple(map(_unregister, departed))
     change = state.read(lambda pages: state.tree.plan_epoch(pages, batch, root_key, wraps, floor))
+    change = replace(change, log=intent.log, log_anew=log_anew)
     state.commit(change, BlobChange(delete=intent.blobs))
     for slot_id in departed:
         del state.slots[slot_id], state.anchors[slot_id]

@@ -5,13 +5,16 @@
     ├── EntryMissing        a batch removes what is not there
     ├── VersionConflict     the store is not where the change began: someone else wrote
     ├── PageDamaged         a page does not open, neither in the store nor in the mirror
+    ├── LogDamaged          entries of the log, or hashes of them, are missing in a storage
     ├── MirrorBehind        the mirror does not hold what it has confirmed
     ├── RefusedToStart      a person has to decide; nothing was touched
     │   ├── OtherVault      store, mirror and slots are not of one vault
     │   ├── SlotUnknown     a slot at hand is not registered
     │   ├── RolledBack      the store, the mirror or a slot is older than what has been seen
     │   ├── NoSlotOpens     no slot holds the key of the store's epoch, or none can take the next
-    │   └── AnchorLost      there is no anchor that could say whether anything is missing
+    │   ├── AnchorLost      there is no anchor that could say whether anything is missing
+    │   ├── LogLost         entries of the log that were seen are in no copy at hand
+    │   └── LogForked       two copies of the log contradict each other
     ├── SlotError
     │   ├── SlotUnreachable the medium is not there or does not answer
     │   ├── SlotDamaged     the slot's bytes are not a slot's
@@ -48,6 +51,10 @@ class PageDamaged(KeysError):
         self.number = number
 
 
+class LogDamaged(KeysError):
+    """Entries of the log, or hashes of them, are missing in a storage."""
+
+
 class MirrorBehind(KeysError):
     """The mirror does not hold what it has confirmed."""
 
@@ -74,6 +81,14 @@ class NoSlotOpens(RefusedToStart):
 
 class AnchorLost(RefusedToStart):
     """No anchor is left that could say whether the store is the newest."""
+
+
+class LogLost(RefusedToStart):
+    """Entries of the log that have been seen are in no copy of it at hand."""
+
+
+class LogForked(RefusedToStart):
+    """Two copies of the log say different things of the same entries."""
 
 
 class SlotError(KeysError):

@@ -1,6 +1,6 @@
 """Intents: what an epoch change has set out to do, so that a start can finish it.
 
-    content = steps in their order, blobs to delete, a new lock
+    content = steps in their order, blobs to delete, a new lock, leaves for the log
     entry   = intent id (16) || part (2) || parts (2) || up to 4,000 bytes of content
 
 Invariants:
@@ -29,6 +29,7 @@ class _Content(msgspec.Struct, array_like=True):
     steps: list[bytes | tuple[int, bytes]]  # an entry to put, or the name of one to remove
     blobs: list[tuple[bytes, int]]
     lock: tuple[bytes, int, int, int, bytes] | None
+    log: list[bytes] = []  # an older intent has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Intent:
     batch: Batch
     blobs: tuple[tuple[EntryId, int], ...] = ()
     lock: Lock | None = field(default=None, repr=False)
+    log: tuple[bytes, ...] = ()
 
     @classmethod
     def make(
@@ -46,9 +48,10 @@ class Intent:
         batch: Batch,
         blobs: tuple[tuple[EntryId, int], ...] = (),
         lock: Lock | None = None,
+        log: tuple[bytes, ...] = (),
     ) -> "Intent":
         """Return an intent with an id of its own."""
-        return cls(secrets.token_bytes(16), batch, blobs, lock)
+        return cls(secrets.token_bytes(16), batch, blobs, lock, log)
 
     def entries(self) -> Batch:
         """Return the puts that store this intent."""
@@ -57,6 +60,7 @@ class Intent:
                 steps=[_flatten_step(step) for step in self.batch],
                 blobs=list(self.blobs),
                 lock=_flatten(self.lock) if self.lock else None,
+                log=list(self.log),
             )
         )
         parts = [content[at : at + _PART] for at in range(0, len(content), _PART)]
@@ -96,6 +100,7 @@ def _parse(intent_id: bytes, raw: bytes, database_key: DatabaseKey) -> Intent:
         tuple(_unflatten_step(step) for step in content.steps),
         tuple((EntryId(blob), version) for blob, version in content.blobs),
         _unflatten(content.lock, database_key) if content.lock else None,
+        tuple(content.log),
     )
 
 

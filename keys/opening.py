@@ -9,6 +9,7 @@ history (`keys.refusing`). Then it goes forward, never back:
     a slot lags, or is to leave          an epoch change, which gives or denies it a new key
     a page does not open                 put back the mirror's; for the root, an epoch change
     the mirror is behind or new          mend the store, then copy it
+    one log is shorter, or changed       copy the one that the anchors know (`keys.log`)
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
 from keys.epoch import Destruction, finish, purge, settle
 from keys.errors import KeysError, NoSlotOpens, PageDamaged, VersionConflict
 from keys.intent import Intent, parse_intents
+from keys.log import Clock, equal, log_that_counts, nothing_moves
 from keys.mending import mended
 from keys.page import RootKey, VaultId, open_root
 from keys.pages import Pages, PageSource, SlotId, StoredRoot
@@ -54,6 +56,7 @@ class Keeping:
     """What a vault is kept in: two storages, and slots with the anchors beside them.
 
     `audit_head` tells the head of the audit chain at a row; the store keeps it beside the pages.
+    `running` tells seconds that nobody can set: what `elapsed` on the anchors is counted by.
     """
 
     store: Pages
@@ -62,6 +65,7 @@ class Keeping:
     database_key: DatabaseKey
     clock: Callable[[], int]
     audit_head: Callable[[int], bytes | None] = nothing_audited
+    running: Clock = nothing_moves
 
     def at_hand(self) -> list[RootSlot]:
         """Return the slots."""
@@ -87,6 +91,9 @@ class Keeping:
             self.clock,
             seen.serial if seen else 0,
             seen.audit if seen else NOTHING_AUDITED,
+            self.store.log.frontier(),
+            self.running,
+            seen.elapsed if seen else 0,
         )
 
 
@@ -107,7 +114,7 @@ def create_vault(
 
     Raises VersionConflict when a storage is not empty, with nothing touched.
     """
-    if keeping.store.root() or keeping.mirror.root():
+    if any(pages.root() or pages.log.size for pages in (keeping.store, keeping.mirror)):
         raise VersionConflict("expected empty storages, one holds a vault")
     anchor_key, root_key = AnchorKey.generate(), RootKey.generate()
     slots = keeping.at_hand()
@@ -145,17 +152,27 @@ def open_vault(keeping: Keeping) -> Vault:
     keeping = keeping.of(found.registered(intents))
     newest = newest_anchor(keeping, found.anchor_key)
     anchor = refuse_behind_anchor(root, newest, keeping.audit_head)
+    log = log_that_counts(
+        keeping.store.log,
+        keeping.mirror.log,
+        anchor.log,
+        exact=anchor.version == root.version,
+        level=mirrored is not None and mirrored.version == root.version,
+    )
     for number, sealed in patches.items():
         keeping.store.repair(number, sealed)
     for _, file in keeping.slots:
         file.ensure()
+    for pages in (keeping.store, keeping.mirror):
+        if not equal(pages.log, log):
+            pages.take_log(log)
     state = keeping.state(found.tree, found.anchor_key, anchor)
     _catch_up(state, mirrored)
     clean = root == stored and anchor.closed and anchor.version == root.version
     sound = all(_opens(slot, root) for slot in state.slots.values())
     before = state.renewable()
     done = _go_forward(state, intents, renew=not (clean and sound))
-    return Vault(state, done, before if done else ())
+    return Vault(state, done, before if done else (), mended_log=log is not keeping.store.log)
 
 
 def unwrap(keeping: Keeping, stored: StoredRoot) -> RootKey:

@@ -1,7 +1,7 @@
 """Where pages lie: what a store and a mirror must do, and the change they are given.
 
-Two implementations of `Pages` exist, the store (pages and blobs) and the mirror (pages alone, on
-another medium). A contract test holds both to this page.
+Two implementations of `Pages` exist, the store (pages, blobs, log) and the mirror (pages and log,
+on another medium). A contract test holds both to this page.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +10,7 @@ from typing import NewType, Protocol
 
 from crypto.aead import Sealed
 from keys.entry import EntryId
+from keys.log import Log, LogSource
 from keys.page import Children, RootKey, VaultId, Version
 
 SlotId = NewType("SlotId", bytes)
@@ -45,6 +46,7 @@ class Change:
 
     `removes` says that something in it must be forgotten, so that only an epoch change may carry
     it (see `keys.epoch`); `pages` maps a page number to its new bytes, or to None: no such page.
+    `log` are leaves to append; `log_anew` says that they are all that the log will hold.
     """
 
     before: Version
@@ -52,6 +54,8 @@ class Change:
     pages: Mapping[int, Sealed | None]
     removes: bool
     opened: Opened = field(repr=False)
+    log: tuple[bytes, ...] = ()
+    log_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,21 @@ class Pages(PageSource, Protocol):
     def commit(self, change: Change, blobs: BlobChange) -> None:
         """Make a change durable, all or nothing. A mirror leaves the blobs aside.
 
-        Raises VersionConflict when the storage is not at `change.before`.
+        Raises VersionConflict when the storage is not at `change.before`, or its log is not where
+        this storage left it.
+        """
+        ...
+
+    @property
+    def log(self) -> Log:
+        """The leaves that commits have appended."""
+        ...
+
+    def take_log(self, source: LogSource) -> None:
+        """Make the log equal to another, in one transaction: go on from it, or begin anew.
+
+        The leaves are hashed on their way. Raises LogForked when they do not give the source's
+        root.
         """
         ...
 
@@ -106,6 +124,7 @@ class Pages(PageSource, Protocol):
     def replace(self, root: StoredRoot, pages: Iterable[tuple[int, Sealed]]) -> None:
         """Make this storage hold exactly this tree, in one transaction, whatever it held.
 
-        `pages` comes from another storage: this one's are gone before the first is read.
+        The log stays as it is. `pages` comes from another storage: this one's are gone before the
+        first is read.
         """
         ...

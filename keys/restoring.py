@@ -5,16 +5,22 @@ Invariants:
 * Only pages of the slots' own epoch open; nothing here can bring back what an earlier epoch held.
 * Of several sources the newest counts. What the anchors have seen beyond it is counted as lost,
   and a loss is accepted by a person, never by default; nor is it when no anchor can count it.
+* The log comes from whichever copy has all of it that was seen. Where none has, a person decides,
+  and another log begins: no size of one log is ever signed twice (`keys.log`).
 * It ends with an epoch change above every sequence ever seen, so that the sources, which now hold
   a past, open no more. A rehearsal ends before that: it writes to no slot and no anchor.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
+from keys.anchor import Anchor
+from keys.entry import Batch, Entry, Kind
 from keys.epoch import finish, renewing
-from keys.errors import AnchorLost, NoSlotOpens, RolledBack, WrongPassphrase
+from keys.errors import AnchorLost, LogForked, LogLost, NoSlotOpens, RolledBack, WrongPassphrase
 from keys.intent import Intent, parse_intents
+from keys.log import LogLoss, LogMark, LogRescue, LogSource, equal, is_readable, longest_whole
 from keys.opening import Keeping, look, newest_anchor, unwrap
 from keys.page import RootKey
 from keys.pages import Pages, StoredRoot
@@ -26,26 +32,49 @@ class Restored:
     """A vault brought back; `lost_commits` were acknowledged once and are in no source.
 
     Without an anchor that verifies nothing could be counted, and `counted` says so; with one, the
-    vault's `audit` still says what it had seen of the audit chain. The vault of a rehearsal can be
-    read and closed, nothing else.
+    vault's `audit` still says what it had seen of the audit chain. `lost_log` says what a log was
+    that no source has whole, so that another has begun. The vault of a rehearsal can be read and
+    closed, nothing else.
     """
 
     vault: Vault
     source: int
     lost_commits: int
     counted: bool
+    lost_log: LogLoss | None = None
+
+
+class _StoragesAlone:
+    """A restore that knows no log but the sources', and cannot begin another."""
+
+    def __init__(self, sources: Sequence[Pages]) -> None:
+        self.logs = [source.log for source in sources]
+
+    def marks(self, _: Entry) -> Sequence[LogMark]:
+        """Nobody else has seen the log."""
+        return ()
+
+    def anew(self, _: Entry, loss: LogLoss) -> tuple[Batch, tuple[bytes, ...]]:
+        """Raise LogLost."""
+        raise LogLost(_say(loss))
 
 
 def restore_vault(
-    keeping: Keeping, sources: Sequence[Pages], *, accept_loss: bool, rehearse: bool = False
+    keeping: Keeping,
+    sources: Sequence[Pages],
+    *,
+    accept_loss: bool,
+    rehearse: bool = False,
+    rescue: LogRescue | None = None,
 ) -> Restored:
     """Fill store and mirror from the newest source that the slots at hand open.
 
     `source` in the answer is its place in `sources`; the store or the mirror that is to be filled
-    may be one of them. Raises NoSlotOpens when no source is of the slots' epoch (it was made
+    may be one of them. `rescue` knows of more logs than the sources', and how to begin another.
+    Raises NoSlotOpens when no source is of the slots' epoch (it was made
     before the last epoch change), WrongPassphrase when that is only for the passphrase,
-    RolledBack or AnchorLost when commits would be lost, or might be, and `accept_loss` does not
-    say that this was decided. Nothing is touched by then.
+    RolledBack, AnchorLost or LogLost when commits, or entries of the log, would be lost, or might
+    be, and `accept_loss` does not say that this was decided. Nothing is touched by then.
     """
     place, stored, root_key = _newest(keeping, sources)
     source = sources[place]
@@ -57,17 +86,56 @@ def restore_vault(
     lost = max(0, seen - stored.version.sequence)
     if not accept_loss:
         _refuse_loss(lost, counted=anchor is not None)
+    rescue = rescue or _StoragesAlone(sources)
+    keys = tuple(found.tree.scan_leaf(source, Kind.LOG_KEY, 0))
+    log, loss = _find_log(rescue, stored, anchor, keys)
+    if loss and not accept_loss:
+        raise LogLost(f"{_say(loss)}; accept that another begins, or not")
+    batch, leaves = rescue.anew(keys[0], loss) if loss else ((), ())
     if source is not keeping.store:
         keeping.store.replace(stored, source.pages())
     keeping.mirror.replace(stored, keeping.store.pages())
+    for pages in (keeping.store, keeping.mirror):
+        if log is not None and not equal(pages.log, log):
+            pages.take_log(log)
     state = keeping.state(found.tree, found.anchor_key, anchor)
     if rehearse:
-        return Restored(Vault(state, (), rehearsal=True), place, lost, anchor is not None)
+        return Restored(Vault(state, (), rehearsal=True), place, lost, anchor is not None, loss)
     for _, file in keeping.slots:
         file.ensure()
     nothing_else = renewing(Intent.make(()), tuple(e.renewed() for e in state.renewable()))
-    done = tuple(finish(state, intent, floor=seen) for intent in intents or [nothing_else])
-    return Restored(Vault(state, done), place, lost, anchor is not None)
+    first, *others = intents or [nothing_else]
+    first = replace(first, batch=first.batch + batch, log=leaves + first.log)
+    done = finish(state, first, floor=seen, log_anew=loss is not None)
+    rest = tuple(finish(state, intent, floor=seen) for intent in others)
+    return Restored(Vault(state, (done, *rest)), place, lost, anchor is not None, loss)
+
+
+def _find_log(
+    rescue: LogRescue, stored: StoredRoot, anchor: Anchor | None, keys: Sequence[Entry]
+) -> tuple[LogSource | None, LogLoss | None]:
+    """Return the log to go on with, or what is known of one that is lost; or neither."""
+    logs = [log for log in rescue.logs if is_readable(log)]
+    left = max(logs, key=lambda log: log.size, default=None)
+    if not keys:
+        return left, None  # a vault from before there were logs
+    seen = None
+    if anchor is not None:
+        exact = anchor.version == stored.version
+        marks = [anchor.log, *rescue.marks(keys[0])]
+        seen = max(marks)
+        with suppress(LogForked):
+            found = longest_whole(logs, marks, exact=exact)
+            if found is not None:
+                return found, None
+    return None, LogLoss(seen, left)
+
+
+def _say(loss: LogLoss) -> str:
+    """Return what a person is to be told of a lost log."""
+    if loss.seen is None:
+        return "no anchor verifies, so nothing can say how far the log had come"
+    return f"{loss.seen.size} entries of the log were seen, and no copy at hand has them all"
 
 
 def _refuse_loss(lost: int, *, counted: bool) -> None:

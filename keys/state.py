@@ -5,14 +5,16 @@ store, and memory never stands where storage does not.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
+from crypto.merkle import Frontier
 from keys.anchor import NOTHING_AUDITED, Anchor, AnchorFile, AnchorKey, AuditMark
 from keys.entry import LEAVING, RENEWED, Batch, Entry, Kind
 from keys.errors import AnchorLost, MirrorBehind, PageDamaged, SlotUnreachable, VersionConflict
+from keys.log import Clock, LogMark, grown, mark_of, nothing_moves
 from keys.mending import mended
 from keys.pages import NO_BLOBS, BlobChange, Change, Pages, PageSource, SlotId
 from keys.slot import RootSlot
@@ -27,7 +29,8 @@ class State:
 
     `slots` and `anchors` hold the registered ones that are at hand; `confirmed` names the slots
     that have shown that they hold this epoch's key and no other; `audit` is what the anchors say of
-    the audit chain; `stopped` ends it all.
+    the audit chain, `log` what they say of the log; `elapsed_before` are the seconds that earlier
+    runs took, by `running`, a clock that nobody can set; `stopped` ends it all.
     """
 
     tree: Tree
@@ -39,8 +42,27 @@ class State:
     clock: Callable[[], int]
     serial: int = 0
     audit: AuditMark = NOTHING_AUDITED
+    log: Frontier = field(default_factory=Frontier)
+    running: Clock = nothing_moves
+    elapsed_before: int = 0
     confirmed: frozenset[SlotId] = frozenset()
     stopped: bool = False
+    _began: float = field(init=False)
+    _anchored: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.running()
+        self._anchored = self.elapsed_before
+
+    @property
+    def elapsed(self) -> int:
+        """The seconds that this site's custodian has been running."""
+        return self.elapsed_before + int(self.running() - self._began)
+
+    @property
+    def unanchored(self) -> int:
+        """The seconds that no anchor knows of yet."""
+        return self.elapsed - self._anchored
 
     @property
     def epoch(self) -> int:
@@ -94,17 +116,21 @@ class State:
         self.store.commit(change, blobs)
         self.mirror.commit(change, NO_BLOBS)
         self.tree.adopt(change)
+        self.log = grown(Frontier() if change.log_anew else self.log, change.log)
 
     def confirm_mirror(self) -> None:
-        """Return once store and mirror hold the same root, synced. Raises MirrorBehind."""
+        """Return once store and mirror hold the same root and log, synced. Raises MirrorBehind."""
         self.store.checkpoint()
         self.mirror.checkpoint()
         if self.mirror.root() != self.tree.stored:
             raise MirrorBehind("the mirror does not hold the root that it confirmed")
+        if mark_of(self.mirror.log) != LogMark(self.log.size, self.log.root()):
+            raise MirrorBehind("the mirror does not hold the log that it confirmed")
 
     def write_anchors(self, *, closed: bool = False) -> None:
         """Say on every anchor at hand where the vault stands; on one at least."""
         self.serial += 1
+        elapsed = self.elapsed
         anchor = Anchor(
             vault=self.tree.vault,
             version=self.tree.version,
@@ -112,11 +138,15 @@ class State:
             time=self.clock(),
             closed=closed,
             serial=self.serial,
+            log_size=self.log.size,
+            log_root=self.log.root(),
             audit_head=self.audit.head,
             audit_row=self.audit.row,
+            elapsed=elapsed,
         )
         if not [file for file in self.anchors.values() if self._write_anchor(file, anchor)]:
             raise AnchorLost("no anchor can be written: the media of all slots are gone")
+        self._anchored = elapsed
 
     def _write_anchor(self, file: AnchorFile, anchor: Anchor) -> bool:
         try:

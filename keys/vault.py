@@ -15,14 +15,15 @@ Invariants:
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from keys.anchor import AnchorFile, AuditMark
-from keys.entry import LEAVING, OWN, Batch, Entry, EntryId, Kind, Put, is_pinned
+from keys.entry import LEAVING, OWN, Batch, Entry, EntryId, Kind, Put, is_gathered, is_pinned
 from keys.epoch import Destruction, change_epoch
-from keys.errors import EntryMissing, LastSlot, OtherVault, Stopped
+from keys.errors import EntryMissing, EntryTooLarge, LastSlot, OtherVault, Stopped
 from keys.intent import Intent
-from keys.page import VaultId, Version
+from keys.log import MAX_LEAF, LogMark
+from keys.page import FANOUT, VaultId, Version
 from keys.pages import NO_BLOBS, BlobChange, Change, PageSource, SlotId
 from keys.slot import RootSlot
 from keys.slot.lock import Lock
@@ -30,13 +31,19 @@ from keys.state import State
 
 T = TypeVar("T")
 
+KEEP_SECONDS: Final = 600
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A batch is durable; if it removed anything, this is what can be said of that."""
+    """A batch is durable; if it removed anything, this is what can be said of that.
+
+    `logged` are the positions that its leaves have in the log.
+    """
 
     version: Version
     destruction: Destruction | None
+    logged: range = range(0)
 
 
 def _nothing_to_withdraw() -> None:
@@ -51,9 +58,10 @@ class Vault:
     """An opened vault; `keys.opening` opens one.
 
     `started_with` is what a crash had left to destroy, and `former` what that start renewed, as
-    it was before. `announce` is called in every epoch change, when its intent is durable and
-    before anything is destroyed, with the renewed entries; it returns when nobody uses the former
-    ones any more, and may add entries by commits of its own.
+    it was before; `mended_log` says that the store's log was not what the anchors know, and that
+    the mirror's is in its place. `announce` is called in every epoch change, when its intent is
+    durable and before anything is destroyed, with the renewed entries; it returns when nobody uses
+    the former ones any more, and may add entries by commits of its own.
     """
 
     def __init__(
@@ -62,12 +70,14 @@ class Vault:
         started_with: tuple[Destruction, ...],
         former: tuple[Entry, ...] = (),
         *,
+        mended_log: bool = False,
         rehearsal: bool = False,
     ) -> None:
         self._state = state
         self._rehearsal = rehearsal
         self.started_with = started_with
         self.former = former
+        self.mended_log = mended_log
         self.announce: Callable[[tuple[Entry, ...]], None] = _nobody_to_tell
 
     @property
@@ -99,10 +109,16 @@ class Vault:
         return self._read(lambda pages: self._state.tree.get(pages, kind, entry_id))
 
     def scan(self, kind: Kind) -> Iterator[Entry]:
-        """Yield the entries of a pinned kind. Raises PageDamaged when store and mirror both are."""
-        if not is_pinned(kind):
+        """Yield the entries of a pinned or gathered kind.
+
+        Raises PageDamaged when store and mirror both are.
+        """
+        if is_pinned(kind):
+            return iter(self.scan_leaf(kind, 0))
+        if not is_gathered(kind):
             raise ValueError(f"{kind.name} entries lie in all leaves: use scan_leaf")
-        return iter(self.scan_leaf(kind, 0))
+        gathered = range(self.leaves // FANOUT)
+        return (entry for index in gathered for entry in self.scan_leaf(kind, index))
 
     def scan_leaf(self, kind: Kind, index: int) -> list[Entry]:
         """Return the entries of a kind in one leaf. Raises PageDamaged as `get` does."""
@@ -117,20 +133,24 @@ class Vault:
         batch: Batch,
         blobs: BlobChange = NO_BLOBS,
         withdraw: Callable[[], None] = _nothing_to_withdraw,
+        log: tuple[bytes, ...] = (),
     ) -> Receipt:
         """Make a batch durable; forget, by an epoch change, whatever it removes or replaces.
 
         `withdraw` is called when the removal is decided and before anything is destroyed; it
-        returns when no answer can leave any more that the removal forbids. Raises EntryMissing,
-        EntryTooLarge or PageDamaged before anything is written; any later error stops the vault.
+        returns when no answer can leave any more that the removal forbids. `log` are leaves that
+        the log gets in the same transaction. Raises EntryMissing, EntryTooLarge or PageDamaged
+        before anything is written; any later error stops the vault.
         """
+        if any(not 0 < len(leaf) <= MAX_LEAF for leaf in log):
+            raise EntryTooLarge(f"a leaf of the log has 1 to {MAX_LEAF} bytes")
         for step in batch:
             if (step.entry if isinstance(step, Put) else step).kind in OWN:
                 raise ValueError("a batch from outside holds none of the vault's own entries")
         change = self._plan(batch)
         if change.removes or blobs.delete:
-            return self._change_epoch(Intent.make(batch, blobs.delete), blobs, withdraw)
-        return self._commit(change, blobs)
+            return self._change_epoch(Intent.make(batch, blobs.delete, log=log), blobs, withdraw)
+        return self._commit(replace(change, log=log), blobs)
 
     def purge(self) -> Receipt:
         """Change the epoch without any other change: forget aborted writes."""
@@ -158,6 +178,21 @@ class Vault:
     def audit(self) -> AuditMark:
         """What the anchors say of the audit chain."""
         return self._state.audit
+
+    @property
+    def log(self) -> LogMark:
+        """What the anchors say of the log."""
+        return LogMark(self._state.log.size, self._state.log.root())
+
+    @property
+    def elapsed(self) -> int:
+        """The seconds that this site's custodian has been running, over all its starts."""
+        return self._state.elapsed
+
+    def keep_time(self) -> None:
+        """Write the seconds down, if that was ten minutes ago: a crash loses no more than that."""
+        if self._state.unanchored >= KEEP_SECONDS:
+            self._guarded(self._state.write_anchors)
 
     def note_audit(self, mark: AuditMark) -> None:
         """Have the anchors say how far the audit chain reaches; its rows are durable by now."""
@@ -226,7 +261,12 @@ class Vault:
             self._state.write_anchors()
 
         self._guarded(write)
-        return Receipt(self.version, None)
+        return Receipt(self.version, None, self._logged(change.log))
+
+    def _logged(self, leaves: tuple[bytes, ...]) -> range:
+        """Return the positions of the leaves that were appended last."""
+        size = self._state.log.size
+        return range(size - len(leaves), size)
 
     def _change_epoch(
         self,
@@ -241,7 +281,7 @@ class Vault:
         destruction = self._guarded(
             lambda: change_epoch(self._state, intent, blobs, withdraw_and_announce)
         )
-        return Receipt(self.version, destruction)
+        return Receipt(self.version, destruction, self._logged(intent.log))
 
     def _read(self, read: Callable[[PageSource], T]) -> T:
         self._must_run()

@@ -128,7 +128,7 @@ class Site:
             self.config,
             Passphrase(PASSPHRASE.encode()),
             _now,
-            lambda: first_entries(self.token, demo=True, now=_now()),
+            lambda vault: first_entries(vault, self.token, demo=True, now=_now()),
             cost=TESTING_ONLY_COST,
             depth=depth,
             blob_size=4096,

@@ -153,7 +153,7 @@ def _make_vault(config: Config, passphrase: str, wish: Wish, token_file: Path) -
         config,
         Passphrase(passphrase.encode()),
         lambda: now,
-        lambda: first_entries(token, demo=config.demo, now=now),
+        lambda vault: first_entries(vault, token, demo=config.demo, now=now),
         cost=RFC_9106_SECOND,
         depth=1 if wish.leaves == "256" else 2,
     )

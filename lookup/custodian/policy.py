@@ -17,9 +17,11 @@ import msgspec
 
 from crypto.token import Kid, LookupKey, TokenMaker
 from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
+from keys.page import VaultId
 from keys.vault import Vault
 from lookup.custodian.audit_keys import audit_entries
 from lookup.custodian.clients import ClientCard, read_client
+from lookup.custodian.log_key import log_key_entries
 from lookup.custodian.officers import Office, OfficeRules, office_entries, require_able
 from lookup.custodian.publishing import Canary
 from lookup.identifiers import canary
@@ -96,8 +98,8 @@ class Policy:
         return live
 
 
-def first_entries(officers: Sequence[Officer], *, demo: bool, now: int) -> Batch:
-    """Return what a new vault decides: lookup key, canary, officers, the audit's keys.
+def first_entries(vault: VaultId, officers: Sequence[Officer], *, demo: bool, now: int) -> Batch:
+    """Return what a new vault decides: lookup key, canary, officers, audit's and log's keys.
 
     Raises Conflict where the officers could decide no case.
     """
@@ -108,6 +110,7 @@ def first_entries(officers: Sequence[Officer], *, demo: bool, now: int) -> Batch
         *office_entries(officers),
         Put(lookup_key_entry(LookupKey.generate(), now)),
         *audit_entries(),
+        *log_key_entries(vault),
     )
 
 

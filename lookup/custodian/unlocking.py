@@ -11,6 +11,7 @@ Invariants:
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from keys.disk import Disk
 from keys.entry import Batch
 from keys.errors import NoSlotOpens, SlotUnreachable, WrongPassphrase
 from keys.opening import Keeping, create_vault, new_vault_id, open_vault
+from keys.page import VaultId
 from keys.slot.file import BLOB_SIZE, FileSlot
 from keys.slot.lock import DatabaseKey, Lock, Passphrase
 from keys.vault import Vault
@@ -123,7 +125,7 @@ def create_site(  # noqa: PLR0913  # a vault is made once, and everything about 
     config: Config,
     passphrase: Passphrase,
     clock: Callable[[], int],
-    first: Callable[[], Batch],
+    first: Callable[[VaultId], Batch],
     *,
     cost: Argon2Cost,
     depth: int,
@@ -142,7 +144,8 @@ def create_site(  # noqa: PLR0913  # a vault is made once, and everything about 
         store, mirror = _open_storages(config, key, undo)
         keeping = _keeping(store, mirror, slots, clock, disk)
         disk.make_folder(config.audit)
-        vault = create_vault(vault_id, depth, keeping, [str(f) for f in config.slots], first())
+        labels = [str(folder) for folder in config.slots]
+        vault = create_vault(vault_id, depth, keeping, labels, first(vault_id))
         undo.pop_all()
     return OpenSite(vault, store, mirror, tuple(slots), (), key, held)
 
@@ -159,4 +162,10 @@ def _keeping(
     store: Store, mirror: Mirror, slots: Sequence[FileSlot], clock: Callable[[], int], disk: Disk
 ) -> Keeping:
     pairs = [(slot, AnchorFile(disk, slot.path.parent)) for slot in slots]
-    return Keeping(store, mirror, pairs, slots[0].lock.database_key, clock, store.audit.head)
+    key = slots[0].lock.database_key
+    return Keeping(store, mirror, pairs, key, clock, store.audit.head, running)
+
+
+def running() -> float:
+    """Tell seconds that nobody can set; those in which the machine sleeps count."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

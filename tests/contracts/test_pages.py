@@ -1,16 +1,19 @@
 """`keys.pages.Pages`: what every storage of a map's pages does, whatever it is made of."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crypto.aead import Sealed
+from crypto.merkle import Frontier, Hash, leaf_hash
 from keys.entry import EntryId
-from keys.errors import VersionConflict
+from keys.errors import LogForked, VersionConflict
+from keys.log import grown
 from keys.page import Children, RootKey, VaultId, Version
 from keys.pages import NO_BLOBS, BlobChange, Change, Opened, Pages, SlotId, StoredRoot
 from lookup.custodian.store.database import Database
@@ -177,3 +180,124 @@ def test_the_store_keeps_blobs_and_the_mirror_leaves_them_aside(site: Site) -> N
     if isinstance(site.pages, Store):
         assert site.pages.blob(*name) is None
         assert list(site.pages.blob_names()) == []
+
+
+LEAVES = tuple(b"leaf %d" % number for number in range(600))
+
+
+def root_of(leaves: Sequence[bytes]) -> bytes:
+    """Return the root as RFC 6962 defines it, recursively."""
+    if len(leaves) == 1:
+        return leaf_hash(leaves[0])
+    if not leaves:
+        return sha256().digest()
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\1" + root_of(leaves[:half]) + root_of(leaves[half:])).digest()
+
+
+def test_a_log_is_empty_at_first(site: Site) -> None:
+    assert site.pages.log.size == 0
+    assert site.pages.log.root(0) == root_of(())
+    assert site.pages.log.root(1) is None
+    assert site.pages.log.frontier() == Frontier()
+    assert list(site.pages.log.leaves(0)) == []
+
+
+def test_a_commit_appends_its_leaves(site: Site) -> None:
+    """In their order, at once and after the next open; with every former root still known."""
+    site.pages.commit(replace(FIRST, log=LEAVES[:1]), NO_BLOBS)
+    site.pages.commit(replace(SECOND, log=LEAVES[1:300]), NO_BLOBS)
+    site.pages.commit(replace(THIRD, log=LEAVES[300:]), NO_BLOBS)
+    for _ in ("at once", "after the next open"):
+        log = site.pages.log
+        assert log.size == 600
+        assert tuple(log.leaves(0)) == LEAVES
+        assert tuple(log.leaves(598)) == LEAVES[598:]
+        assert log.frontier() == grown(Frontier(), LEAVES)
+        for size in (0, 1, 255, 256, 257, 511, 512, 600):
+            assert log.root(size) == root_of(LEAVES[:size])
+        assert log.root(601) is None
+        site.reopen()
+
+
+def test_a_log_can_begin_anew(site: Site) -> None:
+    """In the transaction of the commit that says so."""
+    site.pages.commit(replace(FIRST, log=LEAVES), NO_BLOBS)
+    assert site.pages.log.root(256) == root_of(LEAVES[:256])
+    site.pages.commit(replace(SECOND, log=LEAVES[300:], log_anew=True), NO_BLOBS)
+    for _ in ("at once", "after the next open"):
+        assert tuple(site.pages.log.leaves(0)) == LEAVES[300:]
+        assert site.pages.log.root(256) == root_of(LEAVES[300:556])
+        site.reopen()
+
+
+def test_what_was_not_committed_is_not_in_the_log(site: Site) -> None:
+    """Nor in what the storage remembers of it."""
+    site.pages.commit(replace(FIRST, log=LEAVES[:2]), NO_BLOBS)
+    with pytest.raises(VersionConflict):
+        site.pages.commit(replace(THIRD, log=LEAVES[2:]), NO_BLOBS)
+    broken: Any = {1: b"new", 2: "not bytes"}
+    with pytest.raises(Exception, match="cannot store TEXT"):
+        site.pages.commit(replace(SECOND, pages=broken, log=LEAVES[2:]), NO_BLOBS)
+    site.pages.commit(replace(SECOND, log=LEAVES[2:3]), NO_BLOBS)
+    for _ in ("at once", "after the next open"):
+        assert tuple(site.pages.log.leaves(0)) == LEAVES[:3]
+        assert site.pages.log.root(3) == root_of(LEAVES[:3])
+        site.reopen()
+
+
+class Leaves:
+    """A log that is a list."""
+
+    def __init__(self, leaves: Sequence[bytes], root: bytes | None = None) -> None:
+        self._leaves = leaves
+        self._root = root
+        self.size = len(leaves)
+
+    def root(self, size: int) -> Hash | None:
+        """Return the root, or a lie."""
+        if self._root is None and size > self.size:
+            return None
+        return Hash(self._root or root_of(self._leaves[:size]))
+
+    def leaves(self, start: int) -> Iterator[bytes]:
+        yield from self._leaves[start:]
+
+
+BEFORE = {
+    "nothing": (),
+    "its beginning": LEAVES[:257],
+    "all of it": LEAVES,
+    "more": (*LEAVES, b"more"),
+    "another": (b"another",),
+    "another, longer": tuple(b"another %d" % n for n in range(1200)),
+}
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
+def test_a_log_is_taken_from_another(site: Site, before: tuple[bytes, ...]) -> None:
+    site.pages.commit(replace(FIRST, log=before), NO_BLOBS)
+    site.pages.take_log(Leaves(LEAVES))
+    for _ in ("at once", "after the next open"):
+        assert tuple(site.pages.log.leaves(0)) == LEAVES
+        assert [site.pages.log.root(n) for n in (256, 600)] == [
+            root_of(LEAVES[:256]),
+            root_of(LEAVES),
+        ]
+        assert site.pages.log.root(601) is None
+        site.reopen()
+    assert site.pages.root() == FIRST.root
+    site.pages.commit(replace(SECOND, log=(b"next",)), NO_BLOBS)
+    assert tuple(site.pages.log.leaves(599)) == (LEAVES[599], b"next")
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
+def test_a_log_that_is_not_its_roots_is_not_taken(site: Site, before: tuple[bytes, ...]) -> None:
+    """Not even its beginning."""
+    site.pages.commit(replace(FIRST, log=before), NO_BLOBS)
+    with pytest.raises(LogForked, match="not its root's"):
+        site.pages.take_log(Leaves(LEAVES, bytes(32)))
+    for _ in ("at once", "after the next open"):
+        assert tuple(site.pages.log.leaves(0)) == before
+        assert site.pages.log.root(len(before)) == root_of(before)
+        site.reopen()

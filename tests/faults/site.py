@@ -59,7 +59,7 @@ def make_site(folder: Path, slots: Sequence[str] = ONE_SLOT) -> None:
         configure(folder, slots),
         Passphrase(PASSPHRASES[0]),
         lambda: NOW,
-        lambda: first_entries("token", demo=True, now=NOW),
+        lambda vault: first_entries(vault, "token", demo=True, now=NOW),
         cost=TESTING_ONLY_COST,
         depth=1,
         blob_size=SMALL_BLOB,

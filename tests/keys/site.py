@@ -14,6 +14,7 @@ from crypto.derive import TESTING_ONLY_COST
 from keys.anchor import AnchorFile
 from keys.disk import Disk
 from keys.entry import Batch, Entry, EntryId, Kind, new_entry_id
+from keys.log import Log, LogSource
 from keys.opening import Keeping, create_vault, new_vault_id, nothing_audited, open_vault
 from keys.page import VaultId
 from keys.pages import BlobChange, Change, Pages, StoredRoot
@@ -63,6 +64,15 @@ class Watched:
         self._accidents.point()
         self._pages.commit(change, blobs)
         self.commits += 1
+        self._accidents.point()
+
+    @property
+    def log(self) -> Log:
+        return self._pages.log
+
+    def take_log(self, source: LogSource) -> None:
+        self._accidents.point()
+        self._pages.take_log(source)
         self._accidents.point()
 
     def checkpoint(self) -> None:

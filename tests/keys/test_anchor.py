@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from crypto.merkle import Hash
 from keys import anchor as anchors
 from keys.anchor import Anchor, AnchorFile, AnchorKey
 from keys.disk import Disk
 from keys.errors import SlotUnreachable
+from keys.log import NOTHING_LOGGED
 from keys.page import VaultId, Version
 
 KEY = AnchorKey(bytes(range(32)))
@@ -21,6 +23,9 @@ FIRST = Anchor(
     serial=7,
     audit_head=b"a" * 32,
     audit_row=70,
+    log_size=5,
+    log_root=Hash(b"l" * 32),
+    elapsed=4_000,
 )
 SECOND = replace(FIRST, version=Version(3, 41), serial=8, closed=True)
 THIRD = replace(FIRST, version=Version(4, 42), serial=9)
@@ -88,15 +93,25 @@ def test_no_byte_can_be_changed() -> None:
 
 
 def test_a_format_of_tomorrow_is_no_anchor() -> None:
-    content = b"\x03" + FIRST.encode(KEY)[1 : anchors._CONTENT.size]
+    content = b"\x04" + FIRST.encode(KEY)[1 : anchors._CONTENT.size]
     assert Anchor.parse(content + anchors._mac(KEY, content), KEY) is None
 
 
 def test_an_anchor_of_yesterday_knows_no_audit() -> None:
     """Its format had no row; nothing had been audited."""
-    before = replace(FIRST, audit_head=bytes(32), audit_row=0)
-    content = b"\x01" + before.encode(KEY)[1 : anchors._CONTENT.size - 8]
+    before = replace(FIRST, audit_head=bytes(32), audit_row=0, elapsed=0)
+    content = b"\x01" + before.encode(KEY)[1 : anchors._CONTENT.size - 16]
     assert Anchor.parse(content + anchors._mac(KEY, content), KEY) == before
+
+
+def test_an_anchor_of_yesterday_knows_no_log_and_no_running_time() -> None:
+    """Its format left the log's root empty, and had no seconds."""
+    before = replace(FIRST, log_size=0, log_root=Hash(bytes(32)), elapsed=0)
+    content = b"\x02" + before.encode(KEY)[1 : anchors._CONTENT.size - 8]
+    found = Anchor.parse(content + anchors._mac(KEY, content), KEY)
+    assert found == before
+    assert found.log == NOTHING_LOGGED
+    assert FIRST.log == (5, b"l" * 32)
 
 
 def test_a_medium_that_is_away_is_said_so(tmp_path: Path) -> None:

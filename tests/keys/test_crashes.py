@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from crypto.aead import Sealed
+from crypto.merkle import Frontier
+from keys.anchor import Anchor
 from keys.entry import Entry, Kind, Put, Remove, new_entry_id
 from keys.errors import WrongPassphrase
-from keys.opening import Keeping, open_vault, slot_entry
+from keys.log import grown, mark_of
+from keys.opening import Keeping, look, open_vault, slot_entry, unwrap
 from keys.pages import BlobChange, SlotId
 from keys.restoring import restore_vault
 from keys.vault import Vault
@@ -27,6 +30,9 @@ KEPT, DOOMED, OTHER = record(b"kept", 1), record(b"doomed", 7), record(b"other",
 ANSWERS = Entry(Kind.ANSWER_KEY, new_entry_id(Kind.ANSWER_KEY), bytes(32))
 LONG = tuple(record(b"long %d " % n * 500, n) for n in range(8))
 PAYLOAD = Sealed(b"a sealed payload")
+# Behind the first tile of 256: the last hashes of it, and then a new one.
+LEAVES = tuple(b"leaf %d" % n for n in range(254))
+NEW_LEAVES = (b"one", b"two", b"three")
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,21 @@ class Operation:
     run: Callable[[Vault, Place], object]
     done: Callable[[Vault, Store], bool]
     slots: int = 1
+    leaves: tuple[bytes, ...] = ()
     prepare: Callable[[Place], object] = bool
 
 
 def shred(vault: Vault, _: Place) -> None:
     vault.commit((Remove(Kind.RECORD, DOOMED.id),), BlobChange(delete=((DOOMED.id, 1),)))
+
+
+def shred_and_log(vault: Vault, _: Place) -> None:
+    blobs = BlobChange(delete=((DOOMED.id, 1),))
+    vault.commit((Remove(Kind.RECORD, DOOMED.id),), blobs, log=NEW_LEAVES)
+
+
+def add_and_log(vault: Vault, _: Place) -> None:
+    vault.commit((Put(LONG[0]),), log=NEW_LEAVES)
 
 
 def update(vault: Vault, _: Place) -> None:
@@ -81,6 +97,12 @@ OPERATIONS = {
     "shred": Operation(
         shred, lambda v, s: body(v, DOOMED) is None and s.blob(DOOMED.id, 1) is None, slots=2
     ),
+    "shred with leaves of the log": Operation(
+        shred_and_log, lambda v, _: body(v, DOOMED) is None, slots=2, leaves=NEW_LEAVES
+    ),
+    "leaves of the log": Operation(
+        add_and_log, lambda v, _: body(v, LONG[0]) is not None, leaves=NEW_LEAVES
+    ),
     "update": Operation(
         update,
         lambda v, s: (
@@ -115,7 +137,8 @@ def template(folder: Path) -> Callable[[int], Place]:
         first = tuple(map(Put, (KEPT, DOOMED, OTHER, ANSWERS)))
         place = make_place(folder / "template", slots=slots, first=first)
         with place.opened() as vault:
-            vault.commit((), BlobChange(put=((DOOMED.id, 1, Sealed(b"doomed payload")),)))
+            doomed = BlobChange(put=((DOOMED.id, 1, Sealed(b"doomed payload")),))
+            vault.commit((), doomed, log=LEAVES)
         return place
 
     return make
@@ -154,6 +177,30 @@ def reopened(place: Place) -> Iterator[tuple[Vault, Keeping]]:
             yield vault, keeping
 
 
+def anchored(place: Place) -> list[bytes]:
+    """Return the copies of all anchors."""
+    files = [(folder / "anchor").read_bytes() for folder in place.slots()]
+    return [raw[at : at + 4096] for raw in files for at in (0, 4096)]
+
+
+def logs_in(place: Place) -> list[tuple[bytes, ...]]:
+    """Return what the logs of store and mirror hold, as they lie there."""
+    with place.storages() as storages:
+        return [tuple(pages.log.leaves(0)) for pages in storages]
+
+
+def check_log(keeping: Keeping, noted: list[bytes], logs: list[tuple[bytes, ...]]) -> None:
+    """No anchor had named what was not there."""
+    root = keeping.store.root()
+    assert root is not None
+    found = look(keeping.store, root, unwrap(keeping, root))
+    anchors = [anchor for raw in noted if (anchor := Anchor.parse(raw, found.anchor_key))]
+    newest = max(anchors, key=lambda anchor: anchor.serial)
+    for leaves in logs:
+        assert grown(Frontier(), leaves[: newest.log_size]).root() == newest.log_root
+        assert len(leaves) >= newest.log_size
+
+
 def check_sound(vault: Vault, keeping: Keeping) -> None:
     """Nothing acknowledged is lost, nothing is left over, every slot holds exactly one key."""
     assert body(vault, KEPT) == b"kept"
@@ -164,6 +211,7 @@ def check_sound(vault: Vault, keeping: Keeping) -> None:
     assert root is not None
     assert keeping.mirror.root() == root
     assert list(keeping.mirror.pages()) == list(keeping.store.pages())
+    assert vault.log == mark_of(keeping.store.log) == mark_of(keeping.mirror.log)
     assert root.wraps.keys() == {SlotId(entry.id) for entry in vault.scan(Kind.SLOT)}
     for slot, _ in keeping.slots:
         held = [key.epoch for key in slot.held()]
@@ -194,11 +242,15 @@ def test_a_crash_anywhere_goes_forward(
     operation.prepare(site)
     outcomes = set()
     for place in crashed_at_every_point(site, folder / "crashed", run):
+        noted, logs = anchored(place), logs_in(place)
         with reopened(place) as (vault, keeping):
             assert isinstance(keeping.store, Store)
             done = operation.done(vault, keeping.store)
             assert done or not decided
             check_sound(vault, keeping)
+            check_log(keeping, noted, logs)
+            leaves = LEAVES + operation.leaves if done else LEAVES
+            assert tuple(keeping.store.log.leaves(0)) == leaves
             version = vault.version
         with reopened(place) as (vault, _):
             assert vault.started_with == ()
@@ -284,6 +336,7 @@ def test_a_crash_while_restoring_is_repeated(
         with place.keeping(OLD, accidents) as keeping:
             arm()
             restore_vault(keeping, [keeping.mirror], accept_loss=False).vault.close()
+            assert tuple(keeping.store.log.leaves(0)) == LEAVES
 
     for place in crashed_at_every_point(template(2), folder / "crashed", restore):
         restore(place, None, lambda: None)

@@ -16,6 +16,7 @@ from keys.entry import (
     body_of,
     decode,
     decode_all,
+    is_gathered,
     is_pinned,
     new_entry_id,
     new_entry_ids,
@@ -77,11 +78,22 @@ def test_a_body_has_a_bound() -> None:
 def test_pinned_kinds_lie_in_the_first_leaf(kind: Kind) -> None:
     """Few of each, so that a start opens one leaf; ids are random all the same."""
     assert len({new_entry_id(kind) for _ in range(100)}) == 100
-    assert is_pinned(kind) == (kind not in {Kind.RECORD, Kind.NOTICE})
+    assert is_pinned(kind) == (kind not in {Kind.RECORD, Kind.NOTICE} and not is_gathered(kind))
     if is_pinned(kind):
         assert new_entry_id(kind)[:2] == b"\0\0"
         with pytest.raises(ValueError, match="not an id of a"):
             Entry(kind, RANDOM_ID, b"")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if is_gathered(kind)])
+def test_gathered_kinds_lie_in_the_first_of_256_parts(kind: Kind) -> None:
+    """Many of each, and still apart from a million records."""
+    ids = {new_entry_id(kind) for _ in range(1000)}
+    assert {entry_id[0] for entry_id in ids} == {0}
+    assert len({entry_id[1] for entry_id in ids}) > 100
+    Entry(kind, EntryId(bytes(16)), b"")
+    with pytest.raises(ValueError, match="not an id of a"):
+        Entry(kind, EntryId(b"\x01" + bytes(15)), b"")
 
 
 @pytest.mark.parametrize("wrong", [b"", bytes(15), bytes(17)])

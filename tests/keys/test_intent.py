@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,13 +25,17 @@ def parts(intent: Intent) -> list[Entry]:
 @given(
     st.lists(steps, max_size=12).map(tuple),
     st.lists(st.tuples(ids, st.integers(1, 1000)), max_size=3).map(tuple),
+    st.lists(st.binary(max_size=5000), max_size=3).map(tuple),
     st.randoms(use_true_random=False),
 )
 def test_an_intent_is_what_it_was(
-    batch: Batch, blobs: tuple[tuple[EntryId, int], ...], chance: random.Random
+    batch: Batch,
+    blobs: tuple[tuple[EntryId, int], ...],
+    log: tuple[bytes, ...],
+    chance: random.Random,
 ) -> None:
     """In the same order too: an entry that is put and removed must not be there afterwards."""
-    intent = Intent.make(batch, blobs)
+    intent = Intent.make(batch, blobs, log=log)
     stored = parts(intent)
     chance.shuffle(stored)
     assert parse_intents(stored, DATABASE_KEY) == [intent]
@@ -67,3 +72,13 @@ def test_an_intent_does_not_print_a_key() -> None:
     intent = Intent.make((Put(Entry(Kind.RECORD, EntryId(bytes(16)), b"body")),), lock=lock_of(NEW))
     assert "body" not in repr(intent)
     assert "kek" not in repr(intent)
+
+
+def test_an_intent_of_yesterday_has_no_leaves() -> None:
+    """Its content ended with the lock; the step was the name of an entry to remove."""
+    name = EntryId(bytes(range(16)))
+    content = msgspec.msgpack.encode([[(1, name)], [(name, 3)], None])
+    head = b"i" * 16 + b"\0\0" + b"\0\1"
+    entry = Entry(Kind.INTENT, new_entry_id(Kind.INTENT), head + content)
+    expected = Intent(b"i" * 16, (Remove(Kind.RECORD, name),), ((name, 3),))
+    assert parse_intents([entry], DATABASE_KEY) == [expected]

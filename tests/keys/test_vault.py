@@ -57,6 +57,21 @@ def test_a_vault_has_the_depth_it_was_made_with(folder: Path, depth: int) -> Non
         assert vault.get(Kind.RECORD, A.id) == A
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_gathered_kinds_are_walked_without_the_records(folder: Path, depth: int) -> None:
+    """All of them lie in the first 1/256 of the leaves."""
+    steps = [Entry(Kind.STEP, new_entry_id(Kind.STEP), b"%d" % n) for n in range(50)]
+    case = Entry(Kind.CASE, new_entry_id(Kind.CASE), b"case")
+    place = make_place(folder / "deep", depth=depth, first=tuple(map(Put, (A, case, *steps))))
+    with place.opened() as vault:
+        assert {vault.leaf_of(step.id) < vault.leaves // 256 for step in steps} == {True}
+        assert sorted(vault.scan(Kind.STEP), key=lambda e: e.id) == sorted(
+            steps, key=lambda e: e.id
+        )
+        assert list(vault.scan(Kind.CASE)) == [case]
+        assert vault.get(Kind.STEP, steps[0].id) == steps[0]
+
+
 def test_unpinned_kinds_cannot_be_scanned_in_one_leaf(place: Place) -> None:
     """G4: whoever built an index from the first leaf would answer *no record* for the rest."""
     with place.opened() as vault, pytest.raises(ValueError, match="use scan_leaf"):

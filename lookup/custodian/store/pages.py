@@ -1,6 +1,6 @@
 """The two storages of a vault's pages, both SQLCipher files.
 
-`Mirror` keeps the pages alone, on another medium. `Store` keeps the blobs and the audit chain too.
+`Mirror` keeps pages and log, on another medium. `Store` keeps the blobs and the audit chain too.
 Both do what `keys.pages.Pages` says; tests/contracts holds them to it.
 """
 
@@ -12,20 +12,23 @@ import sqlcipher3
 from crypto.aead import Sealed
 from keys.entry import EntryId
 from keys.errors import VersionConflict
+from keys.log import LogSource
 from keys.page import VaultId, Version
 from keys.pages import BlobChange, Change, SlotId, StoredRoot
 from lookup.custodian.store.chain import AuditChain
 from lookup.custodian.store.database import Database
+from lookup.custodian.store.log import Log
 
 # What SQLite gives back; the schema is STRICT, so each column has the type it was made with.
 Row = tuple[Any, ...]
 
 
 class Mirror:
-    """Pages in a SQLCipher file."""
+    """Pages and log in a SQLCipher file."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.log: Log = Log(database)
 
     def root(self) -> StoredRoot | None:
         """Return the root with its wraps, or None."""
@@ -55,10 +58,17 @@ class Mirror:
 
     def commit(self, change: Change, blobs: BlobChange) -> None:
         """Make a change durable if the file is where the change began."""
+        leaves = self.log.appending(change.log, anew=change.log_anew)
         with self._database.transaction() as connection:
             _write_root(connection, change)
             _write_pages(connection, change)
+            self.log.write(connection, leaves, anew=change.log_anew)
             self._write_blobs(connection, blobs)
+        self.log.stand_on(leaves, anew=change.log_anew)
+
+    def take_log(self, source: LogSource) -> None:
+        """Make the log equal to another."""
+        self.log.take(source)
 
     def _write_blobs(self, connection: sqlcipher3.Connection, blobs: BlobChange) -> None:
         """Leave the blobs aside: a mirror has none."""
@@ -94,7 +104,7 @@ class Mirror:
 
 
 class Store(Mirror):
-    """Pages, blobs and the audit chain in a SQLCipher file."""
+    """Pages, log, blobs and the audit chain in a SQLCipher file."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
