@@ -159,7 +159,6 @@ def parse_evidence(raw: bytes) -> MaliciousAllegation:
     if len(raw) > MAX_EVIDENCE:
         raise InvalidEvidence("evidence-size", f"evidence has at most {MAX_EVIDENCE} bytes")
     try:
-        raw.decode()
         evidence = _decode(raw)
         json.loads(raw, object_pairs_hook=_require_unique)
     except msgspec.ValidationError as error:

@@ -101,13 +101,24 @@ def test_the_clock_starts_with_the_latest_of_receipt_identity_and_fee() -> None:
     assert (paid.state, paid.due, paid.days_left) == (State.RUNNING, date(2026, 4, 17), 31)
 
 
-def test_clarification_stops_the_clock_of_a_request_for_access() -> None:
+@pytest.mark.parametrize(
+    ("answer", "due"),
+    [
+        ("2026-06-08", "2026-07-02"),  # 1 July, and a day
+        ("2026-06-09", "2026-07-03"),
+        ("2026-06-13", "2026-07-07"),
+        ("2026-08-08", "2026-09-01"),
+    ],
+)
+def test_clarification_stops_the_clock_of_a_request_for_access(answer: str, due: str) -> None:
     """Art 12A(5): from the day of asking to the day of the answer, both included."""
     asked = [(RECEIVED, "2026-06-01"), (ASKED, "2026-06-08")]
 
-    assert clock(*asked, today="2026-12-01", right=Right.ACCESS).state is State.STOPPED
-    answered = clock(*asked, (ANSWERED, "2026-06-12"), today="2026-06-12", right=Right.ACCESS)
-    assert (answered.state, answered.due) == (State.RUNNING, date(2026, 7, 6))  # 1 July + 5 days
+    standing = clock(*asked, today=answer, right=Right.ACCESS)
+    answered = clock(*asked, (ANSWERED, answer), today=answer, right=Right.ACCESS)
+
+    assert (standing.state, answered.state) == (State.STOPPED, State.RUNNING)
+    assert standing.due == answered.due == date.fromisoformat(due)
 
 
 @pytest.mark.parametrize("right", set(Right) - {Right.ACCESS})

@@ -81,6 +81,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "evidence-json"),
     "not JSON": (SECRET.encode(), "evidence-json"),
     "not UTF-8": (b'{"format": "\xff"}', "evidence-json"),
+    "half a character, spelled as one": (
+        WHOLE.replace(b"MASH", b"\xed\xa0\x80"),
+        "evidence-json",
+    ),
     "not an object": (b"[]", "evidence-members"),
     "something behind it": (WHOLE + b"{}", "evidence-json"),
     "nested without end": (b"[" * 5_000, "evidence-members"),
