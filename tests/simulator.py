@@ -40,6 +40,7 @@ import httpx2
 from crypto.derive import TESTING_ONLY_COST
 from crypto.token import TokenMaker
 from keys.entry import EntryId
+from keys.page import VaultId
 from keys.slot.lock import Passphrase
 from lookup.cells import make_cells
 from lookup.client.enrolment import ClientSecret, Enrolment, parse_enrolment
@@ -49,7 +50,7 @@ from lookup.custodian.api.app import make_app
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.draft import Draft, parse_draft
-from lookup.custodian.policy import first_entries, new_token
+from lookup.custodian.policy import first_entries
 from lookup.custodian.running import Running
 from lookup.custodian.starting import describe_running, publish, take_custody
 from lookup.custodian.unlocking import OpenSite, create_site, open_site
@@ -62,6 +63,7 @@ from lookup.worker.decide import decide_one
 from lookup.worker.view import OpenView, open_view
 from tests.lookup.raw_http import WAIT, Connection, Response, wait_until
 from tests.lookup.serving import Running as Served
+from tests.officers import Bench
 from tests.toml import to_toml
 
 T = TypeVar("T")
@@ -104,7 +106,7 @@ class Site:
         self.folder = Path(tempfile.mkdtemp(prefix="lacuna-", dir=_MEMORY))
         self.listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers + 1)]
         self.cells = make_cells(workers)
-        self.token = new_token()
+        self.officers = Bench()
         self.running: list[Process] = []
         self.tables: Json = {
             "demo": True,
@@ -124,15 +126,19 @@ class Site:
         self.config: Config = self.configure()
         self.config.run.mkdir(mode=0o700)
         self.passphrase(PASSPHRASE)
-        create_site(
+        made = create_site(
             self.config,
             Passphrase(PASSPHRASE.encode()),
             _now,
-            lambda vault: first_entries(vault, self.token, demo=True, now=_now()),
+            lambda vault: first_entries(
+                vault, list(self.officers.officers.values()), demo=True, now=_now()
+            ),
             cost=TESTING_ONLY_COST,
             depth=depth,
             blob_size=4096,
-        ).close()
+        )
+        self.vault: VaultId = made.vault.id
+        made.close()
 
     def configure(self) -> Config:
         """Write the configuration anew, after a change of `tables`; return it."""
@@ -191,10 +197,11 @@ class Site:
         return httpx2.Client(transport=transport, base_url="http://custodian", timeout=LONG)
 
     def feed(self) -> httpx2.Client:
-        """Return a client of the TCP port, with the officer's token."""
+        """Return a client of the TCP port, with the token of a registrar."""
+        signer = self.officers.signer(self.vault, "feed")
         return httpx2.Client(
             base_url=f"http://127.0.0.1:{port(self.listening[0])}",
-            headers={"authorization": f"Bearer {self.token}"},
+            headers=signer.headers(_now()),
             timeout=LONG,
         )
 
@@ -243,6 +250,7 @@ class Custodian:
             closing.callback(self._served.stop)
             self.feed = closing.enter_context(site.feed())
             self.officer = closing.enter_context(site.officer())
+            self.desk = site.officers.office(self.officer, site.vault)
             self._closing = closing.pop_all()
 
     def _bind(self) -> socket.socket:
@@ -274,8 +282,8 @@ class Custodian:
         return add(self.feed, record(source_ref, *identifiers, **changes))
 
     def shred(self, *record_ids: EntryId) -> Json:
-        """Shred records over the UNIX socket; return what is said of it."""
-        return shred(self.officer, *record_ids)
+        """Expunge records by a case, over the UNIX socket; return what is said of it."""
+        return self.desk.expunge(*record_ids)
 
     def enrol(self, name: str = "St. Elsewhere", **allowance: object) -> Enrolment:
         """Enrol a client over the UNIX socket."""
@@ -452,14 +460,6 @@ def add(feed: httpx2.Client, members: Json) -> EntryId:
     response = feed.post("/v1/records", json=members)
     assert response.status_code == 201, response.text
     return EntryId(bytes.fromhex(response.json()["record_id"]))
-
-
-def shred(officer: httpx2.Client, *record_ids: EntryId) -> Json:
-    """Shred records."""
-    wanted = {"record_ids": [each.hex() for each in record_ids], "reason": "art-17-1-g"}
-    response = officer.post("/v1/local/shred", json=wanted)
-    assert response.status_code == 200, response.text
-    return dict(response.json())
 
 
 def enrol(officer: httpx2.Client, name: str, **allowance: object) -> Enrolment:

@@ -67,5 +67,5 @@ def clock_of(content: Content, steps: Sequence[Taken], today: date) -> Clock:
         if kind is not None:
             reason = taken.step.details.get("reason")
             day = max(datetime.fromtimestamp(taken.at.time, UTC).date(), events[-1].day)
-            events.append(Event(kind, day, ExtensionReason(reason) if reason else None))
+            events.append(Event(kind, day, ExtensionReason(str(reason)) if reason else None))
     return read_clock(events, Right.ERASURE, max(today, events[-1].day))

@@ -97,7 +97,7 @@ def add_or_change(drafts: Sequence[Draft]) -> Prepare[list[Stored]]:
 class _Step:
     """What one draft does; `edit` is None when the record stays as it is.
 
-    `batch` and `blobs` are of what is parked, `escalates` the cases that have to be looked at again.
+    `batch` and `blobs` are of what is parked, `escalates` the cases to be looked at again.
     """
 
     stored: Stored

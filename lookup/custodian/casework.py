@@ -243,9 +243,9 @@ def _parsed(text: str) -> Step:
     try:
         step = parse_step(text)
         require_reason(step)
-        return step
     except InvalidStep as error:
         raise InvalidRequest(str(error)) from None
+    return step
 
 
 def _content(raw: bytes) -> Content:

@@ -8,9 +8,9 @@ Invariants:
 * A certificate's statement enters the log in the transaction that stores `Kind.CERTIFICATE`, which
   is put once: each destroyed case has exactly one entry of the log that certifies it.
 * None is issued while a registered slot lags: its key and an old backup would read on. It waits,
-  over restarts, until the slot has confirmed or was signed off as lost; the statement names it then.
-* Neither entry names a child or a family: commitments, codes, times, fingerprints of officers' keys.
-  The nonces that open the commitments were in the case; the family has them, or nobody.
+  over restarts, until the slot has confirmed or was signed off as lost, and the statement says so.
+* Neither entry names a child or a family: commitments, codes, times, fingerprints of keys. The
+  nonces that open the commitments were in the case; the family has them, or nobody.
 """
 
 import secrets
@@ -138,7 +138,7 @@ def issue(custody: Custody, destruction: Destruction) -> None:
     entries = waiting(custody)
     if destruction.lagging or not entries:
         return
-    position = custody.vault.log_size
+    position = custody.vault.log.size
     batch, leaves = [], []
     for at, entry in enumerate(entries, position):
         body = _CertificateBody(

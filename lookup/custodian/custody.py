@@ -36,7 +36,7 @@ from lookup.custodian.officers import Office
 from lookup.custodian.parking import Lot, load_lot
 from lookup.custodian.policy import Policy
 from lookup.custodian.publishing import Publication, Rules
-from lookup.custodian.record import Body, Record, decode_body, names_of
+from lookup.custodian.record import Body, Record, names_of
 from lookup.custodian.store.pages import Store
 from lookup.handoff import Authority, Category, View
 from lookup.index.errors import IndexSpace, TableFull

@@ -121,8 +121,8 @@ def encode_draft(draft: Draft) -> bytes:
         [f"{scheme}:{value}" for scheme, value in draft.identifiers],
         draft.category,
         draft.since.isoformat(),
-        draft.until and draft.until.isoformat(),
-        draft.answer_until and draft.answer_until.isoformat(),
+        None if draft.until is None else draft.until.isoformat(),
+        None if draft.answer_until is None else draft.answer_until.isoformat(),
         msgspec.Raw(draft.payload),
     )
     return msgspec.json.encode(shape)

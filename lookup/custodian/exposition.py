@@ -140,8 +140,8 @@ def _custodian_counters(report: Json) -> Iterator[Metric]:
     work = report["work"]
     text = "Commits of the vault, ever."
     yield CounterMetricFamily(_PREFIX + "commits", text, value=report["sequence"])
-    text = "Records that were shredded, since the custodian started."
-    yield CounterMetricFamily(_PREFIX + "shredded_records", text, value=work["shredded"])
+    text = "Records that were destroyed, since the custodian started."
+    yield CounterMetricFamily(_PREFIX + "destroyed_records", text, value=work["destroyed"])
     text = "Lines of imports, since the custodian started."
     yield _labelled("import_lines", text, "result", work["import_lines"])
     yield _labelled("alarms", "Alarms, since the custodian started.", "kind", report["alarms"])

@@ -59,7 +59,7 @@ def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
         is_client=lambda entry_id: entry_id in policy.clients,
         is_honey=lambda body: body.category == HONEY,
     )
-    return Custody(
+    custody = Custody(
         vault=opened.vault,
         lock=opened.slots[0].lock,
         store=opened.store,
@@ -70,7 +70,10 @@ def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
         belt_seconds=config.belt_seconds,
         door=door,
         today=_today,
+        clock=now,
     )
+    custody.load_cases()
+    return custody
 
 
 def describe_running(config: Config, opened: OpenSite) -> Running:

@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from keys.entry import Kind
 from keys.pages import SlotId
+from lookup.cases.standing import State
+from lookup.cases.supporting import clock_of
+from lookup.custodian.certifying import waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.running import Running
 from lookup.metering import (
@@ -25,7 +28,7 @@ from lookup.metering import (
     read_times,
 )
 
-ALARMS: Final = ("honey", "enumeration", "damage", "untold")
+ALARMS: Final = ("honey", "enumeration", "damage", "hidden", "escalated", "untold")
 
 
 def report(custody: Custody, site: Running) -> dict[str, Any]:
@@ -51,8 +54,9 @@ def report(custody: Custody, site: Running) -> dict[str, Any]:
         "traffic": _traffic(custody.door.counters()),
         "work": {
             "import_lines": dict(site.counts.import_lines),
-            "shredded": site.counts.shredded,
+            "destroyed": site.counts.destroyed,
         },
+        "cases": _cases(custody),
         "alarms": _alarms(custody),
     }
 
@@ -130,6 +134,27 @@ def _times(times: Times) -> dict[str, Any]:
         "p99": quantile(times.buckets, 0.99),
         "buckets": times.buckets,
         "microseconds": times.microseconds,
+    }
+
+
+def _cases(custody: Custody) -> dict[str, int]:
+    """Return how many cases stand where, and what waits."""
+    docket = custody.docket
+    standings = [docket.standing(case) for case in docket.cases.values()]
+    today = custody.today()
+    return {
+        "requested": sum(each.state is State.REQUESTED for each in standings),
+        "cooling_off": sum(each.state is State.COOLING_OFF for each in standings),
+        "held": sum(each.is_open and each.held_by is not None for each in standings),
+        "overdue": sum(
+            docket.standing(case).is_open
+            and clock_of(case.content, case.steps, today).state == "overdue"
+            for case in docket.cases.values()
+        ),
+        "hidden_records": len(custody.hidden),
+        "parked": len(custody.lot.parked),
+        "lost": docket.lost,
+        "certificates_waiting": len(waiting(custody)),
     }
 
 

@@ -8,7 +8,7 @@ Invariants:
   this thread, stops the vault and with it this process, with nobody answered: what is durable is
   then for the next start to find out.
 * Idle moments are used: the slots prepare, a table in the making goes on. Every second,
-  idle or not, the audit is taken in.
+  idle or not, the audit is taken in, and what cases are due is done.
 * Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
   stays far from its limit) and a new table is begun (a new index key; what has expired leaves).
 """
@@ -25,6 +25,7 @@ from keys.entry import Batch
 from keys.errors import Stopped
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
+from lookup.custodian.carrying_out import tend
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.docket import Signed
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 GROUP_LIMIT: Final = 256  # commands in one commit
 DAY: Final = 24 * 3600.0  # seconds between the daily chores
+_TEND: Final = 1.0  # seconds between two looks at what cases are due
 _IDLE: Final = 0.05  # seconds without a command before an idle moment is used
 
 
@@ -74,6 +76,7 @@ class Writer:
         self._held: _Command | None = None
         self._failure: BaseException | None = None
         self._chores_due = _boot_clock() + DAY
+        self._cases_due = 0.0
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -153,6 +156,9 @@ class Writer:
             self._custody.begin_build()
         self._custody.vault.prepare()
         self._custody.audit.use_idle_moment()
+        if _boot_clock() >= self._cases_due:
+            self._cases_due = _boot_clock() + _TEND
+            tend(self._custody)
         self._custody.step_build()
 
     def _group(self, first: _Command) -> None:

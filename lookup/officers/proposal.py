@@ -50,7 +50,7 @@ class _Change(
     """What is proposed."""
 
 
-class AddOfficer(_Change, tag="add-officer"):
+class AddOfficer(_Change, frozen=True, tag="add-officer"):
     """Somebody becomes an officer. `key` is an OpenSSH public key; `authority` null: of all."""
 
     name: Name
@@ -59,20 +59,20 @@ class AddOfficer(_Change, tag="add-officer"):
     authority: AuthorityCode | None = None
 
 
-class ChangeOfficer(_Change, tag="change-officer"):
+class ChangeOfficer(_Change, frozen=True, tag="change-officer"):
     """An officer gets other roles."""
 
     officer: HexId
     roles: Roles
 
 
-class RemoveOfficer(_Change, tag="remove-officer"):
+class RemoveOfficer(_Change, frozen=True, tag="remove-officer"):
     """Somebody is an officer no longer."""
 
     officer: HexId
 
 
-class SetRules(_Change, tag="set-rules"):
+class SetRules(_Change, frozen=True, tag="set-rules"):
     """What cases need. `authority` null: the site's own rules, for all without their own.
 
     `malicious_from` is the day from which ground (g) is law, null where nobody can say yet.
@@ -86,7 +86,7 @@ class SetRules(_Change, tag="set-rules"):
 
 Change = AddOfficer | ChangeOfficer | RemoveOfficer | SetRules
 
-_decode = msgspec.json.Decoder(Change).decode
+_decoder: Final = msgspec.json.Decoder[Change](Change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def encode_change(change: Change) -> bytes:
 def parse_change(raw: bytes) -> Change:
     """Return the change that a JSON object describes. Raises InvalidProposal."""
     try:
-        change = _decode(raw)
+        change: Change = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidProposal("not a change: see `lacuna officer --help` for what can be") from None
     if encode_change(change) != raw:

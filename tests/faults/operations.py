@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from unittest import mock
 
+from lookup.custodian.shredding import shred
+
 from keys.pages import SlotId
 from keys.slot.file import FileSlot
 from lookup.custodian import slotting
 from lookup.custodian.adding import add, add_or_change, change
 from lookup.custodian.custody import Custody
 from lookup.custodian.enrolling import rotate_lookup_key
-from lookup.custodian.shredding import shred
 from lookup.custodian.store.backup import back_up
 from lookup.custodian.store.restore import rehearse, restore
 from lookup.custodian.writer import Prepare

@@ -15,12 +15,12 @@ from typing import Any
 
 import httpx2
 import pytest
+from lookup.custodian.shredding import shred as shredding
 
 from keys.entry import EntryId
 from lookup.client.enrolment import Enrolment
 from lookup.custodian.adding import add as adding
 from lookup.custodian.adding import change as changing
-from lookup.custodian.shredding import shred as shredding
 from lookup.custodian.writer import Prepare
 from lookup.index.layout import MIN_CAPACITY
 from tests.guarantees.histories import KNOWN, NO_RECORD, History, Life, Look

@@ -14,15 +14,25 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from lookup.custodian.api import audit, authorities, clients, imports, local, records
+from lookup.custodian.api import (
+    audit,
+    authorities,
+    cases,
+    clients,
+    imports,
+    local,
+    officers,
+    records,
+)
 from lookup.custodian.api.records import InvalidRecordRequest
 from lookup.custodian.api.requests import (
     VAULT_FAILED,
     VAULT_FAILURES,
     is_local,
+    may,
+    may_send_records,
     refuse_query,
     require_local,
-    require_officer,
 )
 from lookup.custodian.custody import Custody
 from lookup.custodian.running import Running
@@ -39,6 +49,7 @@ from lookup.errors import (
     problem_of,
 )
 from lookup.logs import log_defect
+from lookup.officers.roles import Act
 
 
 def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
@@ -56,16 +67,18 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
     app.state.importing = threading.BoundedSemaphore(imports.MOST_AT_ONCE)
     app.include_router(authorities.health)
     for router, guard in (
-        (imports.router, require_officer),
-        (records.router, require_officer),
-        (authorities.router, require_officer),
+        (imports.router, may_send_records),
+        (records.router, refuse_query),
+        (authorities.router, may_send_records),
+        (cases.router, refuse_query),
+        (officers.router, refuse_query),
         (local.router, require_local),
         (clients.router, require_local),
         (audit.local, require_local),
     ):
         app.include_router(router, dependencies=[Depends(guard), Depends(refuse_query)])
     # A cursor is the only thing that may stand in a URL: it names nothing but a place.
-    app.include_router(audit.router, dependencies=[Depends(require_officer)])
+    app.include_router(audit.router, dependencies=[Depends(may(Act.READ_ACCESSES))])
     app.add_exception_handler(ServiceError, _tell)
     for failure in VAULT_FAILURES:
         app.add_exception_handler(failure, _tell_vault)

@@ -1,4 +1,4 @@
-"""What only this machine's officers may call, over the UNIX socket: keys, slots, backups, shreds.
+"""What only the keeper of this machine may call, over the UNIX socket: keys, slots, backups.
 
 Every path starts with /v1/local and does not exist over TCP. Those about clients: clients.py.
 """
@@ -14,7 +14,6 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from crypto.token import Kid
-from keys.entry import EntryId
 from keys.pages import SlotId
 from keys.vault import Receipt
 from lookup.custodian import enrolling, slotting, status
@@ -26,7 +25,6 @@ from lookup.custodian.api.requests import (
     read_json,
 )
 from lookup.custodian.custody import Custody
-from lookup.custodian.shredding import MAX_RECORDS, Reason, shred
 from lookup.custodian.store.backup import Backup, BackupRefused, back_up
 from lookup.custodian.store.database import StoreError
 from lookup.errors import Conflict, InvalidRequest
@@ -34,15 +32,6 @@ from lookup.errors import Conflict, InvalidRequest
 PREFIX: Final = "/v1/local"
 
 router = APIRouter(prefix=PREFIX, tags=["local"])
-
-HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-
-
-class ShredRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Which records, and why: a code, for words could name a person."""
-
-    record_ids: Annotated[list[HexId], msgspec.Meta(min_length=1, max_length=MAX_RECORDS)]
-    reason: str
 
 
 class PassphraseRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,28 +54,6 @@ async def get_status(request: Request, writer: TheWriter) -> Response:
     """Return where the site stands."""
     site = request.app.state.site
     return answer(await wrap_future(writer.call(lambda custody: status.report(custody, site))))
-
-
-@router.post("/shred", openapi_extra=describe_body(ShredRequest))
-async def shred_records(request: Request, writer: TheWriter) -> Response:
-    """Destroy the keys of records, all in one epoch change."""
-    wanted = await read_json(request, ShredRequest)
-    try:
-        reason = Reason(wanted.reason)
-    except ValueError:
-        known = ", ".join(Reason)
-        raise InvalidRequest(f"the reason must be one of {known}") from None
-    record_ids = [EntryId(bytes.fromhex(each)) for each in wanted.record_ids]
-    done = await wrap_future(writer.change(shred(record_ids)))
-    request.app.state.site.counts.shredded += len(done.record_ids)
-    return answer(
-        {
-            "record_ids": [each.hex() for each in done.record_ids],
-            "reason": reason,
-            **describe_destruction(done.destruction),
-            "demo": request.app.state.custody.policy.demo,
-        }
-    )
 
 
 @router.post("/purge")

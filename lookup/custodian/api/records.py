@@ -3,21 +3,30 @@
 import re
 from asyncio import wrap_future
 from datetime import date
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from crypto.aead import InvalidCiphertext
 from crypto.record import Dek, unseal_payload
 from keys.entry import EntryId
 from lookup.custodian.accesses import latest
 from lookup.custodian.adding import ADDED, Stored, add, change
-from lookup.custodian.api.requests import RecordId, TheWriter, answer, describe_body, read_body
+from lookup.custodian.api.requests import (
+    RecordId,
+    TheWriter,
+    answer,
+    describe_body,
+    may,
+    may_send_records,
+    read_body,
+)
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, RecordShape, parse_draft
 from lookup.custodian.record import Record
 from lookup.errors import InvalidRequest, PreconditionRequired, RecordNotFound
+from lookup.officers.roles import Act, Officer
 
 router = APIRouter(prefix="/v1/records", tags=["records"])
 
@@ -33,7 +42,7 @@ class InvalidRecordRequest(InvalidRequest):
         self.rule = error.rule
 
 
-@router.post("", status_code=201, openapi_extra=_SCHEMA)
+@router.post("", status_code=201, openapi_extra=_SCHEMA, dependencies=[Depends(may_send_records)])
 async def add_record(request: Request, writer: TheWriter) -> Response:
     """Add a record; 200 and its id if the same was there already, 409 if another was."""
     draft = await _draft(request)
@@ -42,13 +51,21 @@ async def add_record(request: Request, writer: TheWriter) -> Response:
 
 
 @router.get("/{record_id}")
-async def read_record(record_id: RecordId, writer: TheWriter) -> Response:
+async def read_record(
+    record_id: RecordId,
+    officer: Annotated[Officer, Depends(may(Act.READ_RECORDS))],
+    writer: TheWriter,
+) -> Response:
     """Return a record with its payload and last accesses; its version is the ETag."""
-    version, content = await wrap_future(writer.call(lambda custody: _read(custody, record_id)))
+
+    def read(custody: Custody) -> tuple[int, dict[str, Any]]:
+        return _read(custody, officer, record_id)
+
+    version, content = await wrap_future(writer.call(read))
     return answer(content, headers={"ETag": f'"{version}"'})
 
 
-@router.put("/{record_id}", openapi_extra=_SCHEMA)
+@router.put("/{record_id}", openapi_extra=_SCHEMA, dependencies=[Depends(may_send_records)])
 async def change_record(request: Request, record_id: RecordId, writer: TheWriter) -> Response:
     """Make the body the record's next version; If-Match names the version it replaces."""
     expected = _expected(request)
@@ -83,9 +100,9 @@ def _stored(stored: Stored, status: int) -> Response:
     )
 
 
-def _read(custody: Custody, record_id: EntryId) -> tuple[int, dict[str, Any]]:
+def _read(custody: Custody, officer: Officer, record_id: EntryId) -> tuple[int, dict[str, Any]]:
     record = custody.record(record_id)
-    if record is None:
+    if record is None or not officer.may(Act.READ_RECORDS, record.body.authority):
         raise RecordNotFound("there is no such record")
     body = record.body
     content = {

@@ -91,18 +91,17 @@ def officer_of(request: Request) -> Officer:
     """Return the officer whose token came with a request. Raises Unauthorized."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     custody: Custody = request.app.state.custody
+    now = request.app.state.site.clock()
     try:
-        if scheme.lower() != "bearer":
-            raise InvalidToken("there is no token")
         claims = parse_token(token)
-        officer = custody.office.officers.get(claims.officer_id)
-        if officer is None:
-            raise InvalidToken("it is no officer's")
-        verify_token(claims, officer.key, custody.vault.id, request.app.state.site.clock())
-    except InvalidToken:
+        officer = custody.office.officers[claims.officer_id]
+        verify_token(claims, officer.key, custody.vault.id, now)
+    except (InvalidToken, KeyError):
+        officer = None
+    if officer is None or scheme.lower() != "bearer":
         raise Unauthorized(
             "send an officer's token, not older than ten minutes: Authorization: Bearer ..."
-        ) from None
+        )
     return officer
 
 

@@ -5,6 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
+from lookup.custodian.shredding import Reason
 
 from lookup.cases import law
 from lookup.cases.evidence import (
@@ -31,7 +32,6 @@ from lookup.cases.grounds import (
     require_evidence,
 )
 from lookup.cases.law import OffenceId
-from lookup.custodian.shredding import Reason
 
 TODAY = date(2026, 11, 27)
 DAY = timedelta(days=1)

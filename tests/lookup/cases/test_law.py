@@ -5,9 +5,9 @@ from importlib.resources import files
 
 import msgspec
 import pytest
+from lookup.custodian.shredding import Reason
 
 from lookup.cases import law
-from lookup.custodian.shredding import Reason
 
 # Entry, enactment, sections, jurisdiction, the entries of a corresponding offence: written from the
 # table of Art 17(5).

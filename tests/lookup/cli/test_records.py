@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from lookup.custodian.shredding import MAX_RECORDS, Reason
 
 from lookup import exits
 from lookup.cli.shred import REASONS
-from lookup.custodian.shredding import MAX_RECORDS, Reason
 from tests.lookup.cli.commanding import SAMPLE, Served, import_records, record_line
 
 

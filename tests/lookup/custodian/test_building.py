@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lookup.custodian.shredding import shred
 
 from lookup.custodian.adding import add_or_change, change
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.enrolling import rotate_lookup_key
 from lookup.custodian.publishing import NotInCatalogue, Publication
-from lookup.custodian.shredding import shred
 from lookup.errors import IndexNotReady, IndexSuperseded
 from lookup.index import layout
 from lookup.index.errors import IndexSpace

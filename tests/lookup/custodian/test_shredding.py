@@ -3,10 +3,10 @@
 from concurrent.futures import Future
 
 import pytest
+from lookup.custodian.shredding import Reason, shred
 
 from keys.entry import EntryId, Kind, new_entry_id
 from lookup.custodian.adding import add
-from lookup.custodian.shredding import Reason, shred
 from tests.simulator import Custodian, Json, nhs, record
 
 

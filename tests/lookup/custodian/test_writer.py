@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lookup.custodian.shredding import shred
 
 from keys.disk import Disk
 from keys.entry import Kind, Remove, new_entry_id
@@ -14,7 +15,6 @@ from keys.errors import EntryMissing, Stopped
 from keys.vault import Receipt
 from lookup.custodian.adding import Stored, add
 from lookup.custodian.custody import Custody
-from lookup.custodian.shredding import shred
 from lookup.custodian.writer import Prepare, Prepared
 from tests.lookup.raw_http import WAIT, wait_until
 from tests.simulator import Custodian, Site, nhs, record

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lookup.custodian.shredding import Reason
 
 from crypto.commitment import Commitment
-from lookup.custodian.shredding import Reason
 from lookup.transparency.errors import InvalidStatement
 from lookup.transparency.statement import (
     GROUNDS,

@@ -1,0 +1,110 @@
+"""What an officer signs, made where the key is: tokens, steps of cases, proposals.
+
+Each function returns the JSON that the custodian's interface takes. Nothing here asks anybody: what
+is signed was read before, and is shown by whoever calls.
+"""
+
+import secrets
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from crypto.sshsig import OfficerKey, sign
+from lookup.cases.content import Content
+from lookup.cases.step import FIRST_AFTER, NAMESPACE, SALT_SIZE, Step, digest_of
+from lookup.officers import proposal as proposals
+from lookup.officers.proposal import Change, Proposal
+from lookup.officers.roles import Act
+from lookup.officers.token import MOST_SECONDS, OfficerId, make_token
+
+Json = dict[str, Any]
+
+_ID_SIZE: Final = 16
+# What the map's pages make of an id: those of cases begin with one zero, of proposals with two.
+_CASE_PREFIX: Final = 1
+_PROPOSAL_PREFIX: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """An officer of one site, with the key in hand."""
+
+    vault: bytes
+    officer_id: OfficerId
+    key: OfficerKey = field(repr=False)
+
+    def headers(self, now: int) -> dict[str, str]:
+        """Return the header that says who asks, for ten minutes."""
+        token = make_token(self.key, self.vault, self.officer_id, now + MOST_SECONDS)
+        return {"authorization": f"Bearer {token}"}
+
+    def opening(self, content: Content) -> Json:
+        """Return what opens a case."""
+        salt, case_id = secrets.token_bytes(SALT_SIZE), _new_id(_CASE_PREFIX)
+        raw = content.encode()
+        step = Step(
+            self.vault,
+            case_id,
+            1,
+            FIRST_AFTER,
+            digest_of(salt, case_id, 1, raw),
+            self.officer_id,
+            Act.OPEN,
+        )
+        return self._signed(step) | {"content": raw.decode(), "salt": b64encode(salt).decode()}
+
+    def step(
+        self, following: Json, act: Act, details: Mapping[str, str | int] | None = None
+    ) -> Json:
+        """Return a case's next step; `following` is what the case says of it, under `next`."""
+        return self._signed(self._next(following, bytes.fromhex(following["digest"]), act, details))
+
+    def amendment(self, following: Json, content: Content) -> Json:
+        """Return the step that gives a case another content."""
+        raw = content.encode()
+        salt, case_id = bytes.fromhex(following["salt"]), bytes.fromhex(following["case"])
+        digest = digest_of(salt, case_id, following["number"], raw)
+        return self._signed(self._next(following, digest, Act.AMEND)) | {"content": raw.decode()}
+
+    def proposal(self, change: Change) -> Json:
+        """Return what proposes a change of officers or rules."""
+        return self._proposal(_new_id(_PROPOSAL_PREFIX), Act.PROPOSE, change)
+
+    def approval(self, proposal_id: bytes, change: Change) -> Json:
+        """Return what approves such a change."""
+        return self._proposal(proposal_id, Act.APPROVE_PROPOSAL, change)
+
+    def _next(
+        self,
+        following: Json,
+        digest: bytes,
+        act: Act,
+        details: Mapping[str, str | int] | None = None,
+    ) -> Step:
+        return Step(
+            self.vault,
+            bytes.fromhex(following["case"]),
+            following["number"],
+            bytes.fromhex(following["after"]),
+            digest,
+            self.officer_id,
+            act,
+            details or {},
+        )
+
+    def _signed(self, step: Step) -> Json:
+        return _request(self.key, NAMESPACE, step.text())
+
+    def _proposal(self, proposal_id: bytes, act: Act, change: Change) -> Json:
+        proposal = Proposal(self.vault, proposal_id, self.officer_id, act, change)
+        return _request(self.key, proposals.NAMESPACE, proposal.text())
+
+
+def _request(key: OfficerKey, namespace: str, text: str) -> Json:
+    signature = sign(key, namespace, text.encode())
+    return {"text": text, "signature": b64encode(signature).decode()}
+
+
+def _new_id(prefix: int) -> bytes:
+    return bytes(prefix) + secrets.token_bytes(_ID_SIZE - prefix)
