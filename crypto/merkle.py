@@ -14,6 +14,8 @@ Invariants:
 * Complete subtrees never change: whoever stores their hashes computes every proof and every
   former root from at most two hashes per level.
 * A tree whose root is verified to begin another's has the same leaves at the same places.
+* A root does not say its size: a proof verifies also for another one that would put the same
+  hashes on the same sides. Only a size that is signed with the root counts (`checkpoint`).
 
 RFC 6962, section 2.1; RFC 9162 says the same in its section 2.1. `ReadHash` is where the hashes
 of complete subtrees come from: a table, tiles, or leaves. Pure.
