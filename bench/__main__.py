@@ -47,6 +47,7 @@ BENCHMARKS: Final = (
     "timing",
     "probe",
     "syncing",
+    "certificates",
     "large",
 )
 EVERYDAY: Final = tuple(name for name in BENCHMARKS if name != "large")

@@ -59,6 +59,7 @@ PROMISED: dict[str, dict[str, tuple[str, float] | None]] = {
     },
     "probe": {"probe": ("<=", 1.5), "probe-ratio": ("<=", 1.5)},
     "syncing": {"syncs-per-add": None, "syncs-per-import-batch": None, "syncs-per-shred": None},
+    "certificates": {"certificate-verify": ("<=", 300), "inclusion-proof": ("<=", 1)},
     "large": {
         "large-start": ("<=", 60),
         "large-index": ("<=", 80),
@@ -89,6 +90,7 @@ def short_folder() -> Iterator[Path]:
         (("importing", "starting", "memory", "index_size"), "300"),
         (("importing_http", "shredding", "shredding_many", "probe", "syncing"), "300,400"),
         (("single", "layers"), "400"),
+        (("certificates",), "300,400"),
         (("batch", "latency", "growth", "workers", "timing"), "300,400"),
     ],
 )

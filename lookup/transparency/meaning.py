@@ -16,9 +16,9 @@ from typing import Final
 from lookup.transparency.statement import COURT_ORDER, Statement
 
 GROUND: Final = {
-    "art-17-1-a": "the record was no longer necessary for what it was kept for",
+    "art-17-1-a": "it was no longer necessary for what it was kept for",
     "art-17-1-b": "the consent that it was kept by was withdrawn, and nothing else allowed it",
-    "art-17-1-c": "you objected to its use, and nothing overrode the objection",
+    "art-17-1-c": "its use was objected to, and nothing overrode the objection",
     "art-17-1-d": "it had been kept unlawfully",
     "art-17-1-e": "the law required that it be erased",
     "art-17-1-f": "it was collected by an online service when the person was a child",
@@ -39,10 +39,9 @@ SLOT: Final = {
 NOT_COVERED: Final = {
     "hospital-copies": "what hospitals wrote down when they were told of the record",
     "documents-handed-out": "letters, exports and printouts that were handed out before",
-    "feed-fence": "a sealed mark that keeps an old delivery from bringing the record back: until it"
-    " is dropped, somebody with the site's keys and the old reference could tell that it was known",
-    "slot-class-d": "a key store that is a file: somebody may have an old copy of that disk and"
-    " the passphrase",
+    "feed-fence": "a sealed mark that keeps an old delivery from bringing the record back: while it"
+    " is kept, the site's keys and the old reference can show that there was one",
+    "slot-class-d": "an old copy of a class D key store, if somebody has the passphrase too",
 }
 
 ASK: Final = {

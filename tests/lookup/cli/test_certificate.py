@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from crypto.cosignature import CosignerKey
+from crypto.cosignature import CosignerKey, cosign
+from crypto.note import format_note, parse_note
 from lookup import exits
 from lookup.transparency import meaning
 from lookup.transparency.certificate import parse_certificate
 from tests.lookup.cli.commanding import ROOT, Result, lacuna
 from tests.lookup.transparency.making import (
     COSIGNERS,
+    COSIGNING,
     LOG,
     NHS,
     OPENING,
@@ -165,6 +167,25 @@ def test_the_letter_is_private_and_says_how_to_check_it(given: Given) -> None:
     assert f"lacuna certificate verify {given.certificate.name} --log-key {LOG_KEY}" in text
     assert "nhs:*******014" in text
     assert given.write_letter("--json").status == exits.CANNOT_CREATE
+
+
+def test_the_letter_answers_a_program(given: Given) -> None:
+    document = given.write_letter("--json").json
+
+    assert document == {"certificate": STATEMENT.certificate, "letter": str(given.letter)}
+
+
+def test_a_cosigner_may_say_any_time(given: Given) -> None:
+    """It is its own word, and may lie on no calendar."""
+    name, key = next(iter(COSIGNING.items()))
+    certificate = certificate_of(STATEMENT)
+    text, (log, *_) = parse_note(certificate.unverified_checkpoint)
+    note = format_note(text, [log, cosign(text, name, key, 2**62)])
+    given.certificate.write_bytes(replace(certificate, unverified_checkpoint=note).text())
+
+    result = given.verify("--witness-key", key.verifier(name).text())
+
+    assert f"by {name} at second {2**62} since 1970" in result.stdout
 
 
 def test_the_command_of_the_letter_works(given: Given) -> None:

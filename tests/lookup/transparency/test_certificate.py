@@ -3,6 +3,7 @@
 from base64 import b64decode, b64encode
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,6 +22,7 @@ from lookup.transparency.certificate import (
     verify_certificate,
 )
 from lookup.transparency.errors import InvalidCertificate
+from lookup.transparency.opening import parse_opening, verify_opening
 from tests.lookup.transparency.making import (
     COSIGNERS,
     COSIGNING,
@@ -286,3 +288,16 @@ def test_a_dozen_lines_written_from_the_standards_agree() -> None:
     Ed25519PublicKey.from_public_bytes(LOG.public).verify(
         b64decode(signed)[4:], f"{text}\n".encode()
     )
+
+
+def test_the_published_example_verifies() -> None:
+    """crypto/FORMATS.md: certificate and opening as they stand there, under the key above them."""
+    formats = (Path(__file__).parents[3] / "crypto" / "FORMATS.md").read_text()
+    section = formats.partition("\n## Certificate\n")[2].partition("\n## ")[0]
+    certificate = parse_certificate(section.split("```text\n")[1].partition("```")[0].encode())
+    opening = parse_opening(section.split("```json\n")[1].partition("```")[0].encode())
+
+    verified = verify_certificate(certificate, [LOG_KEY.verifier("log.example/lacuna")])
+
+    verify_opening(opening, verified.statement)
+    assert verified.index == 1
