@@ -3,7 +3,7 @@
 import click
 
 from lookup.cli.case_opening import amend, open_
-from lookup.cli.case_reading import list_, opening, show
+from lookup.cli.case_reading import certificate, certificates, list_, opening, show
 from lookup.cli.case_steps import STEPS
 
 
@@ -23,5 +23,5 @@ def group() -> None:
     """  # noqa: D301  # click's mark for text that is not to be wrapped
 
 
-for command in (open_, amend, list_, show, opening, *STEPS):
+for command in (open_, amend, list_, show, opening, *STEPS, certificates, certificate):
     group.add_command(command)

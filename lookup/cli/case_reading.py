@@ -1,4 +1,4 @@
-"""`lacuna case list`, `show` and `opening`: where cases stand, and what a family is handed."""
+"""`lacuna case list`, `show`, `opening`, `certificate`: where cases stand, what a family is handed."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +38,28 @@ write it before, and hand it to the family as you would any letter about the chi
 Exit status
   0   written
   65  there is no such case, or none of your roles may read this
+  66  the key cannot be read
+  69  no custodian answers
+  73  the file cannot be made, or is there already
+"""
+CERTIFICATES: Final = """List what was destroyed by cases, as the log has it.
+
+
+Exit status
+  0   listed
+  65  none of your roles may read cases
+  66  the key cannot be read
+  69  no custodian answers
+"""
+CERTIFICATE: Final = """Write CERTIFICATE, by its id, to a file: statement, proof and checkpoint.
+
+Anybody can check the file with `lacuna certificate verify`, offline; `lacuna certificate letter`
+makes the family's letter of it.
+
+
+Exit status
+  0   written
+  65  there is no such certificate, or it waits for a slot that lags
   66  the key cannot be read
   69  no custodian answers
   73  the file cannot be made, or is there already
@@ -83,6 +105,49 @@ def opening(ctx: click.Context, /, case_id: str, *, output: Path, **officer: Any
     with new_private_file(output) as file:
         file.write(custodian.download(f"/v1/cases/{case_id}/opening"))
     say_facts({"opening": str(output.absolute()), "next": "hand it to the family, and nobody else"})
+
+
+@click.command("certificates", help=CERTIFICATES, short_help="List what was destroyed.")
+@officer_options
+@json_option
+@click.pass_context
+def certificates(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # as above
+    """Ask, and print."""
+    found = act(ctx, **officer).custodian.get("/v1/certificates")
+    if as_json:
+        print_json(found)
+        return
+    for each in found["certificates"]:
+        records = f"{each['records']} record{'s' if each['records'] > 1 else ''}"
+        whose = f"{each['authority']}  {each['ground']}"
+        say(f"{each['certificate']}  {each['destroyed_at']}  {whose}  {records}")
+    if found["waiting"]:
+        say(f"{found['waiting']} wait for a slot that lags: see `lacuna status`")
+
+
+@click.command("certificate", help=CERTIFICATE, short_help="Write a certificate of destruction.")
+@click.argument("certificate_id", metavar="CERTIFICATE")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
+@officer_options
+@click.pass_context
+def certificate(
+    ctx: click.Context,
+    /,
+    certificate_id: str,
+    *,
+    output: Path,
+    **officer: Any,  # noqa: ANN401  # as above
+) -> None:
+    """Ask, then make the file."""
+    found = act(ctx, **officer).custodian.download(f"/v1/certificates/{certificate_id}")
+    with new_private_file(output) as file:
+        file.write(found)
+    say_facts(
+        {
+            "certificate": str(output.absolute()),
+            "next": f"lacuna certificate verify {output} --log-key KEY",
+        }
+    )
 
 
 def case_facts(case: dict[str, Any]) -> dict[str, object]:
