@@ -44,7 +44,7 @@ Exit status
 """
 CERTIFICATES: Final = """List what was destroyed by cases, as the log has it.
 
-
+\b
 Exit status
   0   listed
   65  none of your roles may read cases
@@ -56,7 +56,7 @@ CERTIFICATE: Final = """Write CERTIFICATE, by its id, to a file: statement, proo
 Anybody can check the file with `lacuna certificate verify`, offline; `lacuna certificate letter`
 makes the family's letter of it.
 
-
+\b
 Exit status
   0   written
   65  there is no such certificate, or it waits for a slot that lags

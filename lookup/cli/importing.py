@@ -76,7 +76,7 @@ class Tally:
 
     def counts(self) -> dict[str, int]:
         """Return how many lines came to what."""
-        usual = ("added", "updated", "unchanged", _INVALID)
+        usual = ("added", "updated", "unchanged", "parked", _INVALID)
         return {name: self.results[name] for name in dict.fromkeys((*usual, *self.results))}
 
 
