@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "lookup-key": ("lookup.cli.lookup_key:group", "Rotate, retire and list lookup keys."),
     "slot": ("lookup.cli.slot:group", "Add, remove and list root slots."),
     "audit": ("lookup.cli.audit:group", "Verify the audit; show who was answered."),
+    "log": ("lookup.cli.log:group", "Show, cosign and verify the transparency log."),
     "passphrase": ("lookup.cli.passphrase:group", "Change the passphrase."),
     "demo": ("lookup.cli.demo:command", "Play the story on a demonstration site."),
 }

@@ -30,6 +30,7 @@ from lookup.custodian.auditing import Auditing
 from lookup.custodian.building import Build
 from lookup.custodian.clients import tell_clients, tell_former
 from lookup.custodian.door import Door
+from lookup.custodian.log import TransparencyLog
 from lookup.custodian.policy import Policy
 from lookup.custodian.publishing import Publication, Rules
 from lookup.custodian.record import Record
@@ -62,6 +63,7 @@ class Custody:
     policy: Policy
     catalogue: Catalogue
     audit: Auditing
+    log: TransparencyLog
     index: Path
     belt_seconds: int
     door: Door
@@ -75,8 +77,17 @@ class Custody:
     # What workers authenticate access tokens with; never stored, so that no backup can forge one.
     token_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
-    def commit(self, batch: Batch, blobs: BlobChange, edits: tuple[Edit, ...] = ()) -> Receipt:
-        """Make a change durable and visible; return when no worker answers from before it."""
+    def commit(
+        self,
+        batch: Batch,
+        blobs: BlobChange,
+        edits: tuple[Edit, ...] = (),
+        log: tuple[bytes, ...] = (),
+    ) -> Receipt:
+        """Make a change durable and visible; return when no worker answers from before it.
+
+        `log` are leaves that the log gets with it.
+        """
         withdrawals = [_withdrawal(edit) for edit in edits]
         leaving = [edit.old for edit in edits if edit.old is not None and edit.new is None]
 
@@ -85,7 +96,7 @@ class Custody:
             self.audit.forget_records(leaving)
 
         notices = self.audit.notices.without({bytes(record.id) for record in leaving})
-        receipt = self.vault.commit(batch + notices, blobs, withdraw)
+        receipt = self.vault.commit(batch + notices, blobs, withdraw, log)
         try:
             self._publish([then for _, then in withdrawals if then is not None])
             for edit in edits:

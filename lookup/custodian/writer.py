@@ -7,8 +7,9 @@ Invariants:
 * A command that fails before anything is written fails alone. Any other failure, also a defect of
   this thread, stops the vault and with it this process, with nobody answered: what is durable is
   then for the next start to find out.
-* Idle moments are used: the slots prepare, a table in the making goes on. Every second,
-  idle or not, the audit is taken in.
+* Idle moments are used: the slots prepare, a table in the making goes on, the log is published.
+  Every second, idle or not, the audit is taken in; every ten minutes at least the anchors are
+  written, for they count the running time.
 * Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
   stays far from its limit) and a new table is begun (a new index key; what has expired leaves).
 """
@@ -18,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 from keys.entry import Batch
@@ -36,18 +37,22 @@ _IDLE: Final = 0.05  # seconds without a command before an idle moment is used
 
 @dataclass(frozen=True, slots=True)
 class Prepared(Generic[T]):
-    """A change that a command has worked out, and what it will answer once that is durable."""
+    """A change that a command has worked out, and what it will answer once that is durable.
+
+    `log` are leaves for the log; the receipt that the answer is made from names their positions.
+    """
 
     answer: Callable[[Receipt | None], T]
     batch: Batch = ()
     blobs: BlobChange = NO_BLOBS
     edits: tuple[Edit, ...] = ()
     touches: frozenset[bytes] = frozenset()
+    log: tuple[bytes, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Say whether there is nothing to write."""
-        return not (self.batch or self.blobs.put or self.blobs.delete)
+        return not (self.batch or self.blobs.put or self.blobs.delete or self.log)
 
 
 Prepare = Callable[[Custody], Prepared[T]]
@@ -150,7 +155,9 @@ class Writer:
             self._custody.purge(int(time.time()))
             self._custody.begin_build()
         self._custody.vault.prepare()
+        self._custody.vault.keep_time()
         self._custody.audit.use_idle_moment()
+        self._custody.log.publish_some()
         self._custody.step_build()
 
     def _group(self, first: _Command) -> None:
@@ -202,12 +209,17 @@ class Writer:
                         tuple(blob for change in changes for blob in change.blobs.delete),
                     ),
                     tuple(edit for change in changes for edit in change.edits),
+                    tuple(leaf for change in changes for leaf in change.log),
                 )
             except BaseException as error:  # noqa: BLE001  # the callers hear
                 self._fail(ready, error)
                 return
+        logged = receipt.logged.start if receipt else 0
         for command, prepared in ready:
-            command.future.set_result(prepared.answer(receipt))
+            end = logged + len(prepared.log)
+            own = replace(receipt, logged=range(logged, end)) if receipt else None
+            command.future.set_result(prepared.answer(own))
+            logged = end
 
     def _fail(self, ready: list[tuple[_Command, Prepared[Any]]], error: BaseException) -> None:
         """Nothing written: let each command of the group find out alone. Otherwise: the end."""

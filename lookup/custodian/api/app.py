@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from lookup.custodian.api import audit, authorities, clients, imports, local, records
+from lookup.custodian.api import audit, authorities, clients, imports, local, log, records
 from lookup.custodian.api.records import InvalidRecordRequest
 from lookup.custodian.api.requests import (
     VAULT_FAILED,
@@ -55,6 +55,8 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
     app.state.backing_up = threading.Lock()
     app.state.importing = threading.BoundedSemaphore(imports.MOST_AT_ONCE)
     app.include_router(authorities.health)
+    app.state.log_cache = log.Cache()
+    app.include_router(log.router, dependencies=[Depends(refuse_query)])
     for router, guard in (
         (imports.router, require_officer),
         (records.router, require_officer),
@@ -62,6 +64,7 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
         (local.router, require_local),
         (clients.router, require_local),
         (audit.local, require_local),
+        (log.local, require_local),
     ):
         app.include_router(router, dependencies=[Depends(guard), Depends(refuse_query)])
     # A cursor is the only thing that may stand in a URL: it names nothing but a place.
