@@ -1,4 +1,4 @@
-"""`lacuna case list`, `show`, `opening`, `certificate`: where cases stand, what a family is handed."""
+"""`lacuna case list`, `show`, `opening`, `certificate`: how cases stand, what families get."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -103,7 +103,7 @@ def opening(ctx: click.Context, /, case_id: str, *, output: Path, **officer: Any
     """Make the file before anything is asked: it is the only copy."""
     custodian = act(ctx, **officer).custodian
     with new_private_file(output) as file:
-        file.write(custodian.download(f"/v1/cases/{case_id}/opening"))
+        file.write(custodian.fetch(f"/v1/cases/{case_id}/opening"))
     say_facts({"opening": str(output.absolute()), "next": "hand it to the family, and nobody else"})
 
 
@@ -139,7 +139,7 @@ def certificate(
     **officer: Any,  # noqa: ANN401  # as above
 ) -> None:
     """Ask, then make the file."""
-    found = act(ctx, **officer).custodian.download(f"/v1/certificates/{certificate_id}")
+    found = act(ctx, **officer).custodian.fetch(f"/v1/certificates/{certificate_id}")
     with new_private_file(output) as file:
         file.write(found)
     say_facts(

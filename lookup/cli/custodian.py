@@ -76,13 +76,21 @@ class Custodian:
             response = self._client.get(path, timeout=_ASK_TIMEOUT)
         return _members(response, None)
 
-    def download(self, path: str) -> bytes:
-        """Return the bytes that a path answers with, or end the command."""
+    def fetch(self, path: str) -> bytes:
+        """Return what lies at a path, as it is, or end the command."""
         with self._told(changes=False):
             response = self._client.get(path, timeout=_ASK_TIMEOUT)
         if response.status_code >= 400:
             _members(response, None)
-        return response.content
+        return bytes(response.content)
+
+    def send(self, path: str, content: bytes, media_type: str, *, hint: str | None = None) -> Json:
+        """Hand something over as it is; return what is answered, or end the command."""
+        with self._told(changes=True):
+            response = self._client.post(
+                path, content=content, headers={"content-type": media_type}
+            )
+        return _members(response, hint)
 
     def post(self, path: str, content: Json | None = None, *, hint: str | None = None) -> Json:
         """Return what a call answers, or end the command; `hint` is for when it is refused."""

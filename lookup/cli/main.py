@@ -30,6 +30,7 @@ COMMANDS: Final = {
         "lookup.cli.certificate:group",
         "Verify a certificate of destruction; write the family's letter.",
     ),
+    "log": ("lookup.cli.log:group", "Show, cosign and verify the transparency log."),
     "passphrase": ("lookup.cli.passphrase:group", "Change the passphrase."),
     "demo": ("lookup.cli.demo:command", "Play the story on a demonstration site."),
 }
