@@ -14,7 +14,7 @@ from crypto.derive import RFC_9106_SECOND
 from keys.disk import Disk
 from lookup.catalogue import HONEY
 from lookup.config import Config
-from lookup.custodian.auditing import Auditing
+from lookup.custodian.auditing import Auditing, Known
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.log import load_log
@@ -22,6 +22,7 @@ from lookup.custodian.policy import Policy
 from lookup.custodian.running import Running
 from lookup.custodian.unlocking import OpenSite
 from lookup.index.folder import supersede_others
+from lookup.officers.roles import OfficerId
 
 _LEAVES_PER_STEP: Final = 1024
 # A worker that served the custodian before this one comes back within a second.
@@ -60,8 +61,11 @@ def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
         opened.vault,
         opened.store.audit,
         config.audit,
-        is_client=lambda entry_id: entry_id in policy.clients,
-        is_honey=lambda body: body.category == HONEY,
+        Known(
+            is_client=lambda entry_id: entry_id in policy.clients,
+            is_officer=lambda entry_id: OfficerId(entry_id) in policy.office.officers,
+            is_honey=lambda body: body.category == HONEY,
+        ),
     )
     custody = Custody(
         vault=opened.vault,
