@@ -78,6 +78,8 @@ class Custody:
     publication: Publication | None = None
     build: Build | None = None
     damaged: list[int] = field(default_factory=list)
+    # The epoch after whose beginning it was last seen to what waits for a certificate.
+    certified: int = 0
     generation: int = 0
     view_number: int = 0
     _latest: int = 0
