@@ -63,6 +63,7 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     for case in leaving:
         custody.docket.remove(case.id)
     custody.lot.drop(parked)
+    custody.destroyed += len(records)
     if receipt.destruction is None:
         raise AssertionError("unreachable: a removal is always an epoch change")
     issue(custody)
