@@ -33,7 +33,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "ada": frozenset({Role.AUDITOR}),
     "feed": frozenset({Role.REGISTRAR}),
 }
-COURT_ORDER: Final = {"days": 0, "court_order": "order 1 of the tests"}
+COURT_ORDER: Final[Mapping[str, str | int]] = {"days": 0, "court_order": "order 1 of the tests"}
 EVIDENCE: Final = {"purpose": "file 1 of the tests", "retention": "schedule 2, row 3"}
 
 
@@ -71,9 +71,7 @@ class Bench:
         opening = Opening(_wanted(signed), b64decode(signed["salt"]))
         return open_case(opening, frozenset(others))(custody)
 
-    def step(
-        self, custody: Custody, name: str, case: Case, act: Act, **details: str | int
-    ) -> Done:
+    def step(self, custody: Custody, name: str, case: Case, act: Act, **details: str | int) -> Done:
         """Take a case's next step inside the custodian."""
         signed = self.signer(custody.vault.id, name).step(next_step(custody, case), act, details)
         return take_step(case.id, _wanted(signed))(custody)
