@@ -20,10 +20,7 @@ import json
 import math
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 import tomllib
@@ -62,15 +59,15 @@ from lookup.index.layout import days_of
 from lookup.wire import parse_lookup
 from lookup.worker.decide import decide_one
 from lookup.worker.view import OpenView, open_view
-from tests.lookup.raw_http import WAIT, Connection, Response, wait_until
+from tests.lookup.raw_http import Connection, Response, wait_until
 from tests.lookup.serving import Running as Served
 from tests.officers import Bench, Desk
+from tests.processes import LONG, Process
 from tests.toml import to_toml
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
-LONG: Final = 30.0  # seconds: processes start slowly where many do
 PASSPHRASE: Final = "a passphrase of the tests"
 AUTHORITIES: Final = tomllib.loads(
     (files("lookup.demo") / "data" / "authorities.toml").read_text(encoding="utf-8")
@@ -333,50 +330,6 @@ class Custodian:
         view = self.custody.door._view
         assert view is not None
         return open_view(view, None)
-
-
-class Process:
-    """One process of the site, in a process of its own."""
-
-    def __init__(self, command: Sequence[object], descriptors: Sequence[int], log: Path) -> None:
-        self._log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", *map(str, command)],
-                pass_fds=descriptors,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self.process.pid
-
-    @property
-    def log(self) -> str:
-        """All that it has written."""
-        return self._log.read_text()
-
-    def await_log(self, text: str) -> None:
-        """Return when it has written this."""
-        wait_until(lambda: text in self.log or self.process.poll() is not None, LONG)
-        assert text in self.log, self.log
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        self.process.send_signal(number)
-
-    def stop(self) -> int:
-        """End it as the supervisor would; return its status."""
-        self.process.terminate()
-        return self.process.wait(WAIT)
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait(WAIT)
 
 
 class Worker:

@@ -5,9 +5,9 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-from lookup.custodian.shredding import Reason
 
 from lookup.cases import law
+from lookup.cases.content import GROUNDS
 from lookup.cases.evidence import (
     FORMAT,
     Allegation,
@@ -32,6 +32,7 @@ from lookup.cases.grounds import (
     require_evidence,
 )
 from lookup.cases.law import OffenceId
+from lookup.transparency import statement
 
 TODAY = date(2026, 11, 27)
 DAY = timedelta(days=1)
@@ -262,10 +263,8 @@ def test_an_assessment_names_its_table_and_cannot_be_changed() -> None:
         found.subjects[0].verdict = FAILS  # type: ignore[misc]  # that is the test
 
 
-def test_the_grounds_are_the_reasons_records_are_shredded_for() -> None:
-    assert [(each.name, each.value) for each in Ground] == [
-        (each.name, each.value) for each in Reason
-    ]
+def test_cases_and_certificates_have_the_same_grounds() -> None:
+    assert [each.value for each in Ground] == list(GROUNDS) == list(statement.GROUNDS)
 
 
 class TestDescribe:
