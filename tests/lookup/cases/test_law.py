@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from lookup.cases import law
-from lookup.cases.content import GROUNDS
+from lookup.cases.grounds import Ground
 
 # Entry, enactment, sections, jurisdiction, the entries of a corresponding offence: written from the
 # table of Art 17(5).
@@ -88,8 +88,8 @@ def test_the_table_does_not_say_from_when_it_applies_and_says_why() -> None:
     assert "effective_from" not in msgspec.structs.asdict(law.offences())
 
 
-def test_the_grounds_are_those_that_cases_have() -> None:
-    assert [each.code for each in law.grounds().ground] == list(GROUNDS)
+def test_the_grounds_are_those_that_records_are_shredded_for() -> None:
+    assert [each.code for each in law.grounds().ground] == list(Ground)
     assert all(each.text and each.evidence for each in law.grounds().ground)
 
 
