@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from keys.entry import Batch, EntryId, Kind, Put, Remove
 from keys.epoch import Destruction
 from keys.pages import BlobChange
-from lookup.custodian.certifying import destroyed_entry, issue
+from lookup.custodian.certifying import destroyed_entry, issue, issue_waiting
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.docket import Case, removal
 from lookup.custodian.record import Record
@@ -63,9 +63,10 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     for case in leaving:
         custody.docket.remove(case.id)
     custody.lot.drop(parked)
+    custody.destroyed += len(records)
     if receipt.destruction is None:
         raise AssertionError("unreachable: a removal is always an epoch change")
-    issue(custody, receipt.destruction)
+    issue(custody)
     return CarriedOut(
         tuple(record.id for record in records),
         tuple(case.certificate for case in cases),
@@ -74,7 +75,8 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
 
 def tend(custody: Custody) -> None:
-    """Carry out what is due, hide and show what restrictions say by now."""
+    """Carry out what is due, certify what waits, hide and show what restrictions say by now."""
+    issue_waiting(custody)
     custody.show_and_hide()
     due = [case for case in custody.docket.due(custody.moment()) if _is_whole(custody, case)]
     while due:

@@ -80,6 +80,9 @@ class Custody:
     publication: Publication | None = None
     build: Build | None = None
     damaged: list[int] = field(default_factory=list)
+    # The epoch after whose beginning it was last seen to what waits for a certificate.
+    certified: int = 0
+    destroyed: int = 0  # records, since the process began
     generation: int = 0
     view_number: int = 0
     _latest: int = 0

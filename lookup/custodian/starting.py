@@ -15,6 +15,7 @@ from keys.disk import Disk
 from lookup.catalogue import HONEY
 from lookup.config import Config
 from lookup.custodian.auditing import Auditing, Known
+from lookup.custodian.certifying import issue_waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.log import load_log
@@ -47,6 +48,7 @@ def publish(custody: Custody) -> None:
     if custody.publication is not None:
         kept = custody.publication.table.path
         supersede_others(custody.index, kept, change_over=_WORKERS_RETURN)
+    issue_waiting(custody)
     custody.audit.begin()
 
 

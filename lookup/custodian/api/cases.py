@@ -144,7 +144,6 @@ async def take_one(
     run = take_step(EntryId(bytes.fromhex(case_id)), wanted.wanted())
     done = await wrap_future(writer.call(run))
     if done.carried_out is not None:
-        request.app.state.site.counts.destroyed += len(done.carried_out.record_ids)
         demo = request.app.state.custody.policy.demo
         return answer(describe_carried_out(done.carried_out, demo=demo))
     return answer(await _told(writer, done.case))

@@ -86,7 +86,7 @@ def test_figures_are_those_of_the_site(operated: Operated) -> None:
         ("lacuna_import_lines_total", "added"): 2,
         ("lacuna_import_lines_total", "unchanged"): 1,
         ("lacuna_import_lines_total", "invalid"): 1,
-        ("lacuna_shredded_records_total", ""): 1,
+        ("lacuna_destroyed_records_total", ""): 1,
         ("lacuna_commits_total", ""): version.sequence,
         ("lacuna_epoch", ""): version.epoch,
         ("lacuna_records", ""): 2,
