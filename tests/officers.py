@@ -26,7 +26,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "ada": frozenset({Role.AUDITOR}),
     "feed": frozenset({Role.REGISTRAR}),
 }
-COURT_ORDER: Final = {"days": 0, "court_order": "order 1 of the tests"}
+COURT_ORDER: Final[Mapping[str, str | int]] = {"days": 0, "court_order": "order 1 of the tests"}
 EVIDENCE: Final = {"purpose": "file 1 of the tests", "retention": "schedule 2, row 3"}
 
 

@@ -1,6 +1,6 @@
 """Cases over HTTP: what opens, what holds, what lapses, and when a case is carried out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import pytest
@@ -308,7 +308,9 @@ class TestRestriction:
         assert custodian.desk.take("sam", case, Act.RESTRICT)["hidden"]
 
 
-REFUSAL: Final = {"reason": "art-17-3-e", "words": "The record is needed for proceedings."}
+REFUSAL: Final[Mapping[str, str | int]] = {
+    "reason": "art-17-3-e", "words": "The record is needed for proceedings."
+}
 
 
 class TestEnds:
