@@ -24,6 +24,13 @@
     behind_proxy = true                       # without TLS: listen on more than loopback
     log_format = "text"                       # or "json": an object per line
 
+    [log]
+    published = "/srv/www/log"                # the log, for a web server; or absent
+
+    [[witness]]                               # who cosigns the log's checkpoints; or absent
+    name = "a university"                     # for people
+    key = "witness.example+3c1f…+BA…"         # its verifier key (C2SP)
+
     [[authority]]                             # see lookup/catalogue.py
     [[category]]
 
@@ -46,7 +53,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lookup.catalogue import Catalogue, InvalidCatalogue, parse_catalogue
 from lookup.client.enrolment import MAX_BASE_URLS, InvalidEnrolment, check_base_url
@@ -56,6 +63,7 @@ from lookup.tls import TlsFiles
 MAX_CONFIG_SIZE: Final = 1 << 20
 MAX_SOCKET_PATH: Final = 107
 MAX_SLOTS: Final = 8
+MAX_WITNESSES: Final = 16
 DEFAULT_PATH: Final = Path("/etc/lacuna/lacuna.toml")
 # A name, or an address of version 4; one of version 6 stands in brackets.
 _HOST: Final = re.compile(
@@ -95,6 +103,13 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class WitnessLine(NamedTuple):
+    """Who cosigns, and the text of its key: the custodian parses it, workers carry no such code."""
+
+    name: str
+    key: str
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """A site, as its file describes it. All paths are absolute."""
@@ -118,6 +133,8 @@ class Config:
     behind_proxy: bool
     log_format: str
     catalogue: Catalogue
+    published: Path | None
+    witnesses: tuple[WitnessLine, ...]
 
     @property
     def worker_socket(self) -> Path:
@@ -164,7 +181,8 @@ def load_config(path: Path) -> Config:
 
 def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
     """Return the configuration that these tables describe, paths taken from `path`'s folder."""
-    top = Table("", tables, {"demo", "vault", "serve", "authority", "category"})
+    known = {"demo", "vault", "serve", "log", "witness", "authority", "category"}
+    top = Table("", tables, known)
     catalogue = {key: tables[key] for key in ("authority", "category") if key in tables}
     vault = Table("vault", top.table("vault"), {"store", "mirror", "slots", "passphrase_file"})
     serve = Table(
@@ -176,6 +194,7 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
             *("tls_certificate", "tls_key", "client_ca", "behind_proxy"),
         },
     )
+    log = Table("log", top.table("log"), {"published"})
     lookup = _address(serve, "lookup", "127.0.0.1:8440")
     tls = _tls_files(serve, path)
     base_url = f"{'http' if tls is None else 'https'}://{lookup}"
@@ -200,6 +219,8 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         behind_proxy=serve.flag("behind_proxy", default=False),
         log_format=serve.text("log_format", LOG_FORMATS[0]),
         catalogue=parse_catalogue(catalogue),
+        published=log.path("published", path) if "published" in log else None,
+        witnesses=_witnesses(top),
     )
     check_config(config)
     return config
@@ -210,14 +231,15 @@ def check_config(config: Config) -> None:
     if not config.slots:
         raise InvalidConfig("vault.slots: name at least one slot folder")
     # Resolved: two names of one folder are one folder.
-    named = (config.store, config.mirror, *config.slots, config.index, config.audit)
+    named = [config.store, config.mirror, *config.slots, config.index, config.audit]
+    named += [config.published] if config.published else []
     folders = [Path(os.path.realpath(folder)) for folder in named]
     for at, folder in enumerate(folders):
         for other in folders[at + 1 :]:
             if folder == other or folder in other.parents or other in folder.parents:
                 raise InvalidConfig(
-                    "vault: store, mirror, slots, serve.index and serve.audit must be folders"
-                    " apart, none inside another"
+                    "vault: store, mirror, slots, serve.index, serve.audit and log.published must"
+                    " be folders apart, none inside another"
                 )
     if len(os.fsencode(config.officer_socket)) > MAX_SOCKET_PATH:
         raise InvalidConfig(f"serve.run: the path is too long for a socket: {config.run}")
@@ -298,6 +320,14 @@ class Table:
             raise InvalidConfig(f"{self._place(key)}: write it as a table [{key}]")
         return found
 
+    def tables(self, key: str, at_most: int) -> list[Mapping[str, Any]]:
+        """Return an array of tables; an empty one where there is none."""
+        found = self._content.get(key, [])
+        fit = isinstance(found, list) and len(found) <= at_most
+        if not fit or not all(isinstance(row, dict) for row in found):
+            raise InvalidConfig(f"{self._place(key)}: write at most {at_most} tables [[{key}]]")
+        return list(found)
+
     def text(self, key: str, default: str | None = None) -> str:
         """Return a text of 1 to 4,096 printable characters."""
         found = self._content.get(key, default)
@@ -351,6 +381,17 @@ def _tls_files(serve: Table, path: Path) -> TlsFiles | None:
         serve.path("tls_key", path),
         serve.path("client_ca", path) if "client_ca" in serve else None,
     )
+
+
+def _witnesses(top: Table) -> tuple[WitnessLine, ...]:
+    lines = []
+    for place, content in enumerate(top.tables("witness", MAX_WITNESSES), start=1):
+        row = Table(f"witness {place}", content, {"name", "key"})
+        lines.append(WitnessLine(row.text("name"), row.text("key")))
+    for part in ("name", "key"):
+        if len({getattr(line, part) for line in lines}) < len(lines):
+            raise InvalidConfig(f"witness: write each {part} once")
+    return tuple(lines)
 
 
 def _operator(serve: Table) -> Address | None:

@@ -43,8 +43,7 @@ from lookup.cases.standing import (
     Taken,
     Terms,
 )
-from lookup.officers.roles import Act, Role
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import Act, OfficerId, Role
 
 # From which states a step may be taken; a case that is refused or withdrawn takes none.
 FROM: Final[Mapping[Act, frozenset[State]]] = MappingProxyType(

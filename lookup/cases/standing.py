@@ -12,8 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from lookup.cases.step import Step
-from lookup.officers.roles import Officer
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import Officer, OfficerId
 
 DAY: Final = 24 * 3_600
 RESTRICTED_SECONDS: Final = 72 * 3_600

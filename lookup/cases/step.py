@@ -33,8 +33,7 @@ from typing import Final
 import msgspec
 
 from crypto.encoding import encode, uint
-from lookup.officers.roles import Act
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import Act, OfficerId
 
 NAMESPACE: Final = "lacuna-case@v1"
 FIRST_AFTER: Final = bytes(32)

@@ -1,11 +1,16 @@
-"""Which officer acts, and with which key: the options that such a command has.
+"""Acting as an officer: whose key signs, and where the custodian is reached.
 
-Invariant: the passphrase of a key comes from a private file or a terminal, never from an argument
-or the environment; those name officer and file alone.
+Invariants:
+
+* The passphrase of a key comes from a private file or a terminal, never from an argument or the
+  environment; those name files alone.
+* The key says who acts: the site knows each officer's public half.
 """
 
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -13,6 +18,7 @@ import click
 
 from lookup import exits
 from lookup.cli.console import fail
+from lookup.cli.custodian import Custodian, Json, connect, connect_to
 from lookup.officers.errors import (
     KeyFileError,
     KeyFileUnreadable,
@@ -22,6 +28,7 @@ from lookup.officers.errors import (
 
 if TYPE_CHECKING:
     from crypto.sshsig import OfficerKey
+    from lookup.officers.signing import Signer
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -42,14 +49,6 @@ _TOLD: Final[dict[type[KeyFileError], tuple[int, str]]] = {
 
 _OPTIONS: Final = (
     click.option(
-        "--as",
-        "as_officer",
-        metavar="NAME",
-        envvar="LACUNA_OFFICER",
-        show_envvar=True,
-        help="Which officer you are.",
-    ),
-    click.option(
         "--key",
         "key_file",
         type=click.Path(path_type=Path),
@@ -62,29 +61,69 @@ _OPTIONS: Final = (
         type=click.Path(path_type=Path),
         help="Private file with the key's passphrase; without it you are asked.",
     ),
+    click.option(
+        "--site",
+        metavar="URL",
+        envvar="LACUNA_SITE",
+        show_envvar=True,
+        help="The custodian's URL; without it, the socket of the site that --config names.",
+    ),
+    click.option(
+        "--ca-file",
+        type=click.Path(path_type=Path),
+        help="Whom to trust for --site, PEM; without it, whom this machine trusts.",
+    ),
 )
 
 
 def officer_options(command: _F) -> _F:
-    """Give a command the three options whose values `load_officer` takes."""
+    """Give a command the options whose values `act` takes."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def load_officer(
-    as_officer: str | None, key_file: Path | None, key_passphrase_file: Path | None
-) -> "tuple[str, OfficerKey]":
-    """Return who acts, and the key to sign with; end the command if either is not to be had."""
-    if as_officer is None:
-        fail(exits.USAGE, "it is not said which officer acts", "give --as NAME, or LACUNA_OFFICER")
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """An officer at work: the custodian, reached as this officer, and the key in hand."""
+
+    custodian: Custodian
+    signer: "Signer"
+    office: Json
+
+
+def act(  # the values of the options, one by one
+    ctx: click.Context,
+    *,
+    key_file: Path | None,
+    key_passphrase_file: Path | None,
+    site: str | None,
+    ca_file: Path | None,
+) -> Acting:
+    """Reach the custodian as the officer whose key this is, or end the command."""
+    from crypto.sshsig import fingerprint  # noqa: PLC0415  # `--help` must not wait for this
+    from lookup.officers.roles import OfficerId  # noqa: PLC0415  # as above
+    from lookup.officers.signing import Signer, token_header  # noqa: PLC0415  # as above
+
+    custodian = connect(ctx) if site is None else connect_to(ctx, site, ca_file)
+    vault = bytes.fromhex(custodian.get("/health/ready")["vault"])
+    key = load_key(key_file, key_passphrase_file)
+    custodian.authorize(token_header(key, vault, int(time.time())))
+    office = custodian.get("/v1/officers")
+    own = fingerprint(key.public())
+    (officer,) = (each for each in office["officers"] if each["fingerprint"] == own)
+    return Acting(custodian, Signer(vault, OfficerId(bytes.fromhex(officer["id"])), key), office)
+
+
+def load_key(key_file: Path | None, key_passphrase_file: Path | None) -> "OfficerKey":
+    """Return the key to sign with; end the command if it is not to be had."""
     if key_file is None:
         fail(
             exits.USAGE,
             "no officer's key is named",
             "give --key FILE, or LACUNA_OFFICER_KEY; `lacuna officer key FILE` makes one",
         )
-    return as_officer, _load(key_file, key_passphrase_file)
+    return _load(key_file, key_passphrase_file)
 
 
 def _load(file: Path, passphrase_file: Path | None) -> "OfficerKey":

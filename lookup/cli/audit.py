@@ -9,7 +9,7 @@ import click
 
 from lookup import exits
 from lookup.cli.console import Failure, fail, json_option, print_json, say, say_facts
-from lookup.cli.officer import Officer, connect
+from lookup.cli.custodian import Custodian, connect
 from lookup.cli.progress import Bar
 
 _RECORD_ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -124,11 +124,11 @@ def _gap(first: int, last: int) -> str:
     return f"rows {first} to {last} were lost" if last >= first else f"unknown, at row {first}"
 
 
-def _walk(officer: Officer, path: str, doing: str) -> Iterator[dict[str, Any]]:
+def _walk(custodian: Custodian, path: str, doing: str) -> Iterator[dict[str, Any]]:
     """Yield what a walk along the chain says but for its progress, or end the command."""
     ended = False
     with Bar(doing) as bar:
-        for line in officer.stream(f"/v1/local/audit/{path}", b"", _JSON):
+        for line in custodian.stream(f"/v1/local/audit/{path}", b"", _JSON):
             if "problem" in line:
                 detail = line["problem"].get("detail") or line["problem"]["title"]
                 fail(exits.REFUSED, detail, "look at the custodian's log, then try again")

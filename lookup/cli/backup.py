@@ -8,7 +8,7 @@ import click
 
 from lookup import exits
 from lookup.cli.console import Failure, fail, json_option, print_json, say_facts
-from lookup.cli.officer import Officer, connect
+from lookup.cli.custodian import Custodian, connect
 from lookup.cli.progress import Bar
 from lookup.cli.standing import moment
 
@@ -43,10 +43,10 @@ def command(ctx: click.Context, folder: Path, *, as_json: bool) -> None:
         say_facts({**made, "time": moment(made["time"])})
 
 
-def _back_up(officer: Officer, folder: Path) -> dict[str, Any]:
+def _back_up(custodian: Custodian, folder: Path) -> dict[str, Any]:
     wanted = json.dumps({"folder": str(folder)}).encode()
     with Bar("backing up") as bar:
-        for line in officer.stream("/v1/local/backup", wanted, "application/json"):
+        for line in custodian.stream("/v1/local/backup", wanted, "application/json"):
             if "error" in line:
                 fail(exits.REFUSED, line["error"], "choose another folder, or look at its medium")
             if "backup" in line:

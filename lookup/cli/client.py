@@ -17,9 +17,9 @@ from lookup.cli.console import (
     say_facts,
     yes_option,
 )
+from lookup.cli.custodian import Custodian, connect
 from lookup.cli.destruction import destruction_facts, destruction_status
 from lookup.cli.files import new_private_file
-from lookup.cli.officer import Officer, connect
 from lookup.cli.standing import moment
 
 ADD: Final = """Enrol a client, such as a hospital, under NAME.
@@ -118,9 +118,9 @@ def add(  # noqa: PLR0913  # one parameter for each option
         "batch": batch,
         "certificates": [fingerprint(path) for path in certificates],
     }
-    officer = connect(ctx)
+    custodian = connect(ctx)
     with new_private_file(enrolment) as file:
-        made = officer.post(_PATH, wanted, hint=_LIST_FIRST)
+        made = custodian.post(_PATH, wanted, hint=_LIST_FIRST)
         file.write(_enrolment_file(made))
     shown = _enrolled(made, enrolment)
     if as_json:
@@ -159,10 +159,10 @@ def rotate(
     ctx: click.Context, client: str, *, enrolment: Path, grace_hours: int, as_json: bool
 ) -> int:
     """Find the client and make the file before its secret."""
-    officer = connect(ctx)
-    path = f"{_PATH}/{_find(officer, client)['id']}/rotate"
+    custodian = connect(ctx)
+    path = f"{_PATH}/{_find(custodian, client)['id']}/rotate"
     with new_private_file(enrolment) as file:
-        done = officer.post(
+        done = custodian.post(
             path,
             {"grace_seconds": 3600 * grace_hours},
             hint="wait until a former secret has ended, or give --grace-hours 0",
@@ -185,10 +185,10 @@ def rotate(
 @click.pass_context
 def revoke(ctx: click.Context, client: str, *, yes: bool, as_json: bool) -> int:
     """Find the client, ask whether that is meant, revoke it."""
-    officer = connect(ctx)
-    found = _find(officer, client)
+    custodian = connect(ctx)
+    found = _find(custodian, client)
     confirm(f"{found['name']} can check nothing more.", assumed=yes)
-    done = officer.post(f"{_PATH}/{found['id']}/revoke", hint=_LIST_FIRST)
+    done = custodian.post(f"{_PATH}/{found['id']}/revoke", hint=_LIST_FIRST)
     if as_json:
         print_json(done)
     else:
@@ -197,8 +197,8 @@ def revoke(ctx: click.Context, client: str, *, yes: bool, as_json: bool) -> int:
     return destruction_status(done)
 
 
-def _find(officer: Officer, wanted: str) -> dict[str, Any]:
-    clients: list[dict[str, Any]] = officer.get(_PATH)["clients"]
+def _find(custodian: Custodian, wanted: str) -> dict[str, Any]:
+    clients: list[dict[str, Any]] = custodian.get(_PATH)["clients"]
     found = [client for client in clients if wanted in {client["id"], client["name"]}]
     if len(found) != 1:
         what = "two clients answer to this" if found else "there is no client of this name or id"

@@ -23,7 +23,7 @@ import click
 from lookup import exits
 from lookup.cli.batching import Batch, batches
 from lookup.cli.console import Failure, fail, json_option, print_json, say_facts
-from lookup.cli.officer import CustodianGone, Officer, connect
+from lookup.cli.custodian import Custodian, CustodianGone, connect
 from lookup.cli.progress import Bar
 
 MAX_LISTED: Final = 1_000  # refused lines in the document of --json
@@ -76,7 +76,7 @@ class Tally:
 
     def counts(self) -> dict[str, int]:
         """Return how many lines came to what."""
-        usual = ("added", "updated", "unchanged", _INVALID)
+        usual = ("added", "updated", "unchanged", "parked", _INVALID)
         return {name: self.results[name] for name in dict.fromkeys((*usual, *self.results))}
 
 
@@ -113,7 +113,7 @@ def command(
     ctx: click.Context, file: Path, *, rejects: Path | None, results: Path | None, as_json: bool
 ) -> int:
     """Read, send, and tell what became of it."""
-    officer = connect(ctx)
+    custodian = connect(ctx)
     tally = Tally()
     with ExitStack() as stack:
         source, size = _open(file, stack)
@@ -121,7 +121,7 @@ def command(
         bar = stack.enter_context(Bar("importing", size))
         try:
             for batch in batches(source):
-                _import(officer, batch, tally, bar, paper)
+                _import(custodian, batch, tally, bar, paper)
                 bar.move(batch.read, size, f"{tally.results.total()} lines")
         except (Failure, KeyboardInterrupt) as cut:
             if as_json:
@@ -134,18 +134,18 @@ def command(
     return exits.FINDING if tally.results[_INVALID] else exits.OK
 
 
-def _import(officer: Officer, batch: Batch, tally: Tally, bar: Bar, paper: Paper) -> None:
-    for result in _results(officer, batch):
+def _import(custodian: Custodian, batch: Batch, tally: Tally, bar: Bar, paper: Paper) -> None:
+    for result in _results(custodian, batch):
         tally.count(result)
         if result["result"] == _INVALID:
             bar.note(f"line {result['line']}: {result['rule']}: {result['detail']}")
         paper.write(result)
 
 
-def _results(officer: Officer, batch: Batch) -> Iterator[dict[str, Any]]:
+def _results(custodian: Custodian, batch: Batch) -> Iterator[dict[str, Any]]:
     """Yield the result of each line of a batch, numbered as in the whole source."""
     told_all = False
-    for result in officer.stream("/v1/records/import", batch.content, "application/x-ndjson"):
+    for result in custodian.stream("/v1/records/import", batch.content, "application/x-ndjson"):
         if "problem" in result:
             fail(exits.TEMPORARY, f"the custodian stopped: {result['problem']['detail']}")
         if "summary" in result:

@@ -22,21 +22,26 @@ _CONFIGURED: Final = (
     "demo",
 )
 
-HELP: Final = """Make a new site: vault, slots, mirror, and the officer's token.
+HELP: Final = """Make a new site: vault, slots, mirror, and its first officers.
 
 With FOLDER a configuration is written to FOLDER/lacuna.toml, and store and mirror are made beside
 it. Without FOLDER the site that --config describes is made.
 
 A slot on the store's medium, or one that the medium cannot make forget, is refused: an old image
-would hold a key and what it opens. --demo tolerates one medium, and says so on everything. The
-token is written once, to officer.token beside the store; its SHA-256 stays in the vault.
+would hold a key and what it opens. --demo tolerates one medium, and says so on everything.
+
+Officers decide what is expunged, and nobody alone does: name three at least, each by the public key
+that `lacuna officer key` made on their own machine; among them a requester, a legal officer, and
+one more who may approve. A system that sends records is an officer too, a registrar. With --demo
+and no --officer, keys for one of each role are made in officers/ beside the store.
 
 What fails leaves nothing behind.
 
 \b
 Exit status
   0   made
-  64  an option is missing or contradicts the configuration, or the passphrase is too short
+  64  an option is missing or contradicts the configuration, the officers could decide nothing, or
+      the passphrase is too short
   65  the machine cannot keep what a slot there promises; see `lacuna doctor`
   66  the authorities cannot be read
   73  a file cannot be made, or is there already
@@ -88,6 +93,13 @@ Exit status
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="How many."
 )
+@click.option(
+    "--officer",
+    "officers",
+    metavar="NAME:ROLE[,ROLE]:FILE",
+    multiple=True,
+    help="A first officer, with roles and public key file; give it again for each.",
+)
 @click.option("--demo", is_flag=True, help="Tolerate one medium, and say *demo* on everything.")
 @json_option
 @click.pass_context
@@ -108,7 +120,8 @@ def command(ctx: click.Context, /, folder: Path | None, **options: Any) -> None:
         {
             "vault": made["vault"],
             "config": made["config"],
-            "token": made["officer_token_file"],
+            "officers": ", ".join(made["officers"]),
+            **({"their keys": made["officer_keys"]} if made["officer_keys"] else {}),
             "slots": [f"{slot}, {promise}" for slot in made["slots"]],
             "next": f"lacuna --config {made['config']} serve",
         }
@@ -124,6 +137,7 @@ def make_site(folder: Path, **options: Any) -> dict[str, Any]:  # noqa: ANN401  
         leaves=options["leaves"],
         passphrase_file=config.passphrase_file,
         generate=options["generate_passphrase"],
+        officers=options["officers"],
         config_text=text,
     )
     return make(config, wish)
@@ -145,6 +159,6 @@ def _make_configured(ctx: click.Context, options: dict[str, Any]) -> dict[str, A
         leaves=options["leaves"],
         passphrase_file=None if file is None else file.absolute(),
         generate=options["generate_passphrase"],
-        config_text=None,
+        officers=options["officers"],
     )
     return make(config, wish)

@@ -7,7 +7,7 @@ import click
 
 from lookup import exits
 from lookup.cli.console import confirm, fail, json_option, print_json, say, say_facts, yes_option
-from lookup.cli.officer import Officer, connect
+from lookup.cli.custodian import Custodian, connect
 from lookup.cli.progress import Bar
 from lookup.cli.standing import moment
 
@@ -58,10 +58,10 @@ def group() -> None:
 @click.pass_context
 def rotate(ctx: click.Context, *, no_wait: bool, as_json: bool) -> None:
     """Make one, and wait."""
-    officer = connect(ctx)
-    kid = officer.post(_PATH, hint="see `lookup-key list`, then `lookup-key retire`")["kid"]
+    custodian = connect(ctx)
+    kid = custodian.post(_PATH, hint="see `lookup-key list`, then `lookup-key retire`")["kid"]
     if not no_wait:
-        _await_indexed(officer, kid)
+        _await_indexed(custodian, kid)
     made = {"kid": kid, "indexed": not no_wait}
     if as_json:
         print_json(made)
@@ -70,10 +70,10 @@ def rotate(ctx: click.Context, *, no_wait: bool, as_json: bool) -> None:
     say_facts({"kid": kid, "indexed": "not awaited" if no_wait else "yes", "next": hint})
 
 
-def _await_indexed(officer: Officer, kid: str) -> None:
+def _await_indexed(custodian: Custodian, kid: str) -> None:
     with Bar("indexing", 1.0) as bar:
         while True:
-            report = officer.get("/v1/local/status")
+            report = custodian.get("/v1/local/status")
             key = _find(report["lookup_keys"], kid)
             if key is None:
                 fail(exits.FINDING, f"lookup key {kid} was retired meanwhile")
@@ -99,12 +99,12 @@ def _find(keys: list[dict[str, Any]], kid: str) -> dict[str, Any] | None:
 @click.pass_context
 def retire(ctx: click.Context, kid: str, *, yes: bool, as_json: bool) -> None:
     """Look whether there is such a key, ask whether that is meant, destroy it."""
-    officer = connect(ctx)
-    if _find(officer.get(_PATH)["lookup_keys"], kid) is None:
+    custodian = connect(ctx)
+    if _find(custodian.get(_PATH)["lookup_keys"], kid) is None:
         fail(exits.REFUSED, "there is no live lookup key of this kid", "see `lookup-key list`")
     confirm("Clients enrolled with this key can check nothing more.", assumed=yes)
     hint = "rotate first, and wait until the new key is indexed"
-    done = officer.post(f"{_PATH}/{kid}/retire", hint=hint)
+    done = custodian.post(f"{_PATH}/{kid}/retire", hint=hint)
     if as_json:
         print_json(done)
     else:

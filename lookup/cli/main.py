@@ -11,13 +11,14 @@ from lookup.cli.console import Failure, show_defect, show_usage
 
 # name → module: attribute, and the line that --help shows without importing anything.
 COMMANDS: Final = {
-    "init": ("lookup.cli.init:command", "Make a new site: store, mirror, slot, officer's token."),
+    "init": ("lookup.cli.init:command", "Make a new site: store, mirror, slot, officers."),
     "serve": ("lookup.cli.serve:command", "Run a site: one custodian and its workers."),
     "status": ("lookup.cli.status:command", "Show where a running site stands."),
     "doctor": ("lookup.cli.doctor:command", "Check what this machine can promise."),
     "import": ("lookup.cli.importing:command", "Add or change many records from NDJSON."),
     "lookup": ("lookup.cli.lookup:command", "Ask whether a child is known."),
-    "shred": ("lookup.cli.shred:command", "Destroy the keys of records, for good."),
+    "case": ("lookup.cli.case:group", "Expunge records: request, decide, carry out."),
+    "officer": ("lookup.cli.officer:group", "Say who decides cases, and by which rules."),
     "purge": ("lookup.cli.purge:command", "Forget what was written and never committed."),
     "backup": ("lookup.cli.backup:command", "Back up a running site's store."),
     "restore": ("lookup.cli.restore:command", "Bring a site back from what is left."),
@@ -29,6 +30,7 @@ COMMANDS: Final = {
         "lookup.cli.certificate:group",
         "Verify a certificate of destruction; write the family's letter.",
     ),
+    "log": ("lookup.cli.log:group", "Show, cosign and verify the transparency log."),
     "passphrase": ("lookup.cli.passphrase:group", "Change the passphrase."),
     "demo": ("lookup.cli.demo:command", "Play the story on a demonstration site."),
 }

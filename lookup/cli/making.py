@@ -23,6 +23,7 @@ from lookup import exits
 from lookup.catalogue import Authority, InvalidCatalogue, parse_catalogue
 from lookup.cli.asking import new_passphrase
 from lookup.cli.console import fail
+from lookup.cli.enlisting import FOLDER, Enlisted, enlist, key_files, write_keys
 from lookup.cli.files import new_private_file
 from lookup.config import MAX_CONFIG_SIZE, Config, InvalidConfig, parse_config
 
@@ -60,7 +61,8 @@ class Wish:
     leaves: str
     passphrase_file: Path | None
     generate: bool
-    config_text: str | None = field(repr=False)
+    officers: tuple[str, ...] = ()
+    config_text: str | None = field(default=None, repr=False)
 
 
 def described(folder: Path, options: dict[str, Any]) -> tuple[Config, str]:
@@ -77,8 +79,11 @@ def described(folder: Path, options: dict[str, Any]) -> tuple[Config, str]:
 
 def make(config: Config, wish: Wish) -> dict[str, Any]:
     """Make a site; return what was made."""
-    token_file = config.store.parent / "officer.token"
-    files = [*_vault_files(config), token_file]
+    folder = config.store.parent
+    files = [
+        *_vault_files(config),
+        *key_files(folder, demo=config.demo, given=wish.officers),
+    ]
     if wish.config_text is not None:
         files.append(config.path)
     if wish.generate:
@@ -86,16 +91,18 @@ def make(config: Config, wish: Wish) -> dict[str, Any]:
             fail(exits.USAGE, "--generate-passphrase needs --passphrase-file")
         files.append(wish.passphrase_file)
     _refuse_existing(files)
+    enlisted = enlist(wish.officers, demo=config.demo)
     warnings = _refuse_unfit(config)
     passphrase = (
         secrets.token_urlsafe(24) if wish.generate else new_passphrase(wish.passphrase_file)
     )
     with _undone_on_failure([*files, *_lock_to_be(config), config.audit / "segment"]):
-        vault = _make_vault(config, passphrase, wish, token_file)
+        vault = _make_vault(config, passphrase, wish, enlisted)
     return {
         "vault": vault,
         "config": str(config.path),
-        "officer_token_file": str(token_file),
+        "officers": [officer.name for officer in enlisted.officers],
+        "officer_keys": str(folder / FOLDER) if enlisted.keys else None,
         "slots": [str(slot) for slot in config.slots],
         "demo": config.demo,
         "warnings": warnings,
@@ -139,27 +146,27 @@ def _refuse_unfit(config: Config) -> list[str]:
     return [finding.text for finding in found]
 
 
-def _make_vault(config: Config, passphrase: str, wish: Wish, token_file: Path) -> str:
+def _make_vault(config: Config, passphrase: str, wish: Wish, enlisted: Enlisted) -> str:
     from crypto.derive import RFC_9106_SECOND  # noqa: PLC0415  # `--help` must not wait for this
     from keys.slot.lock import Passphrase  # noqa: PLC0415  # as above
-    from lookup.custodian.policy import first_entries, new_token  # noqa: PLC0415  # as above
+    from lookup.custodian.policy import first_entries  # noqa: PLC0415  # as above
     from lookup.custodian.unlocking import create_site  # noqa: PLC0415  # as above
 
     config.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if wish.generate and wish.passphrase_file is not None:
         _write(wish.passphrase_file, passphrase)
-    token, now = new_token(), int(time.time())
+    now = int(time.time())
     site = create_site(
         config,
         Passphrase(passphrase.encode()),
         lambda: now,
-        lambda vault: first_entries(vault, token, demo=config.demo, now=now),
+        lambda vault: first_entries(vault, enlisted.officers, demo=config.demo, now=now),
         cost=RFC_9106_SECOND,
         depth=1 if wish.leaves == "256" else 2,
     )
     vault = site.vault.id.hex()
     site.close()
-    _write(token_file, token)
+    write_keys(enlisted, config.store.parent, passphrase)
     if wish.config_text is not None:
         _write(config.path, wish.config_text)
     return vault

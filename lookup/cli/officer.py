@@ -1,158 +1,324 @@
-"""Calls to a running custodian over its UNIX socket.
+"""`lacuna officer`: who decides cases, and by which rules; changed by several signatures."""
 
-Invariants:
-
-* What the custodian refuses ends the command with its words and the hint that the call came with.
-* An answer that did not come is never taken for "no": it is said that the change may have been
-  made, because an epoch change that was begun is finished at the next start.
-"""
-
-import json
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import click
-import httpx2
 
 from lookup import exits
-from lookup.cli.configured import load
-from lookup.cli.console import Failure, fail
-from lookup.config import Config
+from lookup.cli.acting import Acting, act, officer_options
+from lookup.cli.console import confirm, fail, json_option, print_json, say, say_facts, yes_option
+from lookup.cli.officer_key import command as key
 
-_USAGE: Final = frozenset({"invalid-request", "too-large"})
-_ASK_TIMEOUT: Final = 15.0  # seconds; the writer is never busy for longer than a batch, 0.5 s
-_CHANGE_TIMEOUT: Final = 600.0
+ROLES: Final = ("approver", "auditor", "legal", "registrar", "requester", "safeguarding")
 
-Json = dict[str, Any]
+ADD: Final = """Propose that NAME becomes an officer, with PUBLIC_KEY, an OpenSSH public key file.
 
+The new officer makes the key with `lacuna officer key`, on a machine of their own, or has an
+OpenSSH key of type ed25519. Compare the fingerprint with them before you sign.
 
-class CustodianAway(Failure):
-    """No custodian was reached: nothing was asked."""
+\b
+Roles
+  requester     opens and withdraws cases
+  approver      approves and refuses cases, and proposals such as this
+  legal         the same; needed for ground (g), holds, and another cooling-off
+  safeguarding  agrees that a record which protects a child is hidden
+  auditor       reads all cases
+  registrar     sends records: a system of an authority
 
+\b
+Exit status
+  0   proposed: so many others have to approve it
+  64  name, role or key breaks a rule
+  65  an officer of this name or key exists, or none of your roles may propose
+  66  a key file cannot be read
+  69  no custodian answers
+"""
+CHANGE: Final = """Propose that the officer NAME has other roles.
 
-class CustodianGone(Failure):
-    """The custodian was asked, and gave no answer."""
+\b
+Exit status
+  0   proposed: so many others have to approve it
+  65  there is no such officer, or those who remain could decide no case
+  66  a key file cannot be read
+  69  no custodian answers
+"""
+REMOVE: Final = """Propose that NAME is an officer no longer; what they approved counts no more.
 
+\b
+Exit status
+  0   proposed: so many others have to approve it
+  65  there is no such officer, or those who remain could decide no case
+  66  a key file cannot be read
+  69  no custodian answers
+"""
+RULES: Final = """Propose other rules for cases, of the site or of one authority.
 
-class Officer:
-    """A connection to one site's custodian; `connect` makes one."""
+--malicious-from is the day from which ground (g), malicious allegation, is law here. Sources
+disagree about its commencement: ask counsel, and leave it out until you know.
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self._socket = config.officer_socket
-        self._client = httpx2.Client(
-            # No TLS on a UNIX socket; certificates take 20 ms to load.
-            transport=httpx2.HTTPTransport(uds=str(config.officer_socket), verify=False),
-            base_url="http://custodian",
-            timeout=httpx2.Timeout(_ASK_TIMEOUT, read=_CHANGE_TIMEOUT),
-            trust_env=False,
-        )
+\b
+Exit status
+  0   proposed: so many others have to approve it
+  64  a rule breaks a bound
+  65  there are too few officers for it, or none of your roles may propose
+  66  a key file cannot be read
+  69  no custodian answers
+"""
+LIST: Final = """List officers, rules, and the proposals that wait.
 
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._client.close()
+\b
+Exit status
+  0   listed
+  66  a key file cannot be read
+  69  no custodian answers
+"""
+APPROVE: Final = """Approve PROPOSAL, by its id; with the last approval that it needs, it is made.
 
-    def get(self, path: str) -> Json:
-        """Return what a path answers, or end the command."""
-        with self._told(changes=False):
-            response = self._client.get(path, timeout=_ASK_TIMEOUT)
-        return _members(response, None)
-
-    def post(self, path: str, content: Json | None = None, *, hint: str | None = None) -> Json:
-        """Return what a call answers, or end the command; `hint` is for when it is refused."""
-        with self._told(changes=True):
-            response = self._client.post(path, json=content or {})
-        return _members(response, hint)
-
-    def stream(
-        self, path: str, content: bytes, media_type: str, *, hint: str | None = None
-    ) -> Iterator[Json]:
-        """Yield the lines of an answer that comes bit by bit, or end the command."""
-        headers = {"content-type": media_type}
-        with (
-            self._told(changes=True),
-            self._client.stream("POST", path, content=content, headers=headers) as response,
-        ):
-            if response.status_code >= 400:
-                response.read()
-                _members(response, hint)
-            for line in response.iter_lines():
-                yield json.loads(line)
-
-    @contextmanager
-    def _told(self, *, changes: bool) -> Iterator[None]:
-        _knock(self._socket)
-        try:
-            yield
-        except httpx2.ConnectError:
-            raise _away(self._socket) from None
-        except (httpx2.TransportError, json.JSONDecodeError):
-            raise _gone(changes=changes) from None
-        except KeyboardInterrupt:
-            if changes:
-                fail(exits.INTERRUPTED, "stopped waiting; the custodian goes on", _LOOK_FIRST)
-            raise
-
-
-def _knock(path: Path) -> None:
-    """See whether anybody listens; the client library would not say why nobody does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_ASK_TIMEOUT)
-        try:
-            probe.connect(str(path))
-        except PermissionError:
-            raise CustodianAway(exits.NO_PERMISSION, f"{path} is another account's") from None
-        except OSError:
-            raise _away(path) from None
+\b
+Exit status
+  0   approved
+  65  there is no such proposal, it is your own, or none of your roles may approve
+  66  a key file cannot be read
+  69  no custodian answers
+"""
+_PATH: Final = "/v1/officers"
 
 
-def _away(path: Path) -> CustodianAway:
-    return CustodianAway(
-        exits.UNAVAILABLE,
-        f"no custodian answers on {path}",
-        "start the site with `lacuna serve`, or look at its log",
-    )
+@click.group()
+def group() -> None:
+    """Make keys; list officers and rules; propose and approve changes of them."""
 
 
-def connect(ctx: click.Context) -> Officer:
-    """Return the custodian of the configured site, for as long as the command runs."""
-    officer = Officer(load(ctx))
-    ctx.call_on_close(officer.close)
-    return officer
+group.add_command(key)
+roles_option = click.option(
+    "--role",
+    "roles",
+    type=click.Choice(ROLES),
+    multiple=True,
+    required=True,
+    help="What the officer is here for; give it again for another one.",
+)
 
 
-_LOOK_FIRST: Final = "see `lacuna status` before you ask again: what was begun may yet be done"
+@group.command("list", help=LIST, short_help="List officers, rules and proposals.")
+@officer_options
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # officer_options
+    """Ask, and print."""
+    office = act(ctx, **officer).office
+    if as_json:
+        print_json(office)
+        return
+    for each in office["officers"]:
+        bound = f", of {each['authority']}" if each["authority"] else ""
+        say(f"{each['name']}  {', '.join(each['roles'])}{bound}  {each['fingerprint']}")
+    say_facts({"rules": _rules(office["rules"])})
+    for code, rules in office["rules"]["authorities"].items():
+        say_facts({f"rules of {code}": _rules(rules)})
+    for each in office["proposals"]:
+        so_far = len(each["approved_by"])
+        say(f"proposal {each['proposal']}  {so_far} of {each['needs']}  {each['change']}")
 
 
-def _gone(*, changes: bool) -> CustodianGone:
-    if not changes:
-        return CustodianGone(
-            exits.UNAVAILABLE, "the custodian did not answer in time", "look at the site's log"
-        )
-    return CustodianGone(
-        exits.UNAVAILABLE, "the custodian went away before it answered", _LOOK_FIRST
-    )
+@group.command("add", help=ADD, short_help="Propose another officer.")
+@click.argument("name")
+@click.argument("public_key", type=click.Path(path_type=Path))
+@roles_option
+@click.option("--authority", help="The one authority whose cases are theirs; without it, all.")
+@officer_options
+@yes_option
+@json_option
+@click.pass_context
+def add(  # noqa: PLR0913  # one parameter for each option
+    ctx: click.Context,
+    /,
+    name: str,
+    public_key: Path,
+    *,
+    roles: tuple[str, ...],
+    authority: str | None,
+    yes: bool,
+    as_json: bool,
+    **officer: Any,  # noqa: ANN401  # officer_options
+) -> None:
+    """Read the key, show its fingerprint, propose."""
+    change = {
+        "change": "add-officer",
+        "name": name,
+        "roles": sorted(set(roles)),
+        "key": read_public_key(public_key),
+        "authority": authority,
+    }
+    _propose(act(ctx, **officer), change, yes=yes, as_json=as_json)
 
 
-def _members(response: httpx2.Response, hint: str | None) -> Json:
-    try:
-        members = dict(response.json())
-    except ValueError:
-        members = {}
-    if response.status_code >= 400:
-        raise _refusal(response.status_code, members, hint)
-    return members
+@group.command("change", help=CHANGE, short_help="Propose other roles.")
+@click.argument("name")
+@roles_option
+@officer_options
+@yes_option
+@json_option
+@click.pass_context
+def change(
+    ctx: click.Context,
+    /,
+    name: str,
+    *,
+    roles: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
+    **officer: Any,  # noqa: ANN401  # officer_options
+) -> None:
+    """Find the officer, propose."""
+    acting = act(ctx, **officer)
+    wanted = {
+        "change": "change-officer",
+        "officer": _find(acting, name),
+        "roles": sorted(set(roles)),
+    }
+    _propose(acting, wanted, yes=yes, as_json=as_json)
 
 
-def _refusal(code: int, problem: Json, hint: str | None) -> Failure:
-    if code >= 500:
-        status, hint = exits.TEMPORARY, "look at the custodian's log, then try again"
-    elif str(problem.get("type")).rpartition(":")[2] in _USAGE:
-        status, hint = exits.USAGE, hint or "see --help of the command"
+@group.command("remove", help=REMOVE, short_help="Propose that somebody leaves.")
+@click.argument("name")
+@officer_options
+@yes_option
+@json_option
+@click.pass_context
+def remove(
+    ctx: click.Context,
+    /,
+    name: str,
+    *,
+    yes: bool,
+    as_json: bool,
+    **officer: Any,  # noqa: ANN401  # officer_options
+) -> None:
+    """Find the officer, propose."""
+    acting = act(ctx, **officer)
+    wanted = {"change": "remove-officer", "officer": _find(acting, name)}
+    _propose(acting, wanted, yes=yes, as_json=as_json)
+
+
+@group.command("rules", help=RULES, short_help="Propose other rules for cases.")
+@click.option(
+    "--approvals", type=click.IntRange(2, 8), default=2, show_default=True, help="How many."
+)
+@click.option(
+    "--cooling-off-days", type=click.IntRange(1, 365), default=14, show_default=True, help="Days."
+)
+@click.option("--malicious-from", help="The day from which ground (g) is law, YYYY-MM-DD.")
+@click.option("--authority", help="The authority that these rules are for; without it, all others.")
+@officer_options
+@yes_option
+@json_option
+@click.pass_context
+def rules(  # noqa: PLR0913  # one parameter for each option
+    ctx: click.Context,
+    /,
+    *,
+    approvals: int,
+    cooling_off_days: int,
+    malicious_from: str | None,
+    authority: str | None,
+    yes: bool,
+    as_json: bool,
+    **officer: Any,  # noqa: ANN401  # officer_options
+) -> None:
+    """Propose."""
+    wanted = {
+        "change": "set-rules",
+        "approvals": approvals,
+        "cooling_off_days": cooling_off_days,
+        "malicious_from": malicious_from,
+        "authority": authority,
+    }
+    _propose(act(ctx, **officer), wanted, yes=yes, as_json=as_json)
+
+
+@group.command("approve", help=APPROVE, short_help="Approve a proposal.")
+@click.argument("proposal")
+@officer_options
+@yes_option
+@json_option
+@click.pass_context
+def approve(
+    ctx: click.Context,
+    /,
+    proposal: str,
+    *,
+    yes: bool,
+    as_json: bool,
+    **officer: Any,  # noqa: ANN401  # officer_options
+) -> None:
+    """Show the change, ask, sign."""
+    acting = act(ctx, **officer)
+    found = [each for each in acting.office["proposals"] if each["proposal"] == proposal]
+    if not found:
+        fail(exits.REFUSED, "there is no such proposal", "see `lacuna officer list`")
+    confirm(f"{found[0]['change']}", assumed=yes)
+    wanted = _parsed(found[0]["change"])
+    signed = acting.signer.approval(bytes.fromhex(proposal), wanted)
+    done = acting.custodian.post(f"{_PATH}/proposals/approve", signed)
+    if as_json:
+        print_json(done)
     else:
-        status, hint = exits.REFUSED, hint or "see `lacuna status`, then decide"
-    message = problem.get("detail") or problem.get("title") or "the custodian refused"
-    return Failure(status, message, hint)
+        so_far = f"{len(done['approved_by'])} of {done['needs']} approvals"
+        say_facts({"proposal": proposal, "stands": "made" if done["made"] else so_far})
+
+
+def read_public_key(file: Path) -> str:
+    """Return the OpenSSH public key that a file holds, without its comment."""
+    from crypto.sshsig import InvalidPublicKey, format_public_key, parse_public_key  # noqa: PLC0415  # `--help` must not wait
+
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(4_096).decode("ascii", errors="replace").strip()
+        return format_public_key(parse_public_key(text))
+    except OSError as error:
+        fail(exits.NO_INPUT, f"{file} cannot be read: {error.strerror}")
+    except InvalidPublicKey as error:
+        hint = "name the .pub file that `lacuna officer key` made"
+        fail(exits.USAGE, f"{file}: {error}", hint)
+
+
+def _propose(acting: Acting, wanted: dict[str, Any], *, yes: bool, as_json: bool) -> None:
+    parsed = _parsed(wanted)
+    confirm(f"You propose: {wanted}.", assumed=yes)
+    made = acting.custodian.post(f"{_PATH}/proposals", acting.signer.proposal(parsed))
+    if as_json:
+        print_json(made)
+        return
+    say_facts(
+        {
+            "proposal": made["proposal"],
+            "needs": f"{made['needs']} approvals, by others",
+            "next": f"lacuna officer approve {made['proposal']}",
+        }
+    )
+
+
+def _parsed(wanted: dict[str, Any]) -> Any:  # noqa: ANN401  # one of the changes
+    import msgspec  # noqa: PLC0415  # `--help` must not wait for this
+
+    from lookup.officers.proposal import InvalidProposal, parse_change  # noqa: PLC0415  # as above
+
+    try:
+        return parse_change(msgspec.json.encode(wanted, order="sorted"))
+    except InvalidProposal as error:
+        fail(exits.USAGE, str(error), "see `lacuna officer --help`")
+
+
+def _find(acting: Acting, name: str) -> str:
+    found = [each["id"] for each in acting.office["officers"] if each["name"] == name]
+    if not found:
+        fail(exits.REFUSED, "there is no officer of this name", "see `lacuna officer list`")
+    return str(found[0])
+
+
+def _rules(rules: dict[str, Any]) -> str:
+    law = rules["malicious_from"] or "not said yet"
+    cooling = f"cooling-off of {rules['cooling_off_days']} days"
+    return f"{rules['approvals']} approvals, {cooling}, ground (g) from: {law}"

@@ -12,10 +12,11 @@ import click
 
 from lookup import exits
 from lookup.cli.asking import new_passphrase
+from lookup.cli.configured import load
 from lookup.cli.console import Failure, fail, json_option, print_json, say_facts
+from lookup.cli.custodian import Custodian, CustodianAway, connect
 from lookup.cli.destruction import destruction_facts, destruction_status
 from lookup.cli.files import new_private_file, sync_folder
-from lookup.cli.officer import CustodianAway, Officer, connect
 from lookup.config import Config
 
 CHANGE: Final = """Lock every slot with another passphrase.
@@ -55,14 +56,14 @@ def change(
     ctx: click.Context, new_passphrase_file: Path | None, *, write: bool, as_json: bool
 ) -> int:
     """Read it, change it, and say what is to be done with it."""
-    officer = connect(ctx)
-    config = officer.config
+    custodian = connect(ctx)
+    config = load(ctx)
     target = _target(config) if write else None
     text = new_passphrase(new_passphrase_file)
     if target is None:
-        done = officer.post("/v1/local/passphrase", {"passphrase": text})
+        done = custodian.post("/v1/local/passphrase", {"passphrase": text})
     else:
-        done = _change_and_write(officer, text, target)
+        done = _change_and_write(custodian, text, target)
     if as_json:
         print_json(done | {"written": write})
     else:
@@ -76,14 +77,14 @@ def _target(config: Config) -> Path:
     return config.passphrase_file
 
 
-def _change_and_write(officer: Officer, text: str, target: Path) -> dict[str, object]:
+def _change_and_write(custodian: Custodian, text: str, target: Path) -> dict[str, object]:
     pending = target.with_name(f"{target.name}.new")
     if pending.exists():
         fail(exits.CANNOT_CREATE, f"{pending} is there: a change was cut off", _cut(pending))
     with new_private_file(pending) as file:
         file.write(text.encode() + b"\n")
     try:
-        done = officer.post("/v1/local/passphrase", {"passphrase": text})
+        done = custodian.post("/v1/local/passphrase", {"passphrase": text})
     except Failure as failure:
         if isinstance(failure, CustodianAway) or failure.status in {exits.USAGE, exits.REFUSED}:
             pending.unlink()

@@ -5,8 +5,8 @@ from typing import Final
 import click
 
 from lookup.cli.console import json_option, print_json, say_facts
+from lookup.cli.custodian import connect
 from lookup.cli.destruction import destruction_facts, destruction_status
-from lookup.cli.officer import connect
 
 HELP: Final = """Forget what was written and never committed.
 

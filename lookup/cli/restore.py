@@ -19,6 +19,7 @@ from lookup.config import Config
 
 if TYPE_CHECKING:
     # At run time these are imported where they are used: `--help` must not wait for them.
+    from keys.log import LogLoss
     from keys.vault import Vault
     from lookup.custodian.store.restore import BlobName, Held, RestoreReport
 
@@ -37,6 +38,10 @@ being named. The newest source that the slots open, and that opens to its last p
 pages; contents come from all of them, of any age. The restore ends with an epoch change: none of
 the sources opens any more, so make a new backup afterwards.
 
+The log comes from whichever of them, or of the folder log.published, has all of it that was ever
+signed. Where none has, --accept-loss begins another under a new origin, and its first entry tells
+everybody what is missing.
+
 --check rehearses it in a scratch folder, also while the site runs, and changes nothing.
 
 A store that is there already is never overwritten; you are told how to move it away. A restore
@@ -45,7 +50,7 @@ that was cut off is simply run again.
 \b
 Exit status
   0   restored, and nothing is missing
-  1   restored, and some records' contents or some commits are lost
+  1   restored, and some records' contents, some commits or some of the log are lost
   65  no source can be used, a store is there already, or commits would be lost
       and --accept-loss does not say that a person has decided so
   66  a FOLDER holds nothing to restore from
@@ -109,7 +114,8 @@ def command(  # noqa: PLR0913  # one parameter for each option
     else:
         say_facts(_facts(report) | {"next": _NEXT_CHECK if check else _NEXT})
     # None: no anchor was left that could count them, so a person has to look.
-    lost = report.key_without_blob or report.lost_commits != 0 or report.lost_audit != range(0)
+    uncounted = report.lost_commits != 0 or report.lost_audit != range(0)
+    lost = report.key_without_blob or uncounted or report.lost_log
     return exits.FINDING if lost else exits.OK
 
 
@@ -179,6 +185,7 @@ def _held(config: Config, raw: bytes) -> "Held":
         [(slot, AnchorFile(disk, slot.path.parent)) for slot in slots],
         slots[0].lock.database_key,
         lambda: int(time.time()),
+        config.published,
     )
 
 
@@ -194,7 +201,12 @@ def _wanted(vault: "Vault") -> Iterator["BlobName"]:
 @contextmanager
 def _told(config: Config) -> Iterator[None]:
     """End the command with what is so, whatever stands against a restore."""
-    from keys.errors import KeysError, RolledBack, WrongPassphrase  # noqa: PLC0415  # as above
+    from keys.errors import (  # noqa: PLC0415  # as above
+        KeysError,
+        LogLost,
+        RolledBack,
+        WrongPassphrase,
+    )
     from lookup.custodian.store.database import MediumFailed, StoreError  # noqa: PLC0415  # as above
     from lookup.custodian.unlocking import InUse  # noqa: PLC0415  # as above
 
@@ -208,6 +220,12 @@ def _told(config: Config) -> Iterator[None]:
         fail(exits.FAIL_STOP, str(error), "look at the medium, then run the same command again")
     except RolledBack as error:
         hint = "look for a newer source; --accept-loss goes on without those commits"
+        fail(exits.REFUSED, str(error), hint)
+    except LogLost as error:
+        hint = (
+            "look for a backup, or the published log, that has them; --accept-loss begins another"
+            " log, under another origin, that says what is missing"
+        )
         fail(exits.REFUSED, str(error), hint)
     except (KeysError, StoreError) as error:
         hint = "give every backup, mirror and moved-away store there is, each with --from"
@@ -223,8 +241,27 @@ def _members(report: "RestoreReport") -> dict[str, Any]:
         "passed_over": [{"source": str(path), "reason": why} for path, why in report.passed_over],
         "lost_commits": report.lost_commits,
         "lost_audit": None if report.lost_audit is None else list(_ends(report.lost_audit)),
+        "log": report.log.size,
+        "lost_log": None if report.lost_log is None else _lost_log_members(report.lost_log),
         "epoch": report.epoch,
     }
+
+
+def _lost_log_members(loss: "LogLoss") -> dict[str, Any]:
+    return {
+        "size": loss.seen.size if loss.seen else None,
+        "kept": loss.left.size if loss.left else 0,
+    }
+
+
+def _lost_log(loss: "LogLoss | None") -> str:
+    if loss is None:
+        return "nothing"
+    seen = "an unknown number" if loss.seen is None else str(loss.seen.size)
+    kept = loss.left.size if loss.left else 0
+    return (
+        f"{kept} of {seen} entries were found: another log has begun, and its first entry says so"
+    )
 
 
 def _ends(rows: range) -> range:
@@ -247,6 +284,8 @@ def _facts(report: "RestoreReport") -> dict[str, object]:
         "left behind": f"{report.blob_without_key} contents whose records are forgotten",
         "lost commits": report.lost_commits,
         "lost audits": _lost_audit(report.lost_audit),
+        "log": f"{report.log.size} entries",
+        "lost log": _lost_log(report.lost_log),
         "pages from": report.source,
         "passed over": [f"{path}: {why}" for path, why in report.passed_over] or ["none"],
         "epoch": report.epoch,

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from lookup import exits
+from lookup.cli.configured import load
 from lookup.cli.console import (
     confirm,
     fail,
@@ -17,8 +18,8 @@ from lookup.cli.console import (
     say_facts,
     yes_option,
 )
+from lookup.cli.custodian import Custodian, connect
 from lookup.cli.destruction import destruction_facts, destruction_status
-from lookup.cli.officer import Officer, connect
 from lookup.config import Config
 
 ADD: Final = """Make a slot in FOLDER, and give it the next epoch's key.
@@ -67,11 +68,11 @@ def group() -> None:
 @click.pass_context
 def add(ctx: click.Context, folder: Path, *, as_json: bool) -> int:
     """Have it made; say what the configuration must say."""
-    officer = connect(ctx)
-    config, target = officer.config, folder.absolute()
+    custodian = connect(ctx)
+    config, target = load(ctx), folder.absolute()
     _refuse_unfit(config, target)
     hint = "choose an empty folder on a medium of its own"
-    done = officer.post("/v1/local/slots", {"folder": str(target)}, hint=hint)
+    done = custodian.post("/v1/local/slots", {"folder": str(target)}, hint=hint)
     if as_json:
         print_json(done)
     else:
@@ -97,15 +98,15 @@ def _refuse_unfit(config: Config, folder: Path) -> None:
 @click.pass_context
 def remove(ctx: click.Context, slot_id: str, *, lost: bool, yes: bool, as_json: bool) -> int:
     """Look what it is, ask whether that is meant, let it leave."""
-    officer = connect(ctx)
-    found = [slot for slot in _slots(officer) if slot["id"] == slot_id]
+    custodian = connect(ctx)
+    found = [slot for slot in _slots(custodian) if slot["id"] == slot_id]
     if not found:
         fail(exits.REFUSED, "no slot of this id is registered", "see `lacuna slot list`")
     if found[0]["lagging"] and not lost:
         message = "this slot lags: out of reach, it cannot show that its keys are destroyed"
         fail(exits.REFUSED, message, "bring it back and restart the site, or sign it off: --lost")
     confirm(f"The slot {found[0]['label']} will open nothing any more.", assumed=yes)
-    done = officer.post(f"/v1/local/slots/{slot_id}/remove", hint="add another slot first")
+    done = custodian.post(f"/v1/local/slots/{slot_id}/remove", hint="add another slot first")
     if as_json:
         print_json(done)
     else:
@@ -128,5 +129,5 @@ def list_(ctx: click.Context, *, as_json: bool) -> int:
     return exits.FINDING if any(slot["lagging"] for slot in slots) else exits.OK
 
 
-def _slots(officer: Officer) -> list[dict[str, Any]]:
-    return list(officer.get("/v1/local/status")["slots"])
+def _slots(custodian: Custodian) -> list[dict[str, Any]]:
+    return list(custodian.get("/v1/local/status")["slots"])

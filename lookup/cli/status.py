@@ -8,8 +8,9 @@ import click
 import httpx2
 
 from lookup import exits
+from lookup.cli.configured import load
 from lookup.cli.console import fail, json_option, print_json, say_facts
-from lookup.cli.officer import CustodianAway, CustodianGone, Officer, connect
+from lookup.cli.custodian import Custodian, CustodianAway, CustodianGone, connect
 from lookup.cli.standing import facts, judge
 from lookup.client.tls import Tls, make_context
 from lookup.config import Config
@@ -40,17 +41,18 @@ def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
     """Ask, judge, show."""
     if watch and as_json:
         fail(exits.USAGE, "--watch draws for people, --json prints one document: choose one")
-    officer = connect(ctx)
+    custodian, config = connect(ctx), load(ctx)
     if watch:
         from lookup.cli.watching import watch as watch_on  # noqa: PLC0415  # rich: 0.1 s
 
-        config = officer.config
-        return watch_on(lambda: _report(officer), lambda: str(_ask_lookups(config)["detail"]))
+        return watch_on(
+            lambda: _report(custodian, config), lambda: str(_ask_lookups(config)["detail"])
+        )
     try:
-        report = _report(officer)
+        report = _report(custodian, config)
     except (CustodianAway, CustodianGone) as failure:
         # Lookups may go on without a custodian: whoever watches has to know both.
-        lookups = _ask_lookups(officer.config)
+        lookups = _ask_lookups(config)
         if as_json:
             findings = [failure.message, *([] if lookups["ready"] else [lookups["detail"]])]
             print_json({"lookups": lookups, "findings": findings})
@@ -64,9 +66,9 @@ def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
     return exits.FINDING if report["findings"] else exits.OK
 
 
-def _report(officer: Officer) -> dict[str, Any]:
-    report = officer.get("/v1/local/status")
-    report["lookups"] = _ask_lookups(officer.config)
+def _report(custodian: Custodian, config: Config) -> dict[str, Any]:
+    report = custodian.get("/v1/local/status")
+    report["lookups"] = _ask_lookups(config)
     report["findings"] = judge(report)
     return report
 

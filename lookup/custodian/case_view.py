@@ -20,7 +20,7 @@ from lookup.cases.supporting import assessment_of, clock_of
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case, Signed
 from lookup.custodian.record import Record
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import OfficerId
 
 
 def summary(custody: Custody, case: Case) -> dict[str, Any]:

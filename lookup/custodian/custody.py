@@ -32,6 +32,7 @@ from lookup.custodian.building import Build
 from lookup.custodian.clients import tell_clients, tell_former
 from lookup.custodian.docket import Docket, Named, Signed, load_docket
 from lookup.custodian.door import Door
+from lookup.custodian.log import TransparencyLog
 from lookup.custodian.officers import Office
 from lookup.custodian.parking import Lot, load_lot
 from lookup.custodian.policy import Policy
@@ -66,6 +67,7 @@ class Custody:
     policy: Policy
     catalogue: Catalogue
     audit: Auditing
+    log: TransparencyLog
     index: Path
     belt_seconds: int
     door: Door

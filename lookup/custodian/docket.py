@@ -34,8 +34,7 @@ from lookup.cases.standing import Moment, Standing, Taken
 from lookup.cases.step import Step, digest_of, nonce_of, parse_details
 from lookup.custodian.officers import Office
 from lookup.custodian.store.pages import Store
-from lookup.officers.roles import Act
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import Act, OfficerId
 
 _OPENING: Final = b"lacuna/record-opening/v1"
 # The first bytes of an id decide the leaf: those of a case and its steps lie in one.

@@ -11,13 +11,16 @@ Invariants:
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
 import msgspec
 
-from crypto.note import SigningKey, VerifierKey, is_key_name
+from crypto.checkpoint import InvalidCheckpoint, open_checkpoint
+from crypto.note import InvalidNote, SigningKey, VerifierKey, is_key_name
 from keys.entry import Batch, Entry, Kind, Put, new_entry_id
+from keys.log import LogMark
 from keys.page import VaultId
 from keys.vault import Vault
 
@@ -83,3 +86,15 @@ def next_origin(origin: str) -> str:
     numbered = _NUMBERED.fullmatch(origin)
     base, number = (numbered[1], int(numbered[2])) if numbered else (origin, 1)
     return f"{base}.{number + 1}"
+
+
+def marks_in(notes: Iterable[bytes], key: LogKey) -> list[LogMark]:
+    """Return what this log has signed, of notes that anybody may have put there."""
+    marks = []
+    for raw in notes:
+        try:
+            checkpoint = open_checkpoint(raw, key.origin, [key.verifier])
+        except (InvalidNote, InvalidCheckpoint):
+            continue
+        marks.append(LogMark(checkpoint.size, checkpoint.root))
+    return marks

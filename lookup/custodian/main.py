@@ -101,6 +101,10 @@ def _run(config: Config, descriptor: int, operator: int | None) -> None:
         del passphrase
         for destruction in opened.vault.started_with:
             logger.info("finished what the last stop left: epoch %d", destruction.epoch)
+        if opened.vault.mended_log:
+            logger.error(
+                "the store's log was not what the anchors know: the mirror's took its place"
+            )
         for folder in opened.absent:
             logger.warning("the slot in %s is away: it lags until it is back", folder)
         door = Door(config.worker_socket, logger.warning)

@@ -24,8 +24,8 @@ from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
 from keys.vault import Vault
 from lookup.cases.standing import Rules
 from lookup.errors import Conflict
-from lookup.officers.roles import Act, Officer, Role
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import Act, Officer, OfficerId, Role
+from lookup.officers.token import KeyId, key_id_of
 
 MAX_OFFICERS: Final = 256
 
@@ -100,6 +100,11 @@ class Office:
             Governance(entry.id, body.site, body.authorities),
             {officer.id: officer for officer in officers},
         )
+
+    @property
+    def by_key_id(self) -> dict[KeyId, Officer]:
+        """The officers by what their tokens say."""
+        return {key_id_of(officer.key): officer for officer in self.officers.values()}
 
     def named(self, name: str) -> Officer | None:
         """Return the officer of this name, or None."""

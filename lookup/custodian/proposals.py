@@ -49,8 +49,7 @@ from lookup.officers.proposal import (
     parse_change,
     parse_proposal,
 )
-from lookup.officers.roles import Act, Officer
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import Act, Officer, OfficerId
 
 MAX_PROPOSALS: Final = 32
 

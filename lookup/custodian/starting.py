@@ -18,6 +18,7 @@ from lookup.config import Config
 from lookup.custodian.auditing import Auditing
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
+from lookup.custodian.log import load_log
 from lookup.custodian.policy import Policy
 from lookup.custodian.running import Running
 from lookup.custodian.unlocking import OpenSite
@@ -48,7 +49,10 @@ def publish(custody: Custody) -> None:
 def take_custody(
     config: Config, opened: OpenSite, door: Door, clock: Callable[[], int] = now
 ) -> Custody:
-    """Return custody of an opened site; no table is in force yet."""
+    """Return custody of an opened site; no table is in force yet.
+
+    Raises InvalidConfig for a witness's key that is none, LogLost or LogForked.
+    """
     Disk().make_folder(config.audit)
     policy, catalogue = Policy.load(opened.vault), config.catalogue
     audit = Auditing(
@@ -65,6 +69,7 @@ def take_custody(
         policy=policy,
         catalogue=catalogue,
         audit=audit,
+        log=load_log(config, opened),
         index=config.index,
         belt_seconds=config.belt_seconds,
         door=door,

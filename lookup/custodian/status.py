@@ -12,6 +12,7 @@ from lookup.cases.standing import State
 from lookup.cases.supporting import clock_of
 from lookup.custodian.certifying import waiting
 from lookup.custodian.custody import Custody
+from lookup.custodian.log import TransparencyLog
 from lookup.custodian.running import Running
 from lookup.metering import (
     ANSWERS,
@@ -50,6 +51,8 @@ def report(custody: Custody, site: Running) -> dict[str, Any]:
         "lookup_keys": lookup_keys(custody),
         "table": _table(custody),
         "damaged_pages": custody.damaged,
+        "log": _log(custody.log),
+        "running_seconds": custody.vault.elapsed,
         "finished_at_start": len(site.finished_at_start),
         "traffic": _traffic(custody.door.counters()),
         "work": {
@@ -87,6 +90,18 @@ def slots(custody: Custody) -> list[dict[str, Any]]:
         }
         for entry in custody.vault.scan(Kind.SLOT)
     ]
+
+
+def _log(log: TransparencyLog) -> dict[str, Any]:
+    """Return how large the log is, and what each witness saw last."""
+    return {
+        "origin": log.origin,
+        "size": log.size,
+        "witnesses": [
+            {"name": each.witness.name, "size": each.checkpoint.size, "time": each.time}
+            for each in log.cosignatures()
+        ],
+    }
 
 
 def _workers(custody: Custody, site: Running) -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ Invariants:
 * A command that fails before anything is written fails alone. Any other failure, also a defect of
   this thread, stops the vault and with it this process, with nobody answered: what is durable is
   then for the next start to find out.
-* Idle moments are used: the slots prepare, a table in the making goes on. Every second,
-  idle or not, the audit is taken in, and what cases are due is done.
+* Idle moments are used: the slots prepare, a table in the making goes on, the log is published.
+  Every second, idle or not, the audit is taken in, and what cases are due is done; every ten
+  minutes at least the anchors are written, for they count the running time.
 * Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
   stays far from its limit) and a new table is begun (a new index key; what has expired leaves).
 """
@@ -39,7 +40,10 @@ _IDLE: Final = 0.05  # seconds without a command before an idle moment is used
 
 @dataclass(frozen=True, slots=True)
 class Prepared(Generic[T]):
-    """A change that a command has worked out, and what it will answer once that is durable."""
+    """A change that a command has worked out, and what it will answer once that is durable.
+
+    `log` are leaves for the log; the receipt that the answer is made from names their positions.
+    """
 
     answer: Callable[[Receipt | None], T]
     batch: Batch = ()
@@ -51,7 +55,7 @@ class Prepared(Generic[T]):
     @property
     def empty(self) -> bool:
         """Say whether there is nothing to write."""
-        return not (self.batch or self.blobs.put or self.blobs.delete)
+        return not (self.batch or self.blobs.put or self.blobs.delete or self.steps)
 
 
 Prepare = Callable[[Custody], Prepared[T]]
@@ -155,10 +159,12 @@ class Writer:
             self._custody.purge(int(time.time()))
             self._custody.begin_build()
         self._custody.vault.prepare()
+        self._custody.vault.keep_time()
         self._custody.audit.use_idle_moment()
         if _boot_clock() >= self._cases_due:
             self._cases_due = _boot_clock() + _TEND
             tend(self._custody)
+        self._custody.log.publish_some()
         self._custody.step_build()
 
     def _group(self, first: _Command) -> None:

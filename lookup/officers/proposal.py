@@ -24,8 +24,7 @@ from typing import Annotated, Final
 import msgspec
 
 from crypto.sshsig import InvalidPublicKey, parse_public_key
-from lookup.officers.roles import Act, Role
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import Act, OfficerId, Role
 
 NAMESPACE: Final = "lacuna-proposal@v1"
 MAX_TEXT: Final = 4_096

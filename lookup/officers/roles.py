@@ -12,10 +12,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NewType
 
 from crypto.sshsig import PublicKey
-from lookup.officers.token import OfficerId
+
+OfficerId = NewType("OfficerId", bytes)
 
 
 class Role(StrEnum):

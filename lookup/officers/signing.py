@@ -15,8 +15,8 @@ from lookup.cases.content import Content
 from lookup.cases.step import FIRST_AFTER, NAMESPACE, SALT_SIZE, Step, digest_of
 from lookup.officers import proposal as proposals
 from lookup.officers.proposal import Change, Proposal
-from lookup.officers.roles import Act
-from lookup.officers.token import MOST_SECONDS, OfficerId, make_token
+from lookup.officers.roles import Act, OfficerId
+from lookup.officers.token import MOST_SECONDS, make_token
 
 Json = dict[str, Any]
 
@@ -36,8 +36,7 @@ class Signer:
 
     def headers(self, now: int) -> dict[str, str]:
         """Return the header that says who asks, for ten minutes."""
-        token = make_token(self.key, self.vault, self.officer_id, now + MOST_SECONDS)
-        return {"authorization": f"Bearer {token}"}
+        return token_header(self.key, self.vault, now)
 
     def opening(self, content: Content) -> Json:
         """Return what opens a case."""
@@ -99,6 +98,11 @@ class Signer:
     def _proposal(self, proposal_id: bytes, act: Act, change: Change) -> Json:
         proposal = Proposal(self.vault, proposal_id, self.officer_id, act, change)
         return _request(self.key, proposals.NAMESPACE, proposal.text())
+
+
+def token_header(key: OfficerKey, vault: bytes, now: int) -> dict[str, str]:
+    """Return the header that says who asks, for ten minutes."""
+    return {"authorization": f"Bearer {make_token(key, vault, now + MOST_SECONDS)}"}
 
 
 def _request(key: OfficerKey, namespace: str, text: str) -> Json:

@@ -1,6 +1,7 @@
 """Officer tokens: what an officer shows with a call, made with the own key and no server's help.
 
-    payload = encode("lacuna/officer-token/v1", vault id (16), officer id (16), expires u64,
+    key id  = the first 16 bytes of SHA-256(public key)
+    payload = encode("lacuna/officer-token/v1", vault id (16), key id (16), expires u64,
               nonce (16))
     token   = base64url(payload) || "." || base64url(SSHSIG(officer's key, NAMESPACE, payload))
 
@@ -19,12 +20,13 @@ import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final, NewType
 
 from crypto.encoding import encode, uint
 from crypto.sshsig import InvalidSignature, OfficerKey, PublicKey, Signature, sign, verify
 
-OfficerId = NewType("OfficerId", bytes)
+KeyId = NewType("KeyId", bytes)
 
 NAMESPACE: Final = "lacuna-officer@v1"
 MOST_SECONDS: Final = 600
@@ -45,17 +47,23 @@ class Claims:
     """What a token says of itself; `verify_token` finds whether it is true."""
 
     vault: bytes
-    officer_id: OfficerId
+    key_id: KeyId
     expires: int
     payload: bytes = field(repr=False)
     signature: Signature = field(repr=False)
 
 
-def make_token(key: OfficerKey, vault: bytes, officer_id: OfficerId, expires: int) -> str:
-    """Return a new token; no two are alike. Raises ValueError for an id that is none."""
-    if len(vault) != ID_SIZE or len(officer_id) != ID_SIZE:
-        raise ValueError(f"vault and officer ids have {ID_SIZE} bytes")
-    payload = _payload(vault, officer_id, uint(expires), secrets.token_bytes(NONCE_SIZE))
+def key_id_of(public_key: PublicKey) -> KeyId:
+    """Return what a token says of who made it: an officer need not know more than the own key."""
+    return KeyId(sha256(public_key).digest()[:ID_SIZE])
+
+
+def make_token(key: OfficerKey, vault: bytes, expires: int) -> str:
+    """Return a new token; no two are alike. Raises ValueError for a vault that is none."""
+    if len(vault) != ID_SIZE:
+        raise ValueError(f"a vault id has {ID_SIZE} bytes")
+    signer = key_id_of(key.public())
+    payload = _payload(vault, signer, uint(expires), secrets.token_bytes(NONCE_SIZE))
     return _text(payload, sign(key, NAMESPACE, payload))
 
 
@@ -66,11 +74,11 @@ def parse_token(text: str) -> Claims:
         raise InvalidToken("this is no officer token")
     payload = urlsafe_b64decode(form[1])
     signature = Signature(urlsafe_b64decode(form[2] + "=="))
-    vault, officer_id, expires, nonce = _unpacked(payload)
+    vault, key_id, expires, nonce = _unpacked(payload)
     # Written anew it is the same text: label, lengths and the last bits of base64 are right.
-    if _payload(vault, officer_id, expires, nonce) != payload or _text(payload, signature) != text:
+    if _payload(vault, key_id, expires, nonce) != payload or _text(payload, signature) != text:
         raise InvalidToken("this is no officer token")
-    return Claims(vault, OfficerId(officer_id), int.from_bytes(expires, "big"), payload, signature)
+    return Claims(vault, KeyId(key_id), int.from_bytes(expires, "big"), payload, signature)
 
 
 def verify_token(claims: Claims, public_key: PublicKey, vault: bytes, now: int) -> None:
@@ -87,8 +95,8 @@ def verify_token(claims: Claims, public_key: PublicKey, vault: bytes, now: int) 
         raise InvalidToken("the officer token is not signed with this officer's key") from None
 
 
-def _payload(vault: bytes, officer_id: bytes, expires: bytes, nonce: bytes) -> bytes:
-    return encode(_LABEL, vault, officer_id, expires, nonce)
+def _payload(vault: bytes, key_id: bytes, expires: bytes, nonce: bytes) -> bytes:
+    return encode(_LABEL, vault, key_id, expires, nonce)
 
 
 def _unpacked(payload: bytes) -> tuple[bytes, bytes, bytes, bytes]:

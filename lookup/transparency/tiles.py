@@ -131,6 +131,17 @@ def decode_bundle(raw: bytes, width: int) -> list[bytes]:
     return entries
 
 
+def read_bundle(raw: bytes, width: int) -> list[bytes]:
+    """Return the first entries of a bundle, or of the complete one that took a partial one's place.
+
+    Raises InvalidTile.
+    """
+    try:
+        return decode_bundle(raw, width)
+    except InvalidTile:
+        return decode_bundle(raw, WIDTH)[:width]
+
+
 class TileReader:
     """Reads the hashes of a tree of one size from its tiles: a `ReadHash` for proofs.
 

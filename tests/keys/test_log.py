@@ -345,6 +345,8 @@ def test_logs_that_contradict_each_other_are_lost(logged: Place) -> None:
 def test_without_an_anchor_nobody_knows_what_the_log_was(logged: Place) -> None:
     """So another begins: the old one's name might be given to two of them."""
     (logged.slot_folder(0) / "anchor").unlink()
+    with pytest.raises(LogLost, match="nothing can say how far the log had come"):
+        restored(logged, None, accept_loss=True)
     with logged.storages() as (_, mirror):
         loss = restored(logged, Rescue(mirror.log), accept_loss=True)
     assert loss is not None

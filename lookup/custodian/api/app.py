@@ -18,9 +18,11 @@ from lookup.custodian.api import (
     audit,
     authorities,
     cases,
+    certificates,
     clients,
     imports,
     local,
+    log,
     officers,
     records,
 )
@@ -66,15 +68,19 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
     app.state.backing_up = threading.Lock()
     app.state.importing = threading.BoundedSemaphore(imports.MOST_AT_ONCE)
     app.include_router(authorities.health)
+    app.state.log_cache = log.Cache()
+    app.include_router(log.router, dependencies=[Depends(refuse_query)])
     for router, guard in (
         (imports.router, may_send_records),
         (records.router, refuse_query),
         (authorities.router, may_send_records),
         (cases.router, refuse_query),
         (officers.router, refuse_query),
+        (certificates.router, refuse_query),
         (local.router, require_local),
         (clients.router, require_local),
         (audit.local, require_local),
+        (log.local, require_local),
     ):
         app.include_router(router, dependencies=[Depends(guard), Depends(refuse_query)])
     # A cursor is the only thing that may stand in a URL: it names nothing but a place.

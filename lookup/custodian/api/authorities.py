@@ -37,10 +37,9 @@ async def live() -> dict[str, str]:
 
 @health.get("/ready")
 async def ready(writer: TheWriter) -> dict[str, str]:
-    """Say that the writer takes commands."""
+    """Say that the writer takes commands, and of which vault; officers' tokens name it."""
 
-    def version(custody: Custody) -> int:
-        return custody.vault.version.epoch
+    def vault(custody: Custody) -> str:
+        return custody.vault.id.hex()
 
-    await wrap_future(writer.call(version))
-    return {"status": "pass"}
+    return {"status": "pass", "vault": await wrap_future(writer.call(vault))}

@@ -12,8 +12,7 @@ from lookup.custodian.custody import Custody
 from lookup.custodian.officers import Office, OfficeRules
 from lookup.custodian.proposals import Pending, approve, proposals, propose
 from lookup.officers.proposal import MAX_TEXT, encode_change
-from lookup.officers.roles import Act, Officer
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import Act, Officer, OfficerId
 
 router = APIRouter(prefix="/v1/officers", tags=["officers"])
 

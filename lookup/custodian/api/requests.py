@@ -94,7 +94,7 @@ def officer_of(request: Request) -> Officer:
     now = request.app.state.site.clock()
     try:
         claims = parse_token(token)
-        officer = custody.office.officers[claims.officer_id]
+        officer = custody.office.by_key_id[claims.key_id]
         verify_token(claims, officer.key, custody.vault.id, now)
     except (InvalidToken, KeyError):
         officer = None

@@ -1,6 +1,6 @@
 """Backups: the store as it stood at one commit, copied while the writer goes on.
 
-    <folder>/backup.db      schema, database key, pages, blobs and audit chain of the store
+    <folder>/backup.db      schema, database key, pages, blobs, audit chain and log of the store
     <folder>/backup.json    whose it is, where it stood and when: readable without any key
 
 One file backs up both storages, for the mirror's pages equal the store's. A slot is never backed
@@ -14,8 +14,8 @@ Invariants:
   replaced afterwards, so it may name the backup before this one, never one that is not there.
 * A rollback journal instead of a WAL: a finished backup is one file, and can be carried away.
 * Rows that the backup has already are not written again, and what the store forgot is deleted.
-* The audit chain is copied on from where the backup's ends; a backup with rows that the store has
-  lost keeps them, and is not written over.
+* The audit chain and the log are copied on from where the backup's end; a backup with rows or
+  entries that the store has lost keeps them, and is not written over.
 * The folder is neither inside nor around a folder that it must survive or must not carry along.
 """
 
@@ -175,6 +175,12 @@ def _refuse_other(connection: sqlcipher3.Connection, folder: Path) -> None:
         " JOIN store.audit_group AS theirs ON theirs.row = ours.row AND theirs.head = ours.head)"
     ).fetchone()[0]:
         raise BackupRefused(f"{folder} holds rows of the audit chain that the store has lost")
+    if connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM main.log_entry AS ours WHERE NOT EXISTS (SELECT 1 FROM"
+        " store.log_entry AS theirs WHERE theirs.position = ours.position"
+        " AND theirs.leaf = ours.leaf))"
+    ).fetchone()[0]:
+        raise BackupRefused(f"{folder} holds entries of the log that the store has lost")
 
 
 def _copy(connection: sqlcipher3.Connection, progress: Progress) -> None:
@@ -185,7 +191,8 @@ def _copy(connection: sqlcipher3.Connection, progress: Progress) -> None:
         for table in _TABLES
     ) + _count_audit(connection, at)
     done = 0
-    for chunks in (*(table.copy(connection) for table in _TABLES), _copy_audit(connection, at)):
+    copies = *(table.copy(connection) for table in _TABLES), _copy_audit(connection, at)
+    for chunks in (*copies, _copy_log(connection)):
         for copied in chunks:
             done += copied
             progress(done, total)
@@ -221,6 +228,32 @@ def _copy_audit(connection: sqlcipher3.Connection, at: int) -> Iterator[int]:
         ).rowcount
         (at,) = connection.execute("SELECT coalesce(max(row), 0) FROM main.audit_group").fetchone()
         yield copied
+
+
+def _copy_log(connection: sqlcipher3.Connection) -> Iterator[int]:
+    """Copy the log on from where the backup's ends; yield 0 for each chunk: nobody counts it.
+
+    What witnesses have cosigned goes along.
+    """
+    copied = -1
+    while copied:
+        (at,) = connection.execute(
+            "SELECT coalesce(max(position), -1) FROM main.log_entry"
+        ).fetchone()
+        copied = connection.execute(
+            "INSERT INTO main.log_entry (position, leaf) SELECT position, leaf FROM store.log_entry"
+            " WHERE position > ? ORDER BY position LIMIT ?",
+            (at, _CHUNK),
+        ).rowcount
+        yield 0
+    connection.execute(
+        "INSERT OR IGNORE INTO main.log_tile (level, number, hashes)"
+        " SELECT level, number, hashes FROM store.log_tile"
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO main.log_cosignature (witness, checkpoint)"
+        " SELECT witness, checkpoint FROM store.log_cosignature"
+    )
 
 
 @dataclass(frozen=True, slots=True)

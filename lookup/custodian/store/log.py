@@ -10,8 +10,8 @@ Invariants:
   memory stands on it only when the caller's transaction has ended well.
 * Only complete tiles are stored. What the last tile of each level has so far is computed when it
   is first asked for, from at most 255 rows a level, and kept in memory.
-* Tiles follow from leaves. Whoever edits a leaf and not its tile is found out by `walk`, which
-  reads the leaves alone; whoever edits both changes the root, which the anchors know.
+* Tiles follow from leaves. Whoever edits a leaf and not its tile is found out by `lacuna log
+  verify`, which hashes all leaves; whoever edits both changes the root, which the anchors know.
 
 Tiles are as in C2SP tlog-tiles (c2sp.org/tlog-tiles), of height 8. One thread at a time.
 """
@@ -23,14 +23,12 @@ from typing import Final
 
 import sqlcipher3
 
-from crypto.merkle import Frontier, Hash, leaf_hash, node_hash, tree_root
+from crypto.merkle import HASH_SIZE, Frontier, Hash, leaf_hash, node_hash, tree_root
 from keys.errors import LogDamaged, LogForked, VersionConflict
 from keys.log import LogSource
 from lookup.custodian.store.database import Database
+from lookup.transparency.tiles import HEIGHT, WIDTH
 
-HEIGHT: Final = 8
-WIDTH: Final = 1 << HEIGHT
-HASH_SIZE: Final = 32
 # 8 KiB each; a proof in a log of a million entries reads three of them.
 _CACHED: Final = 64
 _CHUNK: Final = 512
@@ -71,6 +69,12 @@ class Log:
     def size(self) -> int:
         """The number of leaves."""
         return self._end.frontier.size
+
+    def count(self) -> int:
+        """Return how far positions go, whatever is missing below."""
+        with self._database.reading() as connection:
+            (last,) = connection.execute("SELECT max(position) FROM log_entry").fetchone()
+        return 0 if last is None else last + 1
 
     def frontier(self) -> Frontier:
         """Return what the log needs to grow."""
@@ -175,14 +179,6 @@ class Log:
         self._cache.clear()
         self._known = end
 
-    def walk(self) -> Iterator[Frontier]:
-        """Yield the frontier behind each chunk of leaves, hashed anew; the tiles are not read."""
-        frontier = Frontier()
-        for at in range(0, self.size, _CHUNK):
-            for leaf in self.span(at, at + _CHUNK):
-                frontier = frontier.appended(leaf_hash(leaf))
-            yield frontier
-
     def _known_sound(self, source: LogSource) -> _End | None:
         """Return this log's end if it is the source's beginning; None if it must go."""
         try:
@@ -223,9 +219,7 @@ class Log:
         return self._known
 
     def _read_end(self) -> _End:
-        with self._database.reading() as connection:
-            (last,) = connection.execute("SELECT max(position) FROM log_entry").fetchone()
-        size = 0 if last is None else last + 1
+        size = self.count()
         partial: list[Tile] = []
         level = 0
         while count := size >> HEIGHT * level:

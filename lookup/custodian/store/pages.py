@@ -16,6 +16,7 @@ from keys.log import LogSource
 from keys.page import VaultId, Version
 from keys.pages import BlobChange, Change, SlotId, StoredRoot
 from lookup.custodian.store.chain import AuditChain
+from lookup.custodian.store.cosigned import CosignedCheckpoints
 from lookup.custodian.store.database import Database
 from lookup.custodian.store.log import Log
 
@@ -109,6 +110,7 @@ class Store(Mirror):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.audit = AuditChain(database)
+        self.cosigned = CosignedCheckpoints(database)
 
     def blob(self, record_id: EntryId, version: int) -> Sealed | None:
         """Return a blob's ciphertext, or None."""

@@ -2,6 +2,7 @@
 
     pages   of the newest source that the slots at hand open and that opens to its last leaf
     blobs   of any age, from every source; what no key opens any more is left behind
+    log     of whichever source, or published folder, has all that was seen of it (store/rescue.py)
 
 A source is the mirror, a backup, or a damaged store.
 
@@ -32,6 +33,7 @@ from crypto.aead import InvalidCiphertext, Sealed
 from keys.anchor import AnchorFile, AuditMark
 from keys.entry import EntryId
 from keys.errors import KeysError, NoSlotOpens, PageDamaged, WrongPassphrase
+from keys.log import NOTHING_LOGGED, LogLoss, LogMark
 from keys.opening import Keeping, unwrap
 from keys.page import Version
 from keys.restoring import Restored, restore_vault
@@ -50,6 +52,7 @@ from lookup.custodian.store.chain import (
 )
 from lookup.custodian.store.database import Database, StoreError, connect, migrate
 from lookup.custodian.store.pages import Mirror, Store
+from lookup.custodian.store.rescue import Rescue
 
 _CHUNK: Final = 500
 _UNREADABLE: Final = (StoreError, sqlcipher3.DatabaseError)
@@ -60,11 +63,15 @@ Wanted = Callable[[Vault], Iterable[BlobName]]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is at hand besides the sources: the slots with their anchors, and what a lock gave."""
+    """What is at hand besides the sources: the slots with their anchors, and what a lock gave.
+
+    `published` is the folder into which the log was published, if there is one.
+    """
 
     slots: Sequence[tuple[RootSlot, AnchorFile]]
     database_key: DatabaseKey
     clock: Callable[[], int]
+    published: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,8 @@ class RestoreReport:
     not, for the reason in `passed_over`. `lost_commits` were acknowledged once and are in no
     source; None: there was no anchor to count them by. `lost_audit` names the rows of the audit
     chain that are in no source; None: nothing can say which. Behind a gap that says as much the
-    chain goes on.
+    chain goes on. `log` says how far the log reaches now, and `lost_log` what it had been, where
+    no copy has all of it and another has begun.
     """
 
     restored: int
@@ -87,6 +95,8 @@ class RestoreReport:
     epoch: int
     passed_over: tuple[tuple[Path, str], ...]
     lost_audit: range | None = range(0)
+    log: LogMark = NOTHING_LOGGED
+    lost_log: LogLoss | None = None
 
 
 def restore(  # noqa: PLR0913  # where from, where to, with what: all but three by name
@@ -104,8 +114,9 @@ def restore(  # noqa: PLR0913  # where from, where to, with what: all but three 
     `sources`, `store` and `mirror` are files. `wanted` names the blobs that an opened vault has
     keys for. Raises NoSlotOpens when no source is of the slots' epoch, PageDamaged or StoreError
     when those that are do not open to the last leaf, WrongPassphrase when that is the reason,
-    RolledBack or AnchorLost when commits would be lost, or might be, and `accept_loss` does not
-    say that this was decided, StoreError when there is a store already or a medium fails.
+    RolledBack, AnchorLost or LogLost when commits or entries of the log would be lost, or might be,
+    and `accept_loss` does not say that this was decided, StoreError when there is a store already
+    or a medium fails.
     """
     if store.exists():
         raise StoreError(f"there is a store at {store}; a restore makes a new one")
@@ -212,13 +223,19 @@ class _Work:
             self._store.audit.head,
         )
         self._sources = [self._open(path, stack) for path in given]
+        self._published = held.published
 
     def run(
         self, wanted: Wanted, progress: Progress, *, accept_loss: bool, rehearse: bool
     ) -> tuple[Restored, RestoreReport]:
         """Bring back the tree, then the blobs: an interrupted change may yet name other blobs."""
         source, store = self._newest_whole()
-        restored = restore_vault(self._keeping, [store], accept_loss=accept_loss, rehearse=rehearse)
+        rescue = self._rescue()
+        restored = restore_vault(
+            self._keeping, [store], accept_loss=accept_loss, rehearse=rehearse, rescue=rescue
+        )
+        for witness, note in rescue.cosigned.items():
+            self._store.cosigned.keep(witness, note)
         self._bring_audit()
         lost_audit = self._close_gap(restored, rehearse=rehearse)
         found, missing, dropped = self._bring_blobs(source, wanted(restored.vault), progress)
@@ -231,6 +248,8 @@ class _Work:
             epoch=restored.vault.version.epoch,
             passed_over=tuple((s.path, str(s.trouble)) for s in self._sources if s.trouble),
             lost_audit=lost_audit,
+            log=restored.vault.log,
+            lost_log=restored.lost_log,
         )
 
     def empty_wal(self) -> None:
@@ -249,6 +268,14 @@ class _Work:
         except _UNREADABLE as error:
             source.trouble = StoreError(f"{path} does not open: {error}")
         return source
+
+    def _rescue(self) -> Rescue:
+        """Gather what there is of the log, and what witnesses have said of it."""
+        databases = [source.database for source in self._sources if source.database]
+        rescue = Rescue(databases, self._published, self._keeping.clock)
+        for database in databases:
+            database.reopen()  # one that is damaged refuses everything after that
+        return rescue
 
     def _newest_whole(self) -> tuple[_Source, Store]:
         """Return the newest source that opens to the last leaf. Raises what stands in the way."""

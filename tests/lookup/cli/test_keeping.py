@@ -7,7 +7,7 @@ import pytest
 
 from lookup import exits
 from lookup.cli.console import Failure
-from lookup.cli.officer import CustodianAway, CustodianGone
+from lookup.cli.custodian import CustodianAway, CustodianGone
 from lookup.client.enrolment import load_enrolment
 from tests.lookup.cli.commanding import Served, import_records
 
@@ -217,7 +217,7 @@ class TestPassphrase:
         before = site.passphrase.read_bytes()
         arguments = ("passphrase", "change", "--new-passphrase-file", new, "--write")
 
-        with patch("lookup.cli.officer.Officer.post", side_effect=failure):
+        with patch("lookup.cli.custodian.Custodian.post", side_effect=failure):
             result = site.run(*arguments)
 
         assert result.status == failure.status

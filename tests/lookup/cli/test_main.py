@@ -199,7 +199,7 @@ def test_a_defect_is_one_line_without_what_it_was_about(tmp_path: Path) -> None:
     (tmp_path / "lacuna.toml").write_text(CONFIG)
     defect = RuntimeError(f"cannot handle nhs:{IDENTIFIER}")
 
-    with patch("lookup.cli.officer._knock", side_effect=defect):
+    with patch("lookup.cli.custodian._knock", side_effect=defect):
         result = lacuna("--config", tmp_path / "lacuna.toml", "purge")
 
     assert result.status == exits.FAIL_STOP
@@ -213,7 +213,7 @@ def test_a_defect_is_one_line_without_what_it_was_about(tmp_path: Path) -> None:
 def test_what_the_system_refuses_is_no_defect(tmp_path: Path) -> None:
     (tmp_path / "lacuna.toml").write_text(CONFIG)
 
-    with patch("lookup.cli.officer._knock", side_effect=OSError(28, "x")):
+    with patch("lookup.cli.custodian._knock", side_effect=OSError(28, "x")):
         result = lacuna("--config", tmp_path / "lacuna.toml", "purge")
 
     assert result.status == exits.FAIL_STOP
@@ -224,7 +224,7 @@ def test_what_is_not_allowed_has_a_status_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "lacuna.toml").write_text(CONFIG)
     refused = PermissionError(13, "Permission denied", "/a/folder")
 
-    with patch("lookup.cli.officer._knock", side_effect=refused):
+    with patch("lookup.cli.custodian._knock", side_effect=refused):
         result = lacuna("--config", tmp_path / "lacuna.toml", "purge")
 
     assert result.status == exits.NO_PERMISSION

@@ -14,7 +14,7 @@ from click.testing import Result as Ran
 from crypto.derive import TESTING_ONLY_COST
 from crypto.sshsig import OfficerKey, fingerprint, parse_public_key
 from lookup import exits
-from lookup.cli.acting import load_officer, officer_options
+from lookup.cli.acting import load_key, officer_options
 from lookup.cli.console import Failure
 from lookup.cli.officer_key import command
 from lookup.officers.keyfile import load_key_file, write_key_file
@@ -115,10 +115,9 @@ class TestMaking:
 
 @click.command()
 @officer_options
-def acting(as_officer: str | None, key_file: Path | None, key_passphrase_file: Path | None) -> None:
-    """Say who acts."""
-    name, key = load_officer(as_officer, key_file, key_passphrase_file)
-    click.echo(f"{name} {fingerprint(key.public())}")
+def acting(key_file: Path | None, key_passphrase_file: Path | None, **_: object) -> None:
+    """Say whose key it is."""
+    click.echo(fingerprint(load_key(key_file, key_passphrase_file).public()))
 
 
 def act(*arguments: str | Path, **environment: str | Path) -> Ran:
@@ -134,34 +133,31 @@ class TestActing:
     """Which officer, with which key."""
 
     def test_by_options(self, key_file: Path, passphrase: Path) -> None:
-        result = act("--as", "ana", "--key", key_file, "--key-passphrase-file", passphrase)
-        assert result.stdout == f"ana {fingerprint(KEY.public())}\n"
+        result = act("--key", key_file, "--key-passphrase-file", passphrase)
+        assert result.stdout == f"{fingerprint(KEY.public())}\n"
 
     def test_by_the_environment(self, key_file: Path, passphrase: Path) -> None:
-        result = act(
-            "--key-passphrase-file", passphrase, LACUNA_OFFICER="ben", LACUNA_OFFICER_KEY=key_file
-        )
-        assert result.stdout == f"ben {fingerprint(KEY.public())}\n"
+        result = act("--key-passphrase-file", passphrase, LACUNA_OFFICER_KEY=key_file)
+        assert result.stdout == f"{fingerprint(KEY.public())}\n"
 
     def test_the_passphrase_is_never_in_the_environment(self, key_file: Path) -> None:
-        named = {"LACUNA_OFFICER": "ana", "LACUNA_OFFICER_KEY": str(key_file)}
+        named = {"LACUNA_OFFICER_KEY": str(key_file)}
         failed = failure(act(LACUNA_KEY_PASSPHRASE_FILE=PASSPHRASE, **named))
 
         assert failed.status == exits.USAGE
         assert "nobody is there to type" in failed.message
 
     FAILURES = {  # noqa: RUF012  # a table
-        "nobody": ([], exits.USAGE),
-        "no key": (["--as", "ana"], exits.USAGE),
-        "no such key file": (["--as", "ana", "--key", "none"], exits.NO_INPUT),
-        "a public key": (["--as", "ana", "--key", "public"], exits.REFUSED),
-        "a key that others can read": (["--as", "ana", "--key", "shared"], exits.NO_INPUT),
+        "no key": ([], exits.USAGE),
+        "no such key file": (["--key", "none"], exits.NO_INPUT),
+        "a public key": (["--key", "public"], exits.REFUSED),
+        "a key that others can read": (["--key", "shared"], exits.NO_INPUT),
         "a wrong passphrase": (
-            ["--as", "ana", "--key", "mine", "--key-passphrase-file", "wrong"],
+            ["--key", "mine", "--key-passphrase-file", "wrong"],
             exits.NO_PERMISSION,
         ),
         "no such passphrase file": (
-            ["--as", "ana", "--key", "mine", "--key-passphrase-file", "none"],
+            ["--key", "mine", "--key-passphrase-file", "none"],
             exits.NO_PERMISSION,
         ),
     }

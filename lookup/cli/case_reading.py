@@ -1,0 +1,203 @@
+"""`lacuna case list`, `show`, `opening`, `certificate`: how cases stand, what families get."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from lookup.cli.acting import act, officer_options
+from lookup.cli.console import json_option, print_json, say, say_facts
+from lookup.cli.files import new_private_file
+from lookup.cli.standing import moment
+
+LIST: Final = """List the cases that you may read, the oldest first.
+
+\b
+Exit status
+  0   listed
+  65  none of your roles may read cases
+  66  the key cannot be read
+  69  no custodian answers
+"""
+SHOW: Final = """Show CASE: what it says, who has signed what, what is wanting.
+
+\b
+Exit status
+  0   shown
+  65  there is no such case; one that was carried out has left a certificate
+  66  the key cannot be read
+  69  no custodian answers
+"""
+OPENING: Final = """Write what the family of CASE needs to open its certificate.
+
+The file holds the nonces and what they commit to: with it, and nothing else, anybody can be shown
+that the certificate speaks of these records. The site forgets it when the case is carried out, so
+write it before, and hand it to the family as you would any letter about the child.
+
+\b
+Exit status
+  0   written
+  65  there is no such case, or none of your roles may read this
+  66  the key cannot be read
+  69  no custodian answers
+  73  the file cannot be made, or is there already
+"""
+CERTIFICATES: Final = """List what was destroyed by cases, as the log has it.
+
+\b
+Exit status
+  0   listed
+  65  none of your roles may read cases
+  66  the key cannot be read
+  69  no custodian answers
+"""
+CERTIFICATE: Final = """Write CERTIFICATE, by its id, to a file: statement, proof and checkpoint.
+
+Anybody can check the file with `lacuna certificate verify`, offline; `lacuna certificate letter`
+makes the family's letter of it.
+
+\b
+Exit status
+  0   written
+  65  there is no such certificate, or it waits for a slot that lags
+  66  the key cannot be read
+  69  no custodian answers
+  73  the file cannot be made, or is there already
+"""
+
+
+@click.command("list", help=LIST, short_help="List the cases.")
+@officer_options
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # officer_options
+    """Ask, and print."""
+    found = act(ctx, **officer).custodian.get("/v1/cases")
+    if as_json:
+        print_json(found)
+        return
+    for case in found["cases"]:
+        say(f"{case['case']}  {case['authority']}  {case['ground']}  {_state(case)}")
+
+
+@click.command("show", help=SHOW, short_help="Show one case.")
+@click.argument("case_id", metavar="CASE")
+@officer_options
+@json_option
+@click.pass_context
+def show(ctx: click.Context, /, case_id: str, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # as above
+    """Ask, and print."""
+    case = act(ctx, **officer).custodian.get(f"/v1/cases/{case_id}")
+    if as_json:
+        print_json(case)
+    else:
+        say_facts(case_facts(case))
+
+
+@click.command("opening", help=OPENING, short_help="Write what opens the certificate.")
+@click.argument("case_id", metavar="CASE")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
+@officer_options
+@click.pass_context
+def opening(ctx: click.Context, /, case_id: str, *, output: Path, **officer: Any) -> None:  # noqa: ANN401  # as above
+    """Make the file before anything is asked: it is the only copy."""
+    custodian = act(ctx, **officer).custodian
+    with new_private_file(output) as file:
+        file.write(custodian.fetch(f"/v1/cases/{case_id}/opening"))
+    say_facts({"opening": str(output.absolute()), "next": "hand it to the family, and nobody else"})
+
+
+@click.command("certificates", help=CERTIFICATES, short_help="List what was destroyed.")
+@officer_options
+@json_option
+@click.pass_context
+def certificates(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # as above
+    """Ask, and print."""
+    found = act(ctx, **officer).custodian.get("/v1/certificates")
+    if as_json:
+        print_json(found)
+        return
+    for each in found["certificates"]:
+        records = f"{each['records']} record{'s' if each['records'] > 1 else ''}"
+        whose = f"{each['authority']}  {each['ground']}"
+        say(f"{each['certificate']}  {each['destroyed_at']}  {whose}  {records}")
+    if found["waiting"]:
+        say(f"{found['waiting']} wait for a slot that lags: see `lacuna status`")
+
+
+@click.command("certificate", help=CERTIFICATE, short_help="Write a certificate of destruction.")
+@click.argument("certificate_id", metavar="CERTIFICATE")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
+@officer_options
+@click.pass_context
+def certificate(
+    ctx: click.Context,
+    /,
+    certificate_id: str,
+    *,
+    output: Path,
+    **officer: Any,  # noqa: ANN401  # as above
+) -> None:
+    """Ask, then make the file."""
+    found = act(ctx, **officer).custodian.fetch(f"/v1/certificates/{certificate_id}")
+    with new_private_file(output) as file:
+        file.write(found)
+    say_facts(
+        {
+            "certificate": str(output.absolute()),
+            "next": f"lacuna certificate verify {output} --log-key KEY",
+        }
+    )
+
+
+def case_facts(case: dict[str, Any]) -> dict[str, object]:
+    """Return a case as names and values for `console.say_facts`."""
+    shown: dict[str, object] = {
+        "case": case["case"],
+        "state": _state(case),
+        "certificate": f"{case['certificate']}, once the case is carried out",
+        "authority": case["authority"],
+        "ground": case["ground"],
+        "records": [
+            f"{each['record_id']}  {each['category']} since {each['since']}"
+            for each in case["named"]
+        ],
+        "others": case["content"]["others"] or ["no other record names the same child"],
+        "answer by": f"{case['answer_by']} ({case['clock']})",
+        "cooling off": f"{case['cooling_off_days']} days{_order(case)}",
+    }
+    if case["assessment"]:
+        shown["ground (g)"] = case["assessment"]
+    if case["restriction"]:
+        by = case["restriction"]
+        confirmed = by["confirmed_by"] or "nobody yet: it lapses after 72 hours"
+        shown["restricted"] = f"by {by['by']} at {moment(by['since'])}, confirmed by {confirmed}"
+    if case["held_by"]:
+        shown["hold"] = f"by {case['held_by']}"
+    if case["escalated"]:
+        shown["look again"] = case["escalated"]
+    if case["parked"]:
+        shown["parked"] = f"{case['parked']} updates wait for the end of the case"
+    shown["steps"] = [
+        f"{each['number']}  {each['when']}  {each['officer']}  {each['act']}{_said(each)}"
+        for each in case["steps"]
+    ]
+    return shown
+
+
+def _state(case: dict[str, Any]) -> str:
+    parts = [case["state"]]
+    if case["wanting"] and case["state"] == "requested":
+        parts.append(f"wants {' and '.join(case['wanting'])}")
+    if case["due_in"] is not None:
+        parts.append("due" if case["due_in"] == 0 else f"due in {case['due_in'] / 86_400:.1f} days")
+    parts += [word for word in ("hold", "hidden") if case[word]]
+    return ", ".join(parts)
+
+
+def _order(case: dict[str, Any]) -> str:
+    return f", by {case['court_order']}" if case["court_order"] else ""
+
+
+def _said(step: dict[str, Any]) -> str:
+    return "".join(f" {name}={value}" for name, value in step["details"].items())
