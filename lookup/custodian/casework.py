@@ -20,10 +20,11 @@ from crypto.sshsig import InvalidSignature, Signature, verify
 from keys.entry import EntryId, Kind, Put, new_entry_id
 from keys.errors import PageDamaged
 from keys.pages import BlobChange
+from lookup.cases.clock import InvalidClock
 from lookup.cases.content import Content, InvalidContent, parse_content
 from lookup.cases.evidence import InvalidEvidence
 from lookup.cases.permitting import StepRefused, require
-from lookup.cases.standing import State
+from lookup.cases.standing import State, Taken
 from lookup.cases.step import (
     FIRST_AFTER,
     NAMESPACE,
@@ -33,7 +34,7 @@ from lookup.cases.step import (
     digest_of,
     parse_step,
 )
-from lookup.cases.supporting import require_reason, require_supported
+from lookup.cases.supporting import COUNTED, require_countable, require_reason, require_supported
 from lookup.custodian.adding import add_or_change
 from lookup.custodian.carrying_out import CarriedOut, carry_out
 from lookup.custodian.custody import Custody
@@ -45,6 +46,7 @@ from lookup.errors import (
     InvalidRequest,
     NotFound,
     RecordNotFound,
+    ServiceError,
     Unavailable,
 )
 from lookup.officers.roles import Act, Officer
@@ -60,6 +62,10 @@ class Wanted:
     signature: bytes
     content: bytes = field(default=b"", repr=False)
 
+    def parsed(self) -> Content:
+        """Return what the case would say. Raises InvalidRequest."""
+        return _content(self.content)
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -67,10 +73,6 @@ class Opening:
 
     wanted: Wanted
     salt: bytes = field(repr=False)
-
-    def parsed(self) -> Content:
-        """Return what the case would say. Raises InvalidRequest."""
-        return _content(self.wanted.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody
         records = _records(custody, content)
         _require_all_others(content, others)
         _require_evidence(content)
+        _require_countable(custody, content, [], InvalidRequest)
         case = Case(
             case_id,
             Dek.generate(),
@@ -125,8 +128,13 @@ def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody
     return run
 
 
-def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Done]:
-    """Take a further step. Raises as `open_case` does, and Conflict where it may not be taken."""
+def take_step(
+    case_id: EntryId, wanted: Wanted, others: frozenset[EntryId] = frozenset()
+) -> Callable[[Custody], Done]:
+    """Take a further step; `others` are for an amendment.
+
+    Raises as `open_case` does, and Conflict where the step may not be taken.
+    """
     step = _parsed(wanted.text)
     if step.case != case_id:
         raise InvalidRequest("the step is of another case")
@@ -147,9 +155,13 @@ def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Done]:
         except StepRefused as refused:
             raise Conflict(str(refused)) from None
         signed = new_step(case, step, wanted.signature, now)
+        if content is not None or step.act in COUNTED:
+            told = content or case.content
+            _require_countable(custody, told, [*case.steps, signed.taken], Conflict)
         if content is None:
             custody.commit((), BlobChange(), steps=(signed,))
         else:
+            _require_all_others(content, others)
             _amend(custody, case, signed, content)
         return _follow(custody, case, step)
 
@@ -291,6 +303,15 @@ def _require_all_others(content: Content, others: frozenset[EntryId]) -> None:
             "other records name the same child, and the case does not list just these: preview it"
             " again, and sign what you have seen"
         )
+
+
+def _require_countable(
+    custody: Custody, content: Content, steps: Sequence[Taken], error: type[ServiceError]
+) -> None:
+    try:
+        require_countable(content, steps, custody.today())
+    except InvalidClock as refused:
+        raise error(str(refused)) from None
 
 
 def _require_evidence(content: Content) -> None:

@@ -7,7 +7,8 @@ from a table of an earlier custodian. Only then may a change be acknowledged.
 import gc
 import logging
 import time
-from datetime import UTC, date, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from crypto.derive import RFC_9106_SECOND
@@ -37,10 +38,6 @@ def now() -> int:
     return int(time.time())
 
 
-def _today() -> date:
-    return datetime.now(UTC).date()
-
-
 def publish(custody: Custody) -> None:
     """Put a table in force, and see to it that nobody answers from an earlier custodian's."""
     _build(custody)
@@ -52,7 +49,9 @@ def publish(custody: Custody) -> None:
     custody.audit.begin()
 
 
-def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
+def take_custody(
+    config: Config, opened: OpenSite, door: Door, clock: Callable[[], int] = now
+) -> Custody:
     """Return custody of an opened site; no table is in force yet.
 
     Raises InvalidConfig for a witness's key that is none, LogLost or LogForked.
@@ -80,8 +79,8 @@ def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
         index=config.index,
         belt_seconds=config.belt_seconds,
         door=door,
-        today=_today,
-        clock=now,
+        today=lambda: datetime.fromtimestamp(clock(), UTC).date(),
+        clock=clock,
     )
     custody.load_cases()
     return custody
