@@ -136,6 +136,7 @@ def waiting(custody: Custody) -> list[Entry]:
 def issue(custody: Custody, destruction: Destruction) -> None:
     """Certify what was destroyed, in one commit; nothing while a slot lags."""
     entries = waiting(custody)
+    custody.uncertified = bool(destruction.lagging and entries)
     if destruction.lagging or not entries:
         return
     position = custody.vault.log.size
@@ -152,6 +153,17 @@ def issue(custody: Custody, destruction: Destruction) -> None:
         batch.append(Put(Entry(Kind.CERTIFICATE, entry.id, msgspec.msgpack.encode(body))))
         leaves.append(leaf_of(certified.statement, certified.nonce))
     custody.vault.commit(tuple(batch), log=tuple(leaves))
+
+
+def issue_late(custody: Custody) -> None:
+    """Certify what waited for a slot, or was cut off: an epoch change asks the slots of now."""
+    if not custody.uncertified or custody.vault.lagging:
+        return
+    custody.uncertified = False
+    if waiting(custody):
+        destruction = custody.vault.purge().destruction
+        assert destruction is not None  # noqa: S101  # unreachable: a purge is an epoch change
+        issue(custody, destruction)
 
 
 def certificates(custody: Custody) -> list[Certified]:

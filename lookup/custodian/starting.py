@@ -16,6 +16,7 @@ from keys.disk import Disk
 from lookup.catalogue import HONEY
 from lookup.config import Config
 from lookup.custodian.auditing import Auditing
+from lookup.custodian.casework import resume_all
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.log import load_log
@@ -44,6 +45,7 @@ def publish(custody: Custody) -> None:
         kept = custody.publication.table.path
         supersede_others(custody.index, kept, change_over=_WORKERS_RETURN)
     custody.audit.begin()
+    resume_all(custody)
 
 
 def take_custody(

@@ -309,7 +309,8 @@ class TestRestriction:
 
 
 REFUSAL: Final[Mapping[str, str | int]] = {
-    "reason": "art-17-3-e", "words": "The record is needed for proceedings."
+    "reason": "art-17-3-e",
+    "words": "The record is needed for proceedings.",
 }
 
 
