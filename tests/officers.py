@@ -25,7 +25,7 @@ from lookup.officers.signing import Signer
 
 Json = dict[str, Any]
 
-ROLES: Final[Mapping[str, frozenset[Role]]] = {
+ROLES: Final[dict[str, frozenset[Role]]] = {
     "rita": frozenset({Role.REQUESTER}),
     "ana": frozenset({Role.APPROVER}),
     "leo": frozenset({Role.LEGAL}),

@@ -11,6 +11,7 @@ Invariants:
   them in the whole vault (`others_of`), and what arrives later escalates the case.
 """
 
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from lookup.cases.clock import InvalidClock
 from lookup.cases.content import Content, InvalidContent, parse_content
 from lookup.cases.evidence import InvalidEvidence
 from lookup.cases.permitting import StepRefused, require
-from lookup.cases.standing import State, Taken
+from lookup.cases.standing import Taken
 from lookup.cases.step import (
     FIRST_AFTER,
     NAMESPACE,
@@ -36,7 +37,7 @@ from lookup.cases.step import (
 )
 from lookup.cases.supporting import COUNTED, require_countable, require_reason, require_supported
 from lookup.custodian.adding import add_or_change
-from lookup.custodian.carrying_out import CarriedOut, carry_out
+from lookup.custodian.carrying_out import CarriedOut, carry_out, is_whole
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case, Named, Signed, new_step
 from lookup.custodian.record import Record, decode_body, names_of
@@ -52,6 +53,8 @@ from lookup.errors import (
 from lookup.officers.roles import Act, Officer
 
 ID_SIZE = 16
+
+logger = logging.getLogger("lookup.custodian")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ def take_step(
             require(standing, step, case.content.terms, custody.office.officers, now, digest=digest)
         except StepRefused as refused:
             raise Conflict(str(refused)) from None
+        if step.act is Act.CARRY_OUT and not is_whole(custody, case):
+            raise Conflict("a record of the case was lost: withdraw it, and open another")
         signed = new_step(case, step, wanted.signature, now)
         if content is not None or step.act in COUNTED:
             told = content or case.content
@@ -186,7 +191,7 @@ def _follow(custody: Custody, case: Case, step: Step) -> Done:
     """Do what a step has decided."""
     if step.act is Act.CARRY_OUT:
         return Done(case, carry_out(custody, [case]))
-    if custody.docket.standing(case).state in {State.REFUSED, State.WITHDRAWN}:
+    if not _is_open(custody, case):
         resume(custody, case)
     return Done(case)
 
@@ -209,6 +214,20 @@ def resume(custody: Custody, case: Case) -> None:
         steps=prepared.steps,
     )
     custody.lot.drop(parked)
+
+
+def resume_all(custody: Custody) -> None:
+    """Resume what a crash cut off between a case's last step and what was kept aside for it."""
+    ended = [case for case in custody.docket.cases.values() if not _is_open(custody, case)]
+    for case in ended:
+        try:
+            resume(custody, case)
+        except ServiceError as error:
+            logger.error("what was parked for a case stays so: %s", error)  # noqa: TRY400  # its text is ours
+
+
+def _is_open(custody: Custody, case: Case) -> bool:
+    return custody.docket.standing(case).is_open
 
 
 def find(custody: Custody, case_id: EntryId) -> Case:

@@ -16,6 +16,7 @@ from keys.disk import Disk
 from lookup.catalogue import HONEY
 from lookup.config import Config
 from lookup.custodian.auditing import Auditing, Known
+from lookup.custodian.casework import resume_all
 from lookup.custodian.certifying import issue_waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
@@ -47,6 +48,7 @@ def publish(custody: Custody) -> None:
         supersede_others(custody.index, kept, change_over=_WORKERS_RETURN)
     issue_waiting(custody)
     custody.audit.begin()
+    resume_all(custody)
 
 
 def take_custody(
