@@ -15,8 +15,7 @@ from lookup.cases.content import Content, Named
 from lookup.cases.step import FIRST_AFTER, Step
 from lookup.custodian.draft import MAX_RECORD
 from lookup.custodian.starting import now
-from lookup.officers.roles import Act
-from lookup.officers.token import OfficerId
+from lookup.officers.roles import Act, OfficerId
 from tests.officers import EVIDENCE
 from tests.simulator import Custodian, Json, Site, nhs, record
 
