@@ -287,7 +287,9 @@ def read_public_key(file: Path) -> str:
 def _propose(acting: Acting, wanted: dict[str, Any], *, yes: bool, as_json: bool) -> None:
     parsed = _parsed(wanted)
     confirm(f"You propose: {wanted}.", assumed=yes)
-    made = acting.custodian.post(f"{_PATH}/proposals", acting.signer.proposal(parsed))
+    made = acting.custodian.post(
+        f"{_PATH}/proposals", acting.signer.proposal(parsed, acting.office["changes"])
+    )
     if as_json:
         print_json(made)
         return

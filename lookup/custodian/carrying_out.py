@@ -8,6 +8,7 @@ Invariants:
   record leaves every case that names it, also one that was refused, and what was parked for it.
 * In the same transaction a `Kind.DESTROYED` entry takes the case's place: what a certificate will
   say of it, and no more. So each destroyed case gets its one certificate, whatever crashes.
+* What a crash or a slot that lags has left without a certificate is certified as soon as it can be.
 * `tend` is the scheduler: it runs in the writer's idle moments, and under load once a second.
 """
 
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from keys.entry import Batch, EntryId, Kind, Put, Remove
 from keys.epoch import Destruction
 from keys.pages import BlobChange
-from lookup.custodian.certifying import destroyed_entry, issue
+from lookup.custodian.certifying import destroyed_entry, issue, issue_waiting
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.docket import Case, removal
 from lookup.custodian.record import Record
@@ -63,9 +64,10 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     for case in leaving:
         custody.docket.remove(case.id)
     custody.lot.drop(parked)
+    custody.destroyed += len(records)
     if receipt.destruction is None:
         raise AssertionError("unreachable: a removal is always an epoch change")
-    issue(custody, receipt.destruction)
+    issue(custody)
     return CarriedOut(
         tuple(record.id for record in records),
         tuple(case.certificate for case in cases),
@@ -74,16 +76,17 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
 
 def tend(custody: Custody) -> None:
-    """Carry out what is due, hide and show what restrictions say by now."""
+    """Carry out what is due, certify what waits, hide and show what restrictions say by now."""
+    issue_waiting(custody)
     custody.show_and_hide()
-    due = [case for case in custody.docket.due(custody.moment()) if _is_whole(custody, case)]
+    due = [case for case in custody.docket.due(custody.moment()) if is_whole(custody, case)]
     while due:
         batch, due = due[:MOST_AT_ONCE], due[MOST_AT_ONCE:]
         done = carry_out(custody, batch)
         logger.info("carried out %d cases: %d records", len(batch), len(done.record_ids))
 
 
-def _is_whole(custody: Custody, case: Case) -> bool:
+def is_whole(custody: Custody, case: Case) -> bool:
     """Say whether all of a case's records are there; one that was lost needs a person."""
     return all(custody.vault.get(Kind.RECORD, each) is not None for each in case.record_ids)
 

@@ -9,6 +9,7 @@ Invariants:
   is put once: each destroyed case has exactly one entry of the log that certifies it.
 * None is issued while a registered slot lags: its key and an old backup would read on. It waits,
   over restarts, until the slot has confirmed or was signed off as lost, and the statement says so.
+  Only a start and an epoch change hear of slots, so that after these it is issued, if not before.
 * Neither entry names a child or a family: commitments, codes, times, fingerprints of keys. The
   nonces that open the commitments were in the case; the family has them, or nobody.
 """
@@ -21,7 +22,6 @@ import msgspec
 from crypto.commitment import Commitment, Nonce
 from crypto.sshsig import fingerprint
 from keys.entry import Entry, Kind, Put, new_entry_id
-from keys.epoch import Destruction
 from lookup.cases.standing import Standing
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case
@@ -133,25 +133,34 @@ def waiting(custody: Custody) -> list[Entry]:
     return [entry for entry in custody.vault.scan(Kind.DESTROYED) if entry.id not in certified]
 
 
-def issue(custody: Custody, destruction: Destruction) -> None:
+def issue(custody: Custody) -> None:
     """Certify what was destroyed, in one commit; nothing while a slot lags."""
+    vault = custody.vault
+    custody.certified = vault.version.epoch
     entries = waiting(custody)
-    if destruction.lagging or not entries:
+    if vault.lagging or not entries:
         return
-    position = custody.vault.log.size
     batch, leaves = [], []
-    for at, entry in enumerate(entries, position):
+    for at, entry in enumerate(entries, vault.log.size):
+        begun = _read_destroyed(entry).not_before
         body = _CertificateBody(
-            epoch=destruction.epoch,
-            time=max(custody.moment().time, destruction.time),
-            slots=[(letter, slot) for slot, letter in destruction.confirmed],
-            lost=list(destruction.lost),
+            epoch=vault.version.epoch,
+            # The wall's clock may have been set back since, over a start.
+            time=max(custody.moment().time, begun),
+            slots=[(letter, slot) for slot, letter in vault.confirmed],
+            lost=sorted(vault.lost),
             position=at,
         )
         certified = _certified(custody, entry, body)
         batch.append(Put(Entry(Kind.CERTIFICATE, entry.id, msgspec.msgpack.encode(body))))
         leaves.append(leaf_of(certified.statement, certified.nonce))
-    custody.vault.commit(tuple(batch), log=tuple(leaves))
+    vault.commit(tuple(batch), log=tuple(leaves))
+
+
+def issue_waiting(custody: Custody) -> None:
+    """Certify what could not be certified before, where slots were heard of since."""
+    if custody.certified != custody.vault.version.epoch:
+        issue(custody)
 
 
 def certificates(custody: Custody) -> list[Certified]:
@@ -167,11 +176,14 @@ def certificates(custody: Custody) -> list[Certified]:
 def find_certificate(custody: Custody, certificate: bytes) -> Certified | None:
     """Return what was certified under an id, or None."""
     for entry in custody.vault.scan(Kind.DESTROYED):
-        body = msgspec.msgpack.decode(entry.body, type=_DestroyedBody)
-        if body.certificate == certificate:
+        if _read_destroyed(entry).certificate == certificate:
             found = custody.vault.get(Kind.CERTIFICATE, entry.id)
             return None if found is None else _certified(custody, entry, _read(found))
     return None
+
+
+def _read_destroyed(entry: Entry) -> _DestroyedBody:
+    return msgspec.msgpack.decode(entry.body, type=_DestroyedBody)
 
 
 def _read(entry: Entry) -> _CertificateBody:
@@ -180,7 +192,7 @@ def _read(entry: Entry) -> _CertificateBody:
 
 def _certified(custody: Custody, destroyed: Entry, certificate: _CertificateBody) -> Certified:
     """Return the statement that two entries make together."""
-    body = msgspec.msgpack.decode(destroyed.body, type=_DestroyedBody)
+    body = _read_destroyed(destroyed)
     letters = {letter for letter, _ in certificate.slots}
     statement = Statement(
         certificate=body.certificate.hex(),

@@ -80,6 +80,9 @@ class Custody:
     publication: Publication | None = None
     build: Build | None = None
     damaged: list[int] = field(default_factory=list)
+    # The epoch after whose beginning it was last seen to what waits for a certificate.
+    certified: int = 0
+    destroyed: int = 0  # records, since the process began
     generation: int = 0
     view_number: int = 0
     _latest: int = 0
@@ -261,12 +264,16 @@ class Custody:
         self._latest = max(self._latest, self.clock())
         return Moment(self.vault.elapsed, self._latest)
 
+    def told(self, body: Body) -> frozenset[Named]:
+        """Return the identifiers for which hospitals are told of a record today."""
+        if self.publication is None:
+            return frozenset()
+        links = self.publication.rules.links(body)
+        return frozenset((name.scheme, name.value) for name, link in links if not link.honey)
+
     def protects(self, body: Body) -> bool:
         """Say whether a record is one that hospitals are told of today."""
-        if self.publication is None:
-            return False
-        links = self.publication.rules.links(body)
-        return any(not link.honey for _, link in links)
+        return bool(self.told(body))
 
     def show_and_hide(self) -> None:
         """Answer by what the restrictions of cases say by now."""

@@ -57,7 +57,7 @@ def report(custody: Custody, site: Running) -> dict[str, Any]:
         "traffic": _traffic(custody.door.counters()),
         "work": {
             "import_lines": dict(site.counts.import_lines),
-            "destroyed": site.counts.destroyed,
+            "destroyed": custody.destroyed,
         },
         "cases": _cases(custody),
         "alarms": _alarms(custody),

@@ -9,25 +9,26 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 import pytest
-from lookup.custodian.shredding import shred as shredding
 
 from keys.entry import EntryId
 from lookup.client.enrolment import Enrolment
 from lookup.custodian.adding import add as adding
 from lookup.custodian.adding import change as changing
-from lookup.custodian.writer import Prepare
+from lookup.custodian.carrying_out import carry_out
 from lookup.index.layout import MIN_CAPACITY
 from tests.guarantees.histories import KNOWN, NO_RECORD, History, Life, Look
 from tests.lookup.custodian.puppeteer import Puppet
 from tests.lookup.raw_http import WAIT, Connection
+from tests.officers import Desk
+from tests.processes import Process
 from tests.simulator import (
-    Process,
     Site,
     Worker,
     add,
@@ -36,7 +37,6 @@ from tests.simulator import (
     nhs,
     outcome_of,
     record,
-    shred,
 )
 
 SECONDS = 3.0
@@ -107,12 +107,12 @@ class Crowd:
                 time.sleep(0.005)
                 living = list(self.living)
                 if len(living) > 20:
-                    self._shred(officer, random.choice(living))  # noqa: S311  # no secret
+                    self._shred(self.site.desk(officer), random.choice(living))  # noqa: S311  # no secret
 
-    def _shred(self, officer: httpx2.Client, child: str) -> None:
-        life = self.history.lives[child]
+    def _shred(self, desk: Desk, child: str) -> None:
+        life, record_id = self.history.lives[child], self.living.pop(child)
         life.shred_began = time.monotonic()
-        shred(officer, self.living.pop(child))
+        desk.expunge(record_id)
         life.shred_ended = time.monotonic()
 
     def look(self, worker: Worker) -> None:
@@ -136,14 +136,15 @@ def verify(history: History) -> None:
     assert could_not < sum(seen.values()) / 10, seen
 
 
-@pytest.mark.parametrize("verb", ["add", "shred", "change"])
+@pytest.mark.parametrize("verb", ["add", "expunge", "change"])
 def test_an_acknowledgement_waits_for_answers_on_their_way(site: Site, verb: str) -> None:
     """A lookup that began before: nobody hears of the change until its answer is out.
 
-    Of a shred nothing is destroyed until then, either, and by then the link is gone already; so it
-    is of a change. Both renew the key that answers are sealed under, which has to be confirmed.
+    Of an expungement nothing is destroyed until then, either, and by then the link is gone already;
+    so it is of a change. Both renew the key that answers are sealed under, which has to be
+    confirmed.
     """
-    with site.open() as custodian:
+    with site.open() as custodian, custodian.unscheduled():
         puppet = Puppet(site.config.worker_socket)
         assert puppet("connect", "receive", "confirm", "enter") == "entered"
         first = custodian.writer.change(adding(site.draft("first", nhs(1))))
@@ -151,18 +152,21 @@ def test_an_acknowledgement_waits_for_answers_on_their_way(site: Site, verb: str
         assert not first.done()
         puppet("leave")
         record_id = first.result(WAIT).record_id
+        if verb == "expunge":
+            case = custodian.call(lambda custody: site.officers.approved_of(custody, [record_id]))
         before = custodian.custody.vault.version
         puppet("enter")
-        ways: dict[str, Prepare[Any]] = {
-            "add": adding(site.draft("second", nhs(2))),
-            "shred": shredding([record_id]),
-            "change": changing(record_id, site.draft("first", nhs(2)), 1),
+        writer = custodian.writer
+        ways: dict[str, Callable[[], Future[Any]]] = {
+            "add": lambda: writer.change(adding(site.draft("second", nhs(2)))),
+            "expunge": lambda: writer.call(lambda custody: carry_out(custody, [case])),
+            "change": lambda: writer.change(changing(record_id, site.draft("first", nhs(2)), 1)),
         }
-        second = custodian.writer.change(ways[verb])
+        second = ways[verb]()
         time.sleep(0.1)
         assert not second.done()
         links = custodian.custody.publication.table  # type: ignore[union-attr]  # there is one
-        assert len(links) == {"add": 3, "shred": 1, "change": 1}[verb]
+        assert len(links) == {"add": 3, "expunge": 1, "change": 1}[verb]
         if verb != "add":
             puppet("receive", "confirm")
             time.sleep(0.1)
@@ -230,7 +234,7 @@ def test_no_answer_from_the_table_of_a_custodian_that_was_killed(site: Site) -> 
             second = site.spawn_custodian()
             second.await_log("ready: ")
             change_over = _timed(history, nhs(2), lambda: add(feed, record("added", nhs(2))))
-            _shredded(history.lives[nhs(1)], lambda: shred(officer, record_id))
+            _shredded(history.lives[nhs(1)], lambda: site.desk(officer).expunge(record_id))
             time.sleep(0.2)
         assert stopped.process.process.wait(1) == -signal.SIGKILL
         assert change_over is not None
@@ -309,7 +313,7 @@ def _until_killed(site: Site, process: Process, known: dict[str, bool | None], r
                 known[child] = True
                 if number % 2:
                     known[child] = None
-                    shred(officer, record_id)
+                    site.desk(officer).expunge(record_id)
                     known[child] = False
     except httpx2.TransportError:
         pass

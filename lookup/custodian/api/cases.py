@@ -16,7 +16,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from keys.entry import EntryId
-from lookup.cases.content import MAX_CONTENT, MAX_RECORDS, HexId
+from lookup.cases.content import MAX_CONTENT, MAX_RECORDS, Content, HexId
 from lookup.custodian.api.requests import (
     JSON,
     TheWriter,
@@ -112,15 +112,8 @@ async def open_one(request: Request, officer: Opener, writer: TheWriter) -> Resp
     del officer
     wanted = await read_json(request, StepRequest)
     opening = Opening(wanted.wanted(), wanted.salt)
-    content = opening.parsed()
-
-    def look(custody: Custody) -> frozenset[Named]:
-        records = (custody.record(EntryId(each)) for each in content.record_ids)
-        return frozenset(name for each in records if each is not None for name in names_of(each))
-
-    names = await wrap_future(writer.call(look))
-    others = await _others(writer, names, [EntryId(each) for each in content.record_ids])
-    case = await wrap_future(writer.call(open_case(opening, frozenset(others))))
+    others = await _others_besides(writer, opening.wanted.parsed())
+    case = await wrap_future(writer.call(open_case(opening, others)))
     return answer(await _told(writer, case), 201, {"Location": f"/v1/cases/{case.id.hex()}"})
 
 
@@ -141,10 +134,12 @@ async def take_one(
     """Take a case's next step; what it leads to is in the answer."""
     del officer
     wanted = await read_json(request, StepRequest)
-    run = take_step(EntryId(bytes.fromhex(case_id)), wanted.wanted())
+    step, others = wanted.wanted(), frozenset[EntryId]()
+    if step.content:
+        others = await _others_besides(writer, step.parsed())
+    run = take_step(EntryId(bytes.fromhex(case_id)), step, others)
     done = await wrap_future(writer.call(run))
     if done.carried_out is not None:
-        request.app.state.site.counts.destroyed += len(done.carried_out.record_ids)
         demo = request.app.state.custody.policy.demo
         return answer(describe_carried_out(done.carried_out, demo=demo))
     return answer(await _told(writer, done.case))
@@ -164,6 +159,18 @@ async def read_opening(
 
     opening = await wrap_future(writer.call(read))
     return Response(opening, headers={"cache-control": "no-store"}, media_type=JSON)
+
+
+async def _others_besides(writer: Writer, content: Content) -> frozenset[EntryId]:
+    """Return the records that a content has to list, besides those that it names."""
+    ids = [EntryId(each) for each in content.record_ids]
+
+    def look(custody: Custody) -> frozenset[Named]:
+        records = (custody.record(each) for each in ids)
+        return frozenset(name for each in records if each is not None for name in names_of(each))
+
+    names = await wrap_future(writer.call(look))
+    return frozenset(await _others(writer, names, ids))
 
 
 async def _others(

@@ -17,7 +17,8 @@ from lookup.custodian.unlocking import open_site
 from lookup.handoff import Audit
 from tests.lookup.custodian.segments import SegmentFile, head_of
 from tests.lookup.raw_http import wait_until
-from tests.simulator import LONG, PASSPHRASE, Custodian, Json, Site, nhs
+from tests.processes import LONG
+from tests.simulator import PASSPHRASE, Custodian, Json, Site, nhs
 
 
 def segment_of(custodian: Custodian) -> SegmentFile:
