@@ -85,7 +85,7 @@ def _perform(folders: "Folders", addresses: "Addresses", name: str, *, once: boo
     story.introduce(narrator)
     with narrator.step(), staging.staged(folders, addresses, narrator) as stage:
         story.play(stage, chosen)
-        narrator.end()
+        story.close(stage)
         if not narrator.broken and not once:
             story.invite(stage, _program())
             return _serve(stage)

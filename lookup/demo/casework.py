@@ -104,9 +104,11 @@ def it_is_hidden(stage: Stage) -> None:
     narrator.timed(f"The hospital asks: {heard.said}.", heard.seconds)
     hidden = heard.said == "no record" and heard.comparable == unknown.comparable
     narrator.judge(Promise.HIDDEN, kept=hidden, seen=heard.said)
-    alarms = fact(stage.lacuna("status").output, "alarms")
-    narrator.quote(f"alarms  {alarms}")
-    narrator.judge(Promise.ALARMED, kept="1 hidden" in alarms, seen=alarms)
+    status = stage.lacuna("status", refused=exits.FINDING)
+    narrator.quote("\n".join(_named(status.output, "alarms", "needs you")))
+    alarms = fact(status.output, "alarms")
+    alarmed = "1 hidden" in alarms and status.status == exits.FINDING
+    narrator.judge(Promise.ALARMED, kept=alarmed, seen=alarms)
 
 
 def it_is_carried_out(stage: Stage) -> None:
@@ -115,9 +117,9 @@ def it_is_carried_out(stage: Stage) -> None:
     case, record_id = _noted(stage, _CASE), _noted(stage, "record")
     narrator.act("It is decided by several, and carried out")
     narrator.tell(
-        "An approved case cools off for 14 days. Here a court (an invented one) orders that it waits"
-        " for none. What opens the certificate is written for the family before: afterwards nobody"
-        " has it, the site neither."
+        "An approved case cools off for 14 days. Here a court (an invented one) orders that it"
+        " waits for none. What opens the certificate is written for the family before: afterwards"
+        " nobody has it, the site neither."
     )
     stage.officer("legal", "case", "shorten", case, "--days", "0", "--court-order", COURT_ORDER)
     folders.family.mkdir(mode=0o700)
@@ -127,7 +129,9 @@ def it_is_carried_out(stage: Stage) -> None:
         approved = stage.officer(role, "case", "approve", case)
         narrator.quote("\n".join(_named(approved.output, "state")))
     seconds = _await_destruction(stage, record_id)
-    narrator.timed("That is all. The site sees that the case is due, and destroys the key.", seconds)
+    narrator.timed(
+        "That is all. The site sees that the case is due, and destroys the key.", seconds
+    )
     listed = stage.officer("auditor", "case", "certificates")
     narrator.quote(listed.output)
     carried_out = _noted(stage, _CERTIFICATE) in listed.output

@@ -45,9 +45,7 @@ class Council:
         said = token_header(self._key, self._vault, int(time.time()))
         return self._call(method, path, body, said | {"Content-Type": "application/json"})
 
-    def _call(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> Reply:
+    def _call(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
         host, port = self._address.host, self._address.port
         connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
         try:

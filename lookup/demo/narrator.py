@@ -37,8 +37,10 @@ class Promise(StrEnum):
     TOLD_YET = "one officer's case hides nothing: the hospital is told as before"
     NOT_ALONE = "who opened the case cannot approve it"
     HIDDEN = "two officers' signatures hide the record at once: no record"
-    ALARMED = "that is counted as an alarm"
-    CARRIED_OUT = "approved by two, and due, it is carried out by the site itself, without a command"
+    ALARMED = "that is an alarm, and whoever watches the site is told until it ends"
+    CARRIED_OUT = (
+        "approved by two, and due, it is carried out by the site itself, without a command"
+    )
     GONE = "the council's own interface does not know the record any more, nor the case"
     VERIFIED = "the certificate verifies in a folder that has nothing to do with the site"
     OPENED = "with the family's opening it speaks of this very record; without, of nobody's"

@@ -45,7 +45,7 @@ def run(
 ) -> Ran:
     """Run a program to its end. Raises StepFailed with what it said if it fails.
 
-    `refused` is the status of a refusal that the story tells of.
+    `refused` is the status, besides 0, of an end that the story tells of.
     """
     begun = time.perf_counter()
     try:

@@ -67,9 +67,10 @@ class Stage:
     noted: dict[str, str] = field(default_factory=dict)  # what later acts need of earlier ones
     _record_ids: dict[str, str] = field(default_factory=dict)
 
-    def lacuna(self, *arguments: str, typed: str = "") -> Ran:
+    def lacuna(self, *arguments: str, refused: int = 0) -> Ran:
         """Show a command about this site, and run it."""
-        return lacuna(self.narrator, "--config", str(self.folders.config), *arguments, typed=typed)
+        about = ("--config", str(self.folders.config))
+        return lacuna(self.narrator, *about, *arguments, refused=refused)
 
     def officer(self, role: str, *arguments: str, refused: int = 0) -> Ran:
         """Show a command without what each officer's has alike, and run it as that officer."""
@@ -102,11 +103,15 @@ class Stage:
 
 
 def lacuna(
-    narrator: Narrator, *arguments: str, typed: str = "", folder: Path | None = None
+    narrator: Narrator,
+    *arguments: str,
+    typed: str = "",
+    folder: Path | None = None,
+    refused: int = 0,
 ) -> Ran:
     """Show a command, and run it; in a folder, or here."""
     narrator.command(["lacuna", *arguments])
-    return run([*LACUNA, *arguments], typed=typed, folder=folder)
+    return run([*LACUNA, *arguments], typed=typed, folder=folder, refused=refused)
 
 
 @contextmanager

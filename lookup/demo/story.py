@@ -18,7 +18,7 @@ from lookup.demo import casework, thieving
 from lookup.demo.asking import Heard
 from lookup.demo.narrator import Narrator, Promise
 from lookup.demo.sample import SAMPLE_SIZE, load_authorities, scenes
-from lookup.demo.staging import Stage, lacuna
+from lookup.demo.staging import Stage, lacuna, shown
 
 TITLE: Final = "Lacuna, the demonstration"
 ASIDE: Final = "demo: one medium"
@@ -31,7 +31,6 @@ _TIMED: Final = 200
 _CONNECTIONS: Final = 16
 _SCENES: Final = scenes()
 _AUTHORITIES: Final = {each["code"]: Authority(**each) for each in load_authorities()["authority"]}
-
 
 Act = Callable[[Stage], None]
 
@@ -54,6 +53,16 @@ def play(stage: Stage, story: Story) -> None:
     for act in story.acts:
         with stage.narrator.step():
             act(stage)
+
+
+def close(stage: Stage) -> None:
+    """Sum up, and say where what the family got is."""
+    stage.narrator.end()
+    if stage.folders.family.exists():
+        stage.narrator.tell(
+            f"The family's certificate, opening and letter, and the log's key, lie in"
+            f" {shown(stage.folders.family)} until another demonstration is made here."
+        )
 
 
 def _a_known_child(stage: Stage) -> None:
@@ -256,4 +265,32 @@ def invite(stage: Stage, program: str) -> None:
     )
     narrator.tell("See where the site stands:")
     narrator.plain(f"\n{program} --config {folders.config} status\n\n")
+    _invite_to_a_case(stage, program)
     narrator.tell("The site serves until you press Ctrl-C.", "bold")
+
+
+def _invite_to_a_case(stage: Stage, program: str) -> None:
+    narrator, folders, child = stage.narrator, stage.folders, _SCENES.two_identifiers
+    evidence = folders.site / "evidence-of-yours.json"
+    evidence.write_text('{"purpose": "file 7", "retention": "schedule 2, row 3"}\n')
+    number = child.identifier
+    narrator.tell(
+        f"Carry a case through yourself, about {number}, known to {child.records[0]['authority']}."
+        f" The officers' keys lie in {folders.site / 'officers'}, one for each role, all under one"
+        " passphrase; on a real site nobody has two. CASE and CERTIFICATE are printed by the first"
+        " command; the last destroys nothing more, it fetches what proves it:"
+    )
+    words = f"{program} --config {folders.config} case"
+    steps = (
+        ("requester", f"open {stage.record_id(child)} --ground art-17-1-a --evidence {evidence}"),
+        ("legal", "shorten CASE --days 0 --court-order 'order 2 of the story'"),
+        ("legal", "approve CASE"),
+        ("approver", "approve CASE"),
+        ("requester", f"certificate CERTIFICATE --output {folders.family / 'second.txt'}"),
+    )
+    lines = (
+        f"{words} {step} \\\n  --key {folders.officer_key(role)} --key-passphrase-file"
+        f" {folders.passphrase}\n"
+        for role, step in steps
+    )
+    narrator.plain("\n" + "".join(lines) + "\n")
