@@ -17,6 +17,7 @@ from keys.anchor import AnchorFile, AnchorKey
 from keys.disk import Disk
 from keys.entry import Kind
 from keys.errors import WrongPassphrase
+from keys.log import mark_of
 from keys.slot.file import FileSlot
 from lookup.custodian.record import Record
 from lookup.custodian.unlocking import OpenSite
@@ -46,8 +47,9 @@ class Question(msgspec.Struct):
 class Started(msgspec.Struct):
     """A start: the records that it shows, and how many epoch changes it made first.
 
-    `secrets` gives what was drawn for the records, in hex; `requests`, `notices` and `segments`
-    tell what has become of the audit (tests/faults/audited.py).
+    `secrets` gives what was drawn for the records, in hex; `logged` has the log's leaves;
+    `requests`, `notices` and `segments` tell what has become of the audit
+    (tests/faults/audited.py).
     """
 
     state: dict[str, int]
@@ -57,6 +59,7 @@ class Started(msgspec.Struct):
     requests: list[int]
     notices: list[str]
     segments: int
+    logged: list[str]
 
 
 class Again(msgspec.Struct):
@@ -105,8 +108,9 @@ def _start(folder: Path, question: Question) -> Started:
     finished = len(site.opened.vault.started_with)
     tables = len(list(site.config.index.glob("*.table")))
     audit = requests_in(site), notices_in(site), files_in(site)
+    logged = [leaf[1:].decode() for leaf in site.opened.store.log.leaves(0)]
     site.stop()
-    return Started(state, secrets, finished, tables, *audit)
+    return Started(state, secrets, finished, tables, *audit, logged)
 
 
 def start_again(folder: Path, slots: Sequence[str], passphrases: Sequence[int]) -> Again:
@@ -169,13 +173,16 @@ def _anchors_fit(opened: OpenSite, slots: Iterable[FileSlot]) -> bool:
         anchor is not None
         and anchor.version == stored.version
         and anchor.root_hash == sha256(stored.sealed).digest()
+        and anchor.log == mark_of(opened.store.log)
         for anchor in found
     )
 
 
 def _mirror_fits(opened: OpenSite) -> bool:
     store, mirror = opened.store, opened.mirror
-    return store.root() == mirror.root() and dict(store.pages()) == dict(mirror.pages())
+    logs = [[*pages.log.leaves(0)] for pages in (store, mirror)]
+    pages = [dict(each.pages()) for each in (store, mirror)]
+    return store.root() == mirror.root() and pages[0] == pages[1] and logs[0] == logs[1]
 
 
 def hunt(folders: Sequence[Path], passphrases: Sequence[int], secrets: dict[str, str]) -> list[str]:

@@ -6,6 +6,7 @@
 * The anchors say where the store stands, and the mirror equals it.
 * Every audited request is in the chain once, its record's notice is there once, and no segment is
   left, nor a notice of a record that is gone.
+* The log has one leaf for each step that was done, in their order, and no other.
 * The next start has nothing left to do.
 * A thief with every byte of then and now, and the secrets of now, finds all that lives and nothing
   of what does not.
@@ -48,6 +49,7 @@ class Play:
         self.past = stage.copy(self.base)
         self.states = self.operation.states()
         self.secrets = dict(secrets or {})
+        self.logged = 0
         self._know_before(elsewhere=base is not None)
         outcome = stage.perform(name, self.base)
         assert outcome.status == 0, outcome.raised
@@ -70,6 +72,7 @@ class Play:
         found = answer.started.state
         assert found in possible, f"{found} is none of {possible}"
         self._compare(answer)
+        self._count_leaves(answer)
         if answer.again.registered != len(answer.again.slots):
             answer = self._examine(folder, outcome.copy, done=True)
             assert answer.again.registered == len(answer.again.slots), str(answer)
@@ -80,6 +83,7 @@ class Play:
     def _know_before(self, *, elsewhere: bool) -> None:
         """Learn the secrets of the base; one that is not the operation's own says its state."""
         if not (self.base / "store" / "vault.db").exists():
+            self.logged = 2 if self.states[0] else 0  # a site is made in two steps, or not yet
             return
         folder = self.stage.copy(self.base)
         started = self._examine(folder, self.past, done=False).started
@@ -87,6 +91,7 @@ class Play:
         if elsewhere:
             self.states = [started.state] * len(self.states)
         assert started.state == self.states[0]
+        self.logged = len(started.logged)
         self.secrets |= started.secrets | dict(_texts(started.state))
 
     def _repeat_restore(self, folder: Path) -> None:
@@ -94,6 +99,13 @@ class Play:
         with pytest.raises(Refused, match="StoreError: there is no store"):
             self._examine(folder, folder, done=True)
         self.stage.do("bring back", str(folder))
+
+    def _count_leaves(self, answer: Answer) -> None:
+        logged = answer.started.logged
+        assert logged == [f"change {number}" for number in range(len(logged))]
+        done = {at for at, state in enumerate(self.states) if state == answer.started.state}
+        steps = len(logged) - self.logged
+        assert steps in (done if any(self.operation.steps) else {0}), f"{steps} leaves for {done}"
 
     def _compare(self, answer: Answer) -> None:
         started, again = answer.started, answer.again

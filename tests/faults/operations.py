@@ -5,14 +5,13 @@ when the step is done; a step says what it changes, None meaning: gone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from unittest import mock
 
-from lookup.custodian.shredding import shred
-
+from crypto.commitment import public_leaf
 from keys.pages import SlotId
 from keys.slot.file import FileSlot
 from lookup.custodian import slotting
@@ -21,7 +20,7 @@ from lookup.custodian.custody import Custody
 from lookup.custodian.enrolling import rotate_lookup_key
 from lookup.custodian.store.backup import back_up
 from lookup.custodian.store.restore import rehearse, restore
-from lookup.custodian.writer import Prepare
+from lookup.custodian.writer import Prepare, Prepared
 from lookup.index.writer import Table
 from tests.faults.audited import AUDITED, serve_audited
 from tests.faults.site import (
@@ -50,6 +49,8 @@ BEFORE: Final[State] = {"ann": 1, "bob": 1, "cat": 1, "dan": 1}
 @dataclass(frozen=True, slots=True)
 class Operation:
     """`prepare` runs before any fault can happen, `perform` under it; both in `folder`.
+
+    A step that changes records has a leaf in the log.
 
     `audited` entries lie in segments by then; `tests/faults/audited.py` says what they are.
     """
@@ -119,7 +120,13 @@ BASES: Final[Mapping[str, Callable[[Path], None]]] = {
 
 
 def _change(site: Serving, prepare: Prepare[T]) -> T:
-    return site.writer.change(prepare).result()
+    """Make a change that has a leaf in the log: the number of the leaf."""
+
+    def with_leaf(custody: Custody) -> Prepared[T]:
+        leaf = public_leaf(f"change {custody.log.size}")
+        return replace(prepare(custody), log=(leaf,))
+
+    return site.writer.change(with_leaf).result()
 
 
 def _call(site: Serving, run: Callable[[Custody], T]) -> T:

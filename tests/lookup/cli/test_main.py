@@ -33,7 +33,7 @@ def _all_commands() -> dict[str, click.Command]:
 
 
 ALL = _all_commands()
-NO_DOCUMENT = {"serve", "client", "lookup-key", "slot", "passphrase", "audit", "certificate"}
+NO_DOCUMENT = {"serve", "client", "lookup-key", "slot", "passphrase", "audit", "certificate", "log"}
 # They need no configuration and no site; test_certificate.py has their table.
 WITHOUT_A_SITE = {"certificate verify", "certificate letter"}
 
@@ -128,6 +128,10 @@ CALLS = {
     "audit verify": ["audit", "verify"],
     "audit accesses": ["audit", "accesses", "0" * 32],
     "audit export": ["audit", "export", "--json"],
+    "log key": ["log", "key"],
+    "log checkpoint": ["log", "checkpoint"],
+    "log cosign": ["log", "cosign", "-"],
+    "log verify": ["log", "verify"],
     "passphrase change": ["passphrase", "change", "--new-passphrase-file", "{tmp}/new", "--write"],
 }
 WITHOUT_A_CUSTODIAN = {"serve", "doctor", "init", "restore"}
