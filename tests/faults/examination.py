@@ -17,12 +17,13 @@ from keys.anchor import AnchorFile, AnchorKey
 from keys.disk import Disk
 from keys.entry import Kind
 from keys.errors import WrongPassphrase
-from keys.log import mark_of
 from keys.slot.file import FileSlot
+from lookup.custodian.carrying_out import tend
 from lookup.custodian.record import Record
 from lookup.custodian.unlocking import OpenSite
 from lookup.demo.recover import KIND_INTENT, Evidence, Loot, database_keys, read_database, recover
 from tests.faults.audited import files_in, notices_in, requests_in
+from tests.faults.casework import Found, find
 from tests.faults.site import PASSPHRASES, Serving, marker, records, serve, unlock
 
 T = TypeVar("T")
@@ -47,19 +48,21 @@ class Question(msgspec.Struct):
 class Started(msgspec.Struct):
     """A start: the records that it shows, and how many epoch changes it made first.
 
-    `secrets` gives what was drawn for the records, in hex; `logged` has the log's leaves;
-    `requests`, `notices` and `segments` tell what has become of the audit
-    (tests/faults/audited.py).
+    `at_start` and `cases_at_start` are from before what was due is carried out, the others from
+    after it. `secrets` gives what was drawn for the records, in hex; `requests`, `notices` and
+    `segments` tell what has become of the audit (tests/faults/audited.py).
     """
 
+    at_start: dict[str, int]
+    cases_at_start: Found
     state: dict[str, int]
+    cases: Found
     secrets: dict[str, str]
     finished: int
     tables: int
     requests: list[int]
     notices: list[str]
     segments: int
-    logged: list[str]
 
 
 class Again(msgspec.Struct):
@@ -96,8 +99,23 @@ def examine(folder: Path, question: Question) -> Answer:
 
 
 def _start(folder: Path, question: Question) -> Started:
-    """Start a site and stop it; meanwhile read every record, payload included."""
+    """Start a site, carry out what is due, and stop it."""
     site = _with_either(partial(serve, folder, question.slots), question.passphrases)
+    call = site.writer.call
+    at_start, _ = _read(site)
+    cases_at_start = call(find).result()
+    call(tend).result()
+    state, secrets = _read(site)
+    cases = call(find).result()
+    finished = len(site.opened.vault.started_with)
+    tables = len(list(site.config.index.glob("*.table")))
+    audit = requests_in(site), notices_in(site), files_in(site)
+    site.stop()
+    return Started(at_start, cases_at_start, state, cases, secrets, finished, tables, *audit)
+
+
+def _read(site: Serving) -> tuple[dict[str, int], dict[str, str]]:
+    """Read every record, payload included; return versions, and what was drawn for them."""
     state: dict[str, int] = {}
     secrets: dict[str, str] = {}
     for record in records(site.opened.vault):
@@ -105,12 +123,7 @@ def _start(folder: Path, question: Question) -> Started:
         assert marker(name, record.version).encode() in _payload(site, record)
         state[name] = record.version
         secrets |= _secrets(name, record)
-    finished = len(site.opened.vault.started_with)
-    tables = len(list(site.config.index.glob("*.table")))
-    audit = requests_in(site), notices_in(site), files_in(site)
-    logged = [leaf[1:].decode() for leaf in site.opened.store.log.leaves(0)]
-    site.stop()
-    return Started(state, secrets, finished, tables, *audit, logged)
+    return state, secrets
 
 
 def start_again(folder: Path, slots: Sequence[str], passphrases: Sequence[int]) -> Again:
@@ -173,16 +186,13 @@ def _anchors_fit(opened: OpenSite, slots: Iterable[FileSlot]) -> bool:
         anchor is not None
         and anchor.version == stored.version
         and anchor.root_hash == sha256(stored.sealed).digest()
-        and anchor.log == mark_of(opened.store.log)
         for anchor in found
     )
 
 
 def _mirror_fits(opened: OpenSite) -> bool:
     store, mirror = opened.store, opened.mirror
-    logs = [[*pages.log.leaves(0)] for pages in (store, mirror)]
-    pages = [dict(each.pages()) for each in (store, mirror)]
-    return store.root() == mirror.root() and pages[0] == pages[1] and logs[0] == logs[1]
+    return store.root() == mirror.root() and dict(store.pages()) == dict(mirror.pages())
 
 
 def hunt(folders: Sequence[Path], passphrases: Sequence[int], secrets: dict[str, str]) -> list[str]:
