@@ -136,7 +136,7 @@ def waiting(custody: Custody) -> list[Entry]:
 def issue(custody: Custody, destruction: Destruction) -> None:
     """Certify what was destroyed, in one commit; nothing while a slot lags."""
     entries = waiting(custody)
-    custody.uncertified = bool(destruction.lagging and entries)
+    custody.uncertified = bool(entries)
     if destruction.lagging or not entries:
         return
     position = custody.vault.log.size
@@ -153,6 +153,7 @@ def issue(custody: Custody, destruction: Destruction) -> None:
         batch.append(Put(Entry(Kind.CERTIFICATE, entry.id, msgspec.msgpack.encode(body))))
         leaves.append(leaf_of(certified.statement, certified.nonce))
     custody.vault.commit(tuple(batch), log=tuple(leaves))
+    custody.uncertified = False
 
 
 def issue_late(custody: Custody) -> None:
