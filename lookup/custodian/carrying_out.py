@@ -78,6 +78,8 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
 def tend(custody: Custody) -> None:
     """Carry out what is due, certify what waits, hide and show what restrictions say by now."""
+    if custody.docket.damaged:
+        return
     issue_waiting(custody)
     custody.show_and_hide()
     due = [case for case in custody.docket.due(custody.moment()) if case.id not in custody.stuck]

@@ -109,6 +109,8 @@ def open_case(
         if not officer.may(Act.OPEN, content.authority):
             raise Forbidden("none of the officer's roles may open a case of this authority")
         case_id = EntryId(step.case)
+        if custody.docket.damaged:
+            raise Unavailable("pages with cases are damaged: restore them, then open new ones")
         if case_id in custody.docket.cases:
             raise Conflict("a case of this id is open already")
         records = _records(custody, content)

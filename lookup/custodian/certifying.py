@@ -127,7 +127,9 @@ def _opening(case: Case, record: Record) -> RecordOpening:
 
 
 def waiting(custody: Custody) -> list[Entry]:
-    """Return the destroyed cases that have no certificate yet."""
+    """Return the destroyed cases that have no certificate yet; none while pages are damaged."""
+    if custody.docket.damaged:
+        return []
     certified = {entry.id for entry in custody.vault.scan(Kind.CERTIFICATE)}
     return [entry for entry in custody.vault.scan(Kind.DESTROYED) if entry.id not in certified]
 
@@ -135,8 +137,8 @@ def waiting(custody: Custody) -> list[Entry]:
 def issue(custody: Custody) -> None:
     """Certify what was destroyed, in one commit; nothing while a slot lags."""
     vault = custody.vault
-    custody.certified = vault.version.epoch
     entries = waiting(custody)
+    custody.certified = vault.version.epoch
     if vault.lagging or not entries:
         return
     batch, leaves = [], []

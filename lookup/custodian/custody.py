@@ -132,7 +132,7 @@ class Custody:
     def load_cases(self) -> None:
         """Read the cases, and what they hide; before the first table is built."""
         self.docket = load_docket(self.vault, self.store, self.office, self._names_of)
-        self.lot = load_lot(self.vault)
+        self.lot = Lot() if self.docket.damaged else load_lot(self.vault)
         self.hidden = self.docket.hidden(self.moment())
 
     def _names_of(self, record_id: EntryId) -> list[Named]:

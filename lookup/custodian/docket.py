@@ -29,6 +29,7 @@ from crypto.encoding import encode
 from crypto.record import Dek, seal_payload, unseal_payload
 from crypto.sshsig import Signature
 from keys.entry import Batch, Entry, EntryId, Kind, Remove, new_entry_id
+from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from keys.vault import Vault
 from lookup.cases.clock import Clock
@@ -199,6 +200,7 @@ class Docket:
     by_record: dict[EntryId, set[EntryId]] = field(default_factory=dict)
     watched: dict[Named, set[EntryId]] = field(default_factory=dict)
     lost: int = 0  # cases whose content the store does not have
+    damaged: bool = False  # pages with cases open nowhere: none is known, none may be opened
     _standings: dict[EntryId, Standing] = field(default_factory=dict)
     _clocks: dict[EntryId, tuple[date, Clock]] = field(default_factory=dict)
     _names: dict[EntryId, tuple[Named, ...]] = field(default_factory=dict)
@@ -328,14 +330,19 @@ def load_docket(
 ) -> Docket:
     """Read a vault's cases; `names_of` tells a record's identifiers.
 
-    A case whose content was lost with a store is left aside: it hides and destroys nothing.
+    A case whose content was lost with a store is left aside: it hides and destroys nothing. Where
+    pages are damaged all are, until a restore: hospitals are told what they would be without cases.
     """
+    try:
+        steps, entries = list(vault.scan(Kind.STEP)), list(vault.scan(Kind.CASE))
+    except PageDamaged:
+        return Docket(office, damaged=True)
     signed: dict[bytes, list[Signed]] = {}
-    for entry in vault.scan(Kind.STEP):
-        found = _read_step(vault, entry)
+    for step in steps:
+        found = _read_step(vault, step)
         signed.setdefault(found.step.case, []).append(found)
     docket = Docket(office)
-    for entry in vault.scan(Kind.CASE):
+    for entry in entries:
         case = _read_case(vault, store, entry)
         if case is None:
             docket.lost += 1
