@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from lookup.cli.acting import act, officer_options
+from lookup.cli.acting import act, id_argument, officer_options
 from lookup.cli.console import json_option, print_json, say, say_facts
 from lookup.cli.files import new_private_file
 from lookup.cli.standing import moment
@@ -65,6 +65,8 @@ Exit status
   73  the file cannot be made, or is there already
 """
 
+LIST_FIRST: Final = "see `lacuna case list`, or what was carried out: `lacuna case certificates`"
+
 
 @click.command("list", help=LIST, short_help="List the cases.")
 @officer_options
@@ -81,13 +83,13 @@ def list_(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # n
 
 
 @click.command("show", help=SHOW, short_help="Show one case.")
-@click.argument("case_id", metavar="CASE")
+@id_argument("case_id", "CASE")
 @officer_options
 @json_option
 @click.pass_context
 def show(ctx: click.Context, /, case_id: str, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # as above
     """Ask, and print."""
-    case = act(ctx, **officer).custodian.get(f"/v1/cases/{case_id}")
+    case = act(ctx, **officer).custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
     if as_json:
         print_json(case)
     else:
@@ -95,7 +97,7 @@ def show(ctx: click.Context, /, case_id: str, *, as_json: bool, **officer: Any) 
 
 
 @click.command("opening", help=OPENING, short_help="Write what opens the certificate.")
-@click.argument("case_id", metavar="CASE")
+@id_argument("case_id", "CASE")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @officer_options
 @click.pass_context
@@ -103,7 +105,7 @@ def opening(ctx: click.Context, /, case_id: str, *, output: Path, **officer: Any
     """Make the file before anything is asked: it is the only copy."""
     custodian = act(ctx, **officer).custodian
     with new_private_file(output) as file:
-        file.write(custodian.fetch(f"/v1/cases/{case_id}/opening"))
+        file.write(custodian.fetch(f"/v1/cases/{case_id}/opening", hint=LIST_FIRST))
     say_facts({"opening": str(output.absolute()), "next": "hand it to the family, and nobody else"})
 
 
@@ -126,7 +128,7 @@ def certificates(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> Non
 
 
 @click.command("certificate", help=CERTIFICATE, short_help="Write a certificate of destruction.")
-@click.argument("certificate_id", metavar="CERTIFICATE")
+@id_argument("certificate_id", "CERTIFICATE")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @officer_options
 @click.pass_context
@@ -139,7 +141,9 @@ def certificate(
     **officer: Any,  # noqa: ANN401  # as above
 ) -> None:
     """Ask, then make the file."""
-    found = act(ctx, **officer).custodian.fetch(f"/v1/certificates/{certificate_id}")
+    found = act(ctx, **officer).custodian.fetch(
+        f"/v1/certificates/{certificate_id}", hint="see `lacuna case certificates`"
+    )
     with new_private_file(output) as file:
         file.write(found)
     say_facts(

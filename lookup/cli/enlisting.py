@@ -90,8 +90,11 @@ def write_keys(enlisted: Enlisted, folder: Path, passphrase: str) -> None:
 
 
 def _parse(text: str) -> "Officer":
+    import msgspec  # noqa: PLC0415  # as above
+
     from crypto.sshsig import parse_public_key  # noqa: PLC0415  # as above
     from lookup.custodian.officers import new_officer  # noqa: PLC0415  # as above
+    from lookup.officers.proposal import InvalidProposal, parse_change  # noqa: PLC0415  # as above
     from lookup.officers.roles import Role  # noqa: PLC0415  # as above
 
     name, _, rest = text.partition(":")
@@ -101,5 +104,12 @@ def _parse(text: str) -> "Officer":
         fail(exits.USAGE, "an --officer is not written as it should be", _FORM)
     if unknown := set(given) - set(ROLES):
         fail(exits.USAGE, f"{len(unknown)} roles are not known", f"roles are {', '.join(ROLES)}")
-    key = parse_public_key(read_public_key(Path(file)))
-    return new_officer(name, [Role(role) for role in given], key)
+    key = read_public_key(Path(file))
+    try:
+        # By the rules for officers who come later.
+        change = {"change": "add-officer", "name": name, "roles": sorted(set(given)), "key": key}
+        parse_change(msgspec.json.encode(change))
+    except (InvalidProposal, UnicodeEncodeError):
+        hint = "a name has up to 40 letters, digits, dots, hyphens and underscores"
+        fail(exits.USAGE, "an --officer has a name that an officer cannot have", hint)
+    return new_officer(name, [Role(role) for role in given], parse_public_key(key))

@@ -73,6 +73,7 @@ def facts(report: Json) -> dict[str, object]:
     shown["mirror"] = mirror_line(mirror)
     shown["slots"] = [slot_line(slot) for slot in report["slots"]]
     shown["lookup keys"] = [_lookup_key(key) for key in report["lookup_keys"]]
+    shown["alarms"] = _alarms(report["alarms"])
     shown["needs you"] = report["findings"] or ["nothing"]
     return shown
 
@@ -127,6 +128,11 @@ def slot_line(slot: Json) -> str:
     """Return what a slot is, and what it has shown."""
     standing = "lost" if slot["lost"] else "lagging" if slot["lagging"] else "confirmed"
     return f"{slot['id']} class {slot['class']}, {standing}: {slot['label']}"
+
+
+def _alarms(alarms: Json) -> str:
+    raised = ", ".join(f"{count} {kind}" for kind, count in alarms.items() if count)
+    return f"{raised or 'none'} since the custodian started"
 
 
 def _lookup_key(key: Json) -> str:
