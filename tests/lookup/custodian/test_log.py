@@ -13,13 +13,11 @@ from crypto.cosignature import CosigningKey, cosign
 from crypto.merkle import Hash
 from crypto.note import SigningKey, VerifierKey, add_signature, open_note, parse_note, sign_note
 from keys.errors import LogForked, LogLost
-from keys.vault import Receipt
 from lookup.config import InvalidConfig
 from lookup.custodian.custody import Custody
 from lookup.custodian.log_key import next_origin
 from lookup.custodian.published import fetch_from
 from lookup.custodian.store.database import Database
-from lookup.custodian.writer import Prepare, Prepared
 from lookup.transparency.tiles import TileReader
 from lookup.transparency.verifying import InvalidLog, verify_log
 from tests.lookup.raw_http import wait_until
@@ -92,18 +90,9 @@ def site() -> Iterator[Site]:
         yield made
 
 
-def logging(leaves: tuple[bytes, ...]) -> Prepare[range]:
-    """Return a command that appends leaves and changes nothing else."""
-
-    def answer(receipt: Receipt | None) -> range:
-        assert receipt is not None
-        return receipt.logged
-
-    return lambda _: Prepared(answer, log=leaves)
-
-
 def append(custodian: Custodian, *leaves: bytes) -> range:
-    return custodian.change(logging(leaves))
+    """Append leaves, and change nothing else."""
+    return custodian.call(lambda custody: custody.vault.commit((), log=leaves)).logged
 
 
 def inclusion(index: int, size: int | None, custody: Custody) -> list[Hash]:
