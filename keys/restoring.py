@@ -20,7 +20,7 @@ from keys.entry import Batch, Entry, Kind
 from keys.epoch import finish, renewing
 from keys.errors import AnchorLost, LogForked, LogLost, NoSlotOpens, RolledBack, WrongPassphrase
 from keys.intent import Intent, parse_intents
-from keys.log import LogLoss, LogMark, LogRescue, LogSource, equal, is_readable, longest_whole
+from keys.log import LogLoss, LogMark, LogRescue, LogSource, is_readable, longest_whole
 from keys.opening import Keeping, look, newest_anchor, unwrap
 from keys.page import RootKey
 from keys.pages import Pages, StoredRoot
@@ -96,8 +96,8 @@ def restore_vault(
         keeping.store.replace(stored, source.pages())
     keeping.mirror.replace(stored, keeping.store.pages())
     for pages in (keeping.store, keeping.mirror):
-        if log is not None and not equal(pages.log, log):
-            pages.take_log(log)
+        if log is not None and log is not pages.log:
+            pages.take_log(log, anew=True)
     state = keeping.state(found.tree, found.anchor_key, anchor)
     if rehearse:
         return Restored(Vault(state, (), rehearsal=True), place, lost, anchor is not None, loss)

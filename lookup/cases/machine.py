@@ -95,14 +95,14 @@ class _Fold:
     rules: Rules
 
     def weigh(self, standing: Standing, taken: Taken) -> Standing:
-        """Count the approvals, and see what is wanting."""
+        """Keep the approvals that count, and see what is wanting."""
         valid = tuple(
             each
             for each in standing.approvals
             if each not in standing.changers and self._may_approve(each)
         )
         wanting = self._wanting(valid)
-        standing = replace(standing, wanting=wanting, last=taken)
+        standing = replace(standing, approvals=valid, wanting=wanting, last=taken)
         if not standing.is_open:
             return standing
         if wanting:

@@ -115,6 +115,8 @@ def _build(custody: Custody) -> None:
             logger.info("building the index: %d %%", int(100 * progress))
     gc.enable()
     logger.info("%d records indexed in %.1f s", len(custody.sources), time.monotonic() - begun)
+    if custody.docket.damaged:
+        logger.error("pages with cases are damaged: none is carried out until they are restored")
     if custody.damaged:
         logger.error(
             "%d pages open neither in the store nor in the mirror: every miss is"

@@ -47,7 +47,8 @@ def test_nothing_deletes(shared: Custodian) -> None:
 def test_over_tcp_every_call_needs_the_token(shared: Custodian) -> None:
     """All but health and the log, which is for everybody.
 
-    A wrong token and none are told in the same words. Wrong are those of somebody whom the site does not know, of another site, and of an hour ago.
+    A wrong token and none are told in the same words. Wrong are those of somebody whom the site
+    does not know, of another site, and of an hour ago.
     """
     bench, vault = shared.site.officers, shared.site.vault
     stranger = Signer(vault, bench.officers["feed"].id, OfficerKey.generate())

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from crypto.sshsig import OfficerKey, format_public_key
+from crypto.sshsig import OfficerKey, fingerprint, format_public_key
 from keys.entry import Kind
+from lookup.custodian.carrying_out import tend
+from lookup.custodian.certifying import certificates
 from lookup.custodian.proposals import MOST_EACH
 from lookup.officers.proposal import (
     AddOfficer,
@@ -18,7 +20,7 @@ from lookup.officers.proposal import (
 )
 from lookup.officers.roles import Act, Role
 from lookup.officers.signing import Signer
-from tests.officers import ROLES, Json
+from tests.officers import COURT_ORDER, ROLES, Json
 from tests.simulator import Custodian, Site, nhs
 
 PROPOSE, APPROVE = "/v1/officers/proposals", "/v1/officers/proposals/approve"
@@ -255,6 +257,29 @@ class TestOneAuthority:
     def test_what_is_of_their_own(self, hall: Hall) -> None:
         change = newcomer("d", Role.AUDITOR, authority="AXT")
         assert hall.make(change, by="axel")["made"] is True
+
+
+@pytest.mark.parametrize("change", ["removed", "other roles"])
+def test_a_certificate_names_those_who_counted(hall: Hall, change: str) -> None:
+    """Whoever had approved, and may not any more, is not among them; the case is carried out."""
+    custodian, victim = hall.custodian, hall.id("max")
+    case = custodian.desk.open([custodian.add("one", nhs(1))])
+    case = custodian.desk.take("leo", case, Act.SHORTEN, **COURT_ORDER)
+    case = custodian.desk.take("max", case, Act.APPROVE)
+    hall.make(
+        RemoveOfficer(officer=victim)
+        if change == "removed"
+        else ChangeOfficer(officer=victim, roles=[Role.AUDITOR])
+    )
+    case = custodian.desk.told("ada", "GET", f"/v1/cases/{case['case']}")
+    assert case["approvals"] == []
+    case = custodian.desk.take("ana", case, Act.APPROVE)
+    custodian.desk.take("leo", case, Act.APPROVE)
+    custodian.call(tend)
+    assert custodian.outcome(nhs(1)) == "no-record"
+    (found,) = custodian.call(certificates)
+    keys = {custodian.site.officers.officers[name].key for name in TWO}
+    assert {each.fingerprint for each in found.statement.approvals} == set(map(fingerprint, keys))
 
 
 def test_a_dismissed_officer_is_nobody_over_restarts() -> None:
