@@ -179,13 +179,6 @@ class TestCheckpoints:
             with pytest.raises(ValueError, match=r"not so large yet|no such leaf"):
                 custodian.call(partial(inclusion, index, size))
 
-    def test_commands_of_one_commit_have_their_own_positions(self, site: Site) -> None:
-        with site.open() as custodian:
-            busy = custodian.writer.call(lambda _: wait_until(lambda: len(futures) == 3, 5))
-            futures = [custodian.writer.change(logging(LEAVES[n : n + n])) for n in (1, 2, 3)]
-            busy.result(10)
-            assert [each.result(10) for each in futures] == [range(1), range(1, 3), range(3, 6)]
-
     def test_an_entry_is_found_by_what_it_is(self, site: Site) -> None:
         with site.open() as custodian:
             append(custodian, *LEAVES)
