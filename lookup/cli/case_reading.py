@@ -100,13 +100,22 @@ def show(ctx: click.Context, /, case_id: str, *, as_json: bool, **officer: Any) 
 @id_argument("case_id", "CASE")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @officer_options
+@json_option
 @click.pass_context
-def opening(ctx: click.Context, /, case_id: str, *, output: Path, **officer: Any) -> None:  # noqa: ANN401  # as above
+def opening(
+    ctx: click.Context,
+    /,
+    case_id: str,
+    *,
+    output: Path,
+    as_json: bool,
+    **officer: Any,  # noqa: ANN401  # as above
+) -> None:
     """Make the file before anything is asked: it is the only copy."""
     custodian = act(ctx, **officer).custodian
     with new_private_file(output) as file:
         file.write(custodian.fetch(f"/v1/cases/{case_id}/opening", hint=LIST_FIRST))
-    say_facts({"opening": str(output.absolute()), "next": "hand it to the family, and nobody else"})
+    _say_file("opening", output, "hand it to the family, and nobody else", as_json=as_json)
 
 
 @click.command("certificates", help=CERTIFICATES, short_help="List what was destroyed.")
@@ -131,6 +140,7 @@ def certificates(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> Non
 @id_argument("certificate_id", "CERTIFICATE")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @officer_options
+@json_option
 @click.pass_context
 def certificate(
     ctx: click.Context,
@@ -138,6 +148,7 @@ def certificate(
     certificate_id: str,
     *,
     output: Path,
+    as_json: bool,
     **officer: Any,  # noqa: ANN401  # as above
 ) -> None:
     """Ask, then make the file."""
@@ -146,12 +157,16 @@ def certificate(
     )
     with new_private_file(output) as file:
         file.write(found)
-    say_facts(
-        {
-            "certificate": str(output.absolute()),
-            "next": f"lacuna certificate verify {output} --log-key KEY",
-        }
-    )
+    hint = f"lacuna certificate verify {output} --log-key KEY"
+    _say_file("certificate", output, hint, as_json=as_json)
+
+
+def _say_file(what: str, path: Path, hint: str, *, as_json: bool) -> None:
+    made = {what: str(path.absolute())}
+    if as_json:
+        print_json(made)
+    else:
+        say_facts({**made, "next": hint})
 
 
 def case_facts(case: dict[str, Any]) -> dict[str, object]:

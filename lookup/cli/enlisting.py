@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from lookup import exits
 from lookup.cli.console import fail
 from lookup.cli.files import new_private_file
-from lookup.cli.officer import ROLES, read_public_key
+from lookup.cli.officer import ROLES, parse_wanted, read_public_key
 
 if TYPE_CHECKING:
     from crypto.sshsig import OfficerKey
@@ -90,11 +90,8 @@ def write_keys(enlisted: Enlisted, folder: Path, passphrase: str) -> None:
 
 
 def _parse(text: str) -> "Officer":
-    import msgspec  # noqa: PLC0415  # as above
-
     from crypto.sshsig import parse_public_key  # noqa: PLC0415  # as above
     from lookup.custodian.officers import new_officer  # noqa: PLC0415  # as above
-    from lookup.officers.proposal import InvalidProposal, parse_change  # noqa: PLC0415  # as above
     from lookup.officers.roles import Role  # noqa: PLC0415  # as above
 
     name, _, rest = text.partition(":")
@@ -105,11 +102,7 @@ def _parse(text: str) -> "Officer":
     if unknown := set(given) - set(ROLES):
         fail(exits.USAGE, f"{len(unknown)} roles are not known", f"roles are {', '.join(ROLES)}")
     key = read_public_key(Path(file))
-    try:
-        # By the rules for officers who come later.
-        change = {"change": "add-officer", "name": name, "roles": sorted(set(given)), "key": key}
-        parse_change(msgspec.json.encode(change))
-    except (InvalidProposal, UnicodeEncodeError):
-        hint = "a name has up to 40 letters, digits, dots, hyphens and underscores"
-        fail(exits.USAGE, "an --officer has a name that an officer cannot have", hint)
+    # By the rules for officers who come later.
+    wanted = {"change": "add-officer", "name": name, "roles": sorted(set(given)), "key": key}
+    parse_wanted(wanted | {"authority": None})
     return new_officer(name, [Role(role) for role in given], parse_public_key(key))

@@ -84,6 +84,10 @@ Exit status
   69  no custodian answers
 """
 _PATH: Final = "/v1/officers"
+_FORM: Final = (
+    "a name has up to 40 letters, digits, dots, hyphens and underscores, an authority its code, a"
+    " day is YYYY-MM-DD"
+)
 
 
 @click.group()
@@ -263,7 +267,7 @@ def approve(
     if not found:
         fail(exits.REFUSED, "there is no such proposal", "see `lacuna officer list`")
     confirm(f"You approve: {_words(acting.office, found[0]['change'])}.", assumed=yes)
-    wanted = _parsed(found[0]["change"])
+    wanted = parse_wanted(found[0]["change"])
     signed = acting.signer.approval(bytes.fromhex(proposal), wanted)
     done = acting.custodian.post(f"{_PATH}/proposals/approve", signed)
     if as_json:
@@ -289,7 +293,7 @@ def read_public_key(file: Path) -> str:
 
 
 def _propose(acting: Acting, wanted: dict[str, Any], *, yes: bool, as_json: bool) -> None:
-    parsed = _parsed(wanted)
+    parsed = parse_wanted(wanted)
     confirm(f"You propose: {_words(acting.office, wanted)}.", assumed=yes)
     made = acting.custodian.post(
         f"{_PATH}/proposals", acting.signer.proposal(parsed, acting.office["changes"])
@@ -307,7 +311,8 @@ def _propose(acting: Acting, wanted: dict[str, Any], *, yes: bool, as_json: bool
     )
 
 
-def _parsed(wanted: dict[str, Any]) -> Any:  # noqa: ANN401  # one of the changes
+def parse_wanted(wanted: dict[str, Any]) -> Any:  # noqa: ANN401  # one of the changes
+    """Return the change that was asked for, or end the command where it breaks a rule."""
     import msgspec  # noqa: PLC0415  # `--help` must not wait for this
 
     from lookup.officers.proposal import InvalidProposal, parse_change  # noqa: PLC0415  # as above
@@ -315,7 +320,9 @@ def _parsed(wanted: dict[str, Any]) -> Any:  # noqa: ANN401  # one of the change
     try:
         return parse_change(msgspec.json.encode(wanted, order="sorted"))
     except InvalidProposal as error:
-        fail(exits.USAGE, str(error), "see `lacuna officer --help`")
+        fail(exits.USAGE, str(error), _FORM)
+    except UnicodeEncodeError:
+        fail(exits.USAGE, "what was given is no text", _FORM)
 
 
 def _find(acting: Acting, name: str) -> str:
