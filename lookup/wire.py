@@ -173,20 +173,34 @@ def _unique(pairs: list[tuple[str, object]]) -> None:
         raise InvalidRequest("members of an object must not repeat")
 
 
-_FROM_URL_ALPHABET: Final = bytes.maketrans(b"-_+/", b"+/!!")
-# 43 characters carry 258 bits: the last two must be zero, or one token had four spellings.
-_CANONICAL_LAST: Final = frozenset("AEIMQUYcgkosw048")
+_FROM_URL_ALPHABET: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
+_TOKEN_SIZE: Final = 32
+# 43 characters carry 258 bits: the last two must be zero, or one token had four spellings. With
+# six bits more, an A, they are the last ones of a 33rd byte.
+_SPELLED_SIZE: Final = _TOKEN_SIZE + 1
 
 
 def parse_token(text: str) -> bytes:
-    """Return the 32 bytes of a token, or raise InvalidRequest."""
+    """Return the 32 bytes of a token, which has 43 characters, or raise InvalidRequest."""
+    spelled = _decode(text + "A")
+    if spelled[-1]:
+        raise InvalidRequest(_RULES["`$.token`"])
+    return spelled[:-1]
+
+
+def parse_tokens(texts: Sequence[str]) -> list[bytes]:
+    """Return the 32 bytes of each of these tokens, or raise InvalidRequest, as `parse_token`."""
+    spelled = _decode("A".join((*texts, "")))
+    if any(spelled[_TOKEN_SIZE::_SPELLED_SIZE]):
+        raise InvalidRequest(_RULES["`$.token`"])
+    return [spelled[at : at + _TOKEN_SIZE] for at in range(0, len(spelled), _SPELLED_SIZE)]
+
+
+def _decode(text: str) -> bytes:
     try:
-        if text[-1] in _CANONICAL_LAST:
-            spelled = text.encode("ascii").translate(_FROM_URL_ALPHABET)
-            return a2b_base64(spelled + b"=", strict_mode=True)
+        return a2b_base64(text.encode("ascii").translate(_FROM_URL_ALPHABET), strict_mode=True)
     except (InvalidBase64, UnicodeEncodeError):
-        pass
-    raise InvalidRequest(_RULES["`$.token`"])
+        raise InvalidRequest(_RULES["`$.token`"]) from None
 
 
 def make_authority(code: str, name: str, office_hours: str, out_of_hours: str) -> bytes:
@@ -227,7 +241,9 @@ def make_record(category: bytes, since: int, until: int, authority: bytes) -> by
 
 
 # Drawn once: padding is no secret, it only must not compress, and a compressor sees one response.
-_NOISE: Final = b64encode(os.urandom(48 * 1_024))
+_NOISE: Final = b64encode(os.urandom(384 * 1_024))
+# What single answers take it from: it stays in the processor's caches.
+_SINGLE_NOISE: Final = 64 * 1_024
 _BEGIN: Final = (b'{"outcome":"no-record","records":[', b'{"outcome":"known","records":[')
 _MORE: Final = (b'],"more":false,"padding":"', b'],"more":true,"padding":"')
 _END: Final = b'"}'
@@ -240,29 +256,41 @@ MAX_BATCH_RECORD: Final = BATCH_ANSWER_SIZE - _LARGEST_FRAME
 
 def make_answer(records: Sequence[bytes]) -> bytes:
     """The answer to one lookup: 2,048 bytes whatever was found."""
-    return _make_answer(records, ANSWER_SIZE)
+    return b"".join(_make_parts(records, ANSWER_SIZE, _random_place(ANSWER_SIZE, _SINGLE_NOISE)))
 
 
 def make_batch_answer(answers: Sequence[Sequence[bytes]]) -> bytes:
     """The answers to a batch, 256 bytes each, in a JSON array without white space."""
-    return b"[%b]" % b",".join([_make_answer(records, BATCH_ANSWER_SIZE) for records in answers])
+    parts = []
+    start = _random_place(len(answers) * BATCH_ANSWER_SIZE, len(_NOISE))
+    for records in answers:
+        parts += _make_parts(records, BATCH_ANSWER_SIZE, start)
+        parts.append(b",")
+        start += BATCH_ANSWER_SIZE
+    parts[-1] = b"]"
+    return b"[" + b"".join(parts)
 
 
-def _make_answer(records: Sequence[bytes], size: int) -> bytes:
-    fitting = _fitting(records, size - _LARGEST_FRAME)
+def _make_parts(records: Sequence[bytes], size: int, start: int) -> tuple[bytes, ...]:
+    """What an answer of this size is joined of; its padding is the noise's at this place."""
+    fitting = records if len(records) < 2 else _fitting(records, size - _LARGEST_FRAME)
     begin = _BEGIN[len(records) > 0]
     shown = b",".join(fitting)
     more = _MORE[len(fitting) < len(records)]
     room = size - len(begin) - len(shown) - len(more) - len(_END)
-    # A random place, because a running one would count this worker's lookups for its clients.
-    start = int(random.random() * (len(_NOISE) - size))  # noqa: S311  # no secret, see above
-    return b"".join((begin, shown, more, _NOISE[start : start + room], _END))
+    return begin, shown, more, _NOISE[start : start + room], _END
+
+
+def _random_place(size: int, within: int) -> int:
+    """Where to take so much noise: a running place would count lookups for this worker's clients."""
+    return int(random.random() * (within - size))  # noqa: S311  # no secret, see above
 
 
 def _fitting(records: Sequence[bytes], room: int) -> Sequence[bytes]:
-    """As many of the first records as are allowed and fit, with the commas between them."""
-    if len(records) <= 1:
-        return records  # the first always fits
+    """As many of the first records as are allowed and fit, with the commas between them.
+
+    The first always fits.
+    """
     for count, record in enumerate(records[:MAX_RECORDS]):
         room -= len(record) + (count > 0)
         if room < 0:

@@ -14,7 +14,7 @@ from lookup.index.errors import InvalidTable
 from lookup.index.layout import HEADER_SIZE, SLOT_SIZE, WINDOW, Link
 from lookup.index.reader import Probe, TableReader
 from lookup.index.writer import Table
-from tests.lookup.index.links import link_of, links, links_of, tag_at
+from tests.lookup.index.links import DECOYS, link_of, links, links_of, tag_at
 
 TAG, ELSEWHERE = tag_at(100), tag_at(900)
 
@@ -400,6 +400,6 @@ def test_a_miss_unpacks_as_much_as_a_link_that_may_not_be_told(
 
     monkeypatch.setattr(layout, "read_slot", counted)
     for tag in (TAG, ELSEWHERE):
-        reader.probe(tag).read()
+        reader.probe(tag).read(DECOYS)
         assert list(map(len, unpacked)) == [SLOT_SIZE]
         unpacked.clear()
