@@ -256,29 +256,32 @@ MAX_BATCH_RECORD: Final = BATCH_ANSWER_SIZE - _LARGEST_FRAME
 
 def make_answer(records: Sequence[bytes]) -> bytes:
     """The answer to one lookup: 2,048 bytes whatever was found."""
-    return b"".join(_make_parts(records, ANSWER_SIZE, _random_place(ANSWER_SIZE, _SINGLE_NOISE)))
+    begin, shown, more = _say(records, ANSWER_SIZE)
+    room = ANSWER_SIZE - len(begin) - len(shown) - len(more) - len(_END)
+    start = _random_place(ANSWER_SIZE, _SINGLE_NOISE)
+    return b"".join((begin, shown, more, _NOISE[start : start + room], _END))
 
 
 def make_batch_answer(answers: Sequence[Sequence[bytes]]) -> bytes:
     """The answers to a batch, 256 bytes each, in a JSON array without white space."""
-    parts = []
+    parts = [b"["]
     start = _random_place(len(answers) * BATCH_ANSWER_SIZE, len(_NOISE))
     for records in answers:
-        parts += _make_parts(records, BATCH_ANSWER_SIZE, start)
-        parts.append(b",")
-        start += BATCH_ANSWER_SIZE
-    parts[-1] = b"]"
-    return b"[" + b"".join(parts)
+        begin, shown, more = _say(records, BATCH_ANSWER_SIZE)
+        end = start + BATCH_ANSWER_SIZE
+        padding = _NOISE[start + len(begin) + len(shown) + len(more) + len(_END) : end]
+        parts += (begin, shown, more, padding, b'"},')
+        start = end
+    parts[-1] = b'"}]'
+    return b"".join(parts)
 
 
-def _make_parts(records: Sequence[bytes], size: int, start: int) -> tuple[bytes, ...]:
-    """What an answer of this size is joined of; its padding is the noise's at this place."""
-    fitting = records if len(records) < 2 else _fitting(records, size - _LARGEST_FRAME)
-    begin = _BEGIN[len(records) > 0]
-    shown = b",".join(fitting)
-    more = _MORE[len(fitting) < len(records)]
-    room = size - len(begin) - len(shown) - len(more) - len(_END)
-    return begin, shown, more, _NOISE[start : start + room], _END
+def _say(records: Sequence[bytes], size: int) -> tuple[bytes, bytes, bytes]:
+    """What an answer of this size says before its padding."""
+    if len(records) > 1:
+        fitting = _fitting(records, size - _LARGEST_FRAME)
+        return _BEGIN[1], b",".join(fitting), _MORE[len(fitting) < len(records)]
+    return _BEGIN[len(records)], b"".join(records), _MORE[0]
 
 
 def _random_place(size: int, within: int) -> int:

@@ -132,12 +132,13 @@ class EntryMaker:
     def _witness_many(self, entry_id: bytes, handles: Sequence[Sequence[bytes]]) -> bytearray:
         """Return the places of all tokens, with the witness of each one's first link."""
         count = len(handles)
-        stand_ins = self._noise.draw(count * HANDLE_SIZE)
+        drawn = self._noise.draw(count * (HANDLE_SIZE + _WITNESSES_SIZE))
+        stand_ins = drawn[: count * HANDLE_SIZE]
         first = [
             answered[0] if answered else stand_ins[at : at + HANDLE_SIZE]
             for answered, at in zip(handles, range(0, len(stand_ins), HANDLE_SIZE), strict=True)
         ]
-        places = bytearray(self._noise.draw(count * _WITNESSES_SIZE))
+        places = bytearray(memoryview(drawn)[len(stand_ins) :])
         _lay(places, b"".join(self._witnesses.make_each(first, entry_id)), count)
         return places
 
