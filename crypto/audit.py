@@ -156,7 +156,7 @@ class AnswerSealer:
         self._cipher = AESGCM(key.expose())
         self._noise = noise
 
-    def seal(self, answers: bytes, entry_id: bytes, count: int) -> bytes:
+    def seal(self, answers: bytes | bytearray, entry_id: bytes, count: int) -> bytes:
         """Encrypt and authenticate under a fresh random nonce."""
         nonce = self._noise.draw(NONCE_SIZE)
         return nonce + self._cipher.encrypt(nonce, answers, entry_id + _POSITIONS[count])

@@ -285,7 +285,7 @@ def _say(records: Sequence[bytes], size: int) -> tuple[bytes, bytes, bytes]:
 
 
 def _random_place(size: int, within: int) -> int:
-    """Where to take so much noise: a running place would count lookups for this worker's clients."""
+    """Where to take noise: a running place would count this worker's lookups for its clients."""
     return int(random.random() * (within - size))  # noqa: S311  # no secret, see above
 
 

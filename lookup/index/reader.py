@@ -39,7 +39,14 @@ from crypto.tag import TAG_SIZE, Tag
 from lookup.errors import IndexNotReady, IndexStale, IndexSuperseded
 from lookup.index import layout
 from lookup.index.errors import InvalidTable
-from lookup.index.layout import HEADER_SIZE, SLOT_SIZE, WINDOW, WINDOW_SIZE, Fields, InvalidSlot, Link
+from lookup.index.layout import (
+    HEADER_SIZE,
+    SLOT_SIZE,
+    WINDOW,
+    WINDOW_SIZE,
+    Fields,
+    InvalidSlot,
+)
 from lookup.index.mapping import announce_reader, map_table
 
 # An attempt takes half a microsecond, a change of the writer's less than ten.
@@ -229,8 +236,8 @@ class TableReader:
         return self.probe_all(probe._tags)._slots == probe._slots  # noqa: SLF001  # as above
 
     def _probe_each(self, tags: Sequence[Tag]) -> Probes:
-        state = self._memory[_STATE]  # of before the first, so that `check_all` is not content
-        return Probes(tags, state, [self.probe(tag)._slots for tag in tags])
+        state = self._memory[_STATE]  # before the first: `check` then sees what changed in between
+        return Probes(tags, state, [self.probe(tag)._slots for tag in tags])  # noqa: SLF001  # as above
 
     def _settle(self, home: int) -> tuple[bytes, bytes]:
         """Return a state and the window at that state."""

@@ -19,10 +19,10 @@ from typing import Final
 
 from lookup import wire
 from lookup.errors import IndexStale, UnknownKid
-from lookup.index.reader import Fields, Probe, Probes, TableReader
+from lookup.index.layout import Fields
+from lookup.index.reader import Probe, Probes, TableReader
 from lookup.worker.view import OpenView
 from lookup.worker.wording import Wordings
-
 
 _UNNAMED: Final = "the index names what the hand-off does not"
 
@@ -73,7 +73,7 @@ def decide_one(view: OpenView, request: wire.Lookup, today: int) -> Decision:
     """Answer one lookup. Raises InvalidRequest, UnknownKid, or what the table's reader raises."""
     _require_kid(view, request.kid)
     probe = view.table.probe(view.tags.make(wire.parse_token(request.token)))
-    records, handles = _records(probe.found, probe.read(view.decoys), today, view.wordings)
+    records, handles = _records(probe.read(view.decoys), today, view.wordings, found=probe.found)
     body = wire.make_answer(records)
     return Decision(body, (handles,), view.table, probe, known=bool(records))
 
@@ -93,7 +93,7 @@ def _require_kid(view: OpenView, kid: str) -> None:
 
 
 def _records(
-    found: bool, links: list[Fields], today: int, wordings: Wordings
+    links: list[Fields], today: int, wordings: Wordings, *, found: bool
 ) -> tuple[list[bytes], list[bytes]]:
     """Word every link; return those that may be answered, newest first, and their handles.
 
@@ -136,7 +136,7 @@ def _records_of_each(
     except KeyError:
         raise IndexStale(_UNNAMED) from None
     for place, of_token in several.items():
-        answers[place], handles[place] = _records(True, of_token, today, wordings)
+        answers[place], handles[place] = _records(of_token, today, wordings, found=True)
     return answers, handles
 
 
