@@ -209,8 +209,6 @@ def read_slot(slot: bytes) -> Fields:
 
 def read_slots(slots: bytes) -> list[Fields]:
     """Return the same of each of these slots, side by side. Raises InvalidSlot."""
-    if len(slots) == SLOT_SIZE:
-        return [read_slot(slots)]
     return [read_slot(slots[at : at + SLOT_SIZE]) for at in range(0, len(slots), SLOT_SIZE)]
 
 

@@ -103,8 +103,11 @@ class Probe:
         A miss reads a decoy: a link whose answer window has ended costs no more than no link.
         Raises IndexStale if a slot does not match its checksum.
         """
+        slots = self._slots or decoys[self._tag[0]]
         try:
-            return layout.read_slots(self._slots or decoys[self._tag[0]])
+            if len(slots) == SLOT_SIZE:
+                return [layout.read_slot(slots)]
+            return layout.read_slots(slots)
         except InvalidSlot as error:
             raise IndexStale(str(error)) from None
 
@@ -271,7 +274,7 @@ def _search(tag: Tag, window: bytes) -> bytes:
     """Return the slots of a tag, which lie side by side; all of the window is looked at, once."""
     first = window.find(tag)
     if first < 0:
-        return b""
+        first = WINDOW_SIZE  # a miss takes the same steps from here on, and finds nothing
     last = first
     while (other := window.find(tag, last + SLOT_SIZE)) >= 0:
         last = other

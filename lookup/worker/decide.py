@@ -103,16 +103,16 @@ def _records(
         links.sort(key=_newest_first)
     records: list[bytes] = []
     handles: list[bytes] = []
+    hidden: list[bytes] = []  # so that what is not told takes the same steps
     for handle, since, until, answer_until, who in links:
         try:
             answerable, honey, begin, end = wordings[who]
         except KeyError:
             raise IndexStale(_UNNAMED) from None
         record = wire.word_record(begin, since, until, end)
-        if answerable and answer_until >= today and found:
-            handles.append(handle)
-            if not honey:
-                records.append(record)
+        witnessed = answerable and answer_until >= today and found
+        (handles if witnessed else hidden).append(handle)
+        (records if witnessed and not honey else hidden).append(record)
     return records, handles[: wire.MAX_RECORDS]
 
 
