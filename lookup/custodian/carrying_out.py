@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from keys.entry import Batch, EntryId, Kind, Put, Remove
 from keys.epoch import Destruction
+from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from lookup.custodian.certifying import destroyed_entry, issue, issue_waiting
 from lookup.custodian.custody import Custody, Edit
@@ -87,7 +88,10 @@ def tend(custody: Custody) -> None:
 
 def _is_whole(custody: Custody, case: Case) -> bool:
     """Say whether all of a case's records are there; one that was lost needs a person."""
-    return all(custody.vault.get(Kind.RECORD, each) is not None for each in case.record_ids)
+    try:
+        return all(custody.vault.get(Kind.RECORD, each) is not None for each in case.record_ids)
+    except PageDamaged:
+        return False
 
 
 def _records(custody: Custody, case: Case) -> Iterable[Record]:

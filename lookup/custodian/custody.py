@@ -21,6 +21,7 @@ import msgspec
 
 from crypto.token import Kid
 from keys.entry import Batch, Entry, EntryId, Kind, Put
+from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from keys.slot.lock import Lock
 from keys.vault import Receipt, Vault
@@ -138,7 +139,14 @@ class Custody:
         self.hidden = self.docket.hidden(self.moment())
 
     def _names_of(self, record_id: EntryId) -> list[Named]:
-        record = self.record(record_id)
+        """Return a record's identifiers; none where its page is damaged, for then nothing is added.
+
+        What is damaged in store and mirror keeps nobody from starting: hits are answered.
+        """
+        try:
+            record = self.record(record_id)
+        except PageDamaged:
+            return []
         return [] if record is None else names_of(record)
 
     def record(self, record_id: EntryId) -> Record | None:
