@@ -25,7 +25,7 @@ from lookup.officers.signing import Signer
 
 Json = dict[str, Any]
 
-ROLES: Final[Mapping[str, frozenset[Role]]] = {
+ROLES: Final[dict[str, frozenset[Role]]] = {
     "rita": frozenset({Role.REQUESTER}),
     "ana": frozenset({Role.APPROVER}),
     "leo": frozenset({Role.LEGAL}),
@@ -38,13 +38,13 @@ EVIDENCE: Final = {"purpose": "file 1 of the tests", "retention": "schedule 2, r
 
 
 class Bench:
-    """Officers with their keys: one of each role."""
+    """Officers with their keys: one of each role, unless a test says otherwise."""
 
-    def __init__(self) -> None:
-        self.keys = {name: OfficerKey.generate() for name in ROLES}
+    def __init__(self, roles: Mapping[str, frozenset[Role]] = ROLES) -> None:
+        self.keys = {name: OfficerKey.generate() for name in roles}
         self.officers: dict[str, Officer] = {
-            name: new_officer(name, roles, self.keys[name].public())
-            for name, roles in ROLES.items()
+            name: new_officer(name, found, self.keys[name].public())
+            for name, found in roles.items()
         }
 
     def signer(self, vault: bytes, name: str) -> Signer:

@@ -59,9 +59,10 @@ from lookup.index.layout import days_of
 from lookup.wire import parse_lookup
 from lookup.worker.decide import decide_one
 from lookup.worker.view import OpenView, open_view
+from tests.clocks import REAL, Clocks
 from tests.lookup.raw_http import Connection, Response, wait_until
 from tests.lookup.serving import Running as Served
-from tests.officers import Bench, Desk
+from tests.officers import ROLES, Bench, Desk
 from tests.processes import LONG, Process
 from tests.toml import to_toml
 
@@ -100,11 +101,14 @@ def record(source_ref: str, /, *identifiers: str, **changes: Any) -> Json:
 class Site:
     """Folders, configuration, listening sockets and a vault; nothing runs yet."""
 
+    clocks: Clocks = REAL  # those of a custodian inside this process
+    roles = ROLES
+
     def __init__(self, *, slots: int = 1, depth: int = 1, workers: int = 1) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lacuna-", dir=_MEMORY))
         self.listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers + 1)]
         self.cells = make_cells(workers)
-        self.officers = Bench()
+        self.officers = Bench(self.roles)
         self.running: list[Process] = []
         self.tables: Json = {
             "demo": True,
@@ -238,11 +242,12 @@ class Custodian:
         config = site.config
         with contextlib.ExitStack() as closing:
             passphrase = (site.folder / "passphrase").read_bytes()
-            self.opened: OpenSite = open_site(config, Passphrase(passphrase), _now)
+            wall, running = site.clocks.wall, site.clocks.running
+            self.opened: OpenSite = open_site(config, Passphrase(passphrase), wall, running=running)
             closing.callback(self.opened.close)
             door = Door(config.worker_socket, self.notes.append)
             closing.callback(door.close)
-            self.custody: Custody = take_custody(config, self.opened, door)
+            self.custody: Custody = take_custody(config, self.opened, door, wall)
             closing.callback(self.custody.close)
             publish(self.custody)
             self.writer = Writer(self.custody, self.failures.append)

@@ -18,7 +18,8 @@ Invariants:
   on the wall has to say that it is over, too.
 * A refusal needs a reason of Art 17(3) and a second officer. Whoever opened the case does neither.
 * A record that protects a child is hidden only by two: the opener who asks for it, and an officer
-  for safeguarding; after 72 hours, by either clock, a third has to have confirmed it.
+  for safeguarding; after 72 hours, by either clock, a third has to have confirmed it. Each asking
+  is good for one restriction, and no change of the case makes an unconfirmed one last longer.
 
 States are read, never stored. Pure. The states from recalling on are those of a case that is being
 carried out; a case that is destroyed has left, and only its certificate is there.
@@ -94,14 +95,14 @@ class _Fold:
     rules: Rules
 
     def weigh(self, standing: Standing, taken: Taken) -> Standing:
-        """Count the approvals, and see what is wanting."""
+        """Keep the approvals that count, and see what is wanting."""
         valid = tuple(
             each
             for each in standing.approvals
             if each not in standing.changers and self._may_approve(each)
         )
         wanting = self._wanting(valid)
-        standing = replace(standing, wanting=wanting, last=taken)
+        standing = replace(standing, approvals=valid, wanting=wanting, last=taken)
         if not standing.is_open:
             return standing
         if wanting:
@@ -138,7 +139,6 @@ def _signer(taken: Taken) -> OfficerId:
 def _change(standing: Standing, taken: Taken, _: Officers) -> Standing:
     """Void what was signed of the case as it was; a restriction has to be confirmed anew."""
     changer = taken.step.officer
-    restriction = standing.restriction
     return replace(
         standing,
         state=State.REQUESTED,
@@ -148,8 +148,19 @@ def _change(standing: Standing, taken: Taken, _: Officers) -> Standing:
         approved=None,
         shortened=None,
         refusal=None,
-        restriction=restriction and replace(restriction, confirmed_by=None, since=taken.at),
+        restriction=_unconfirmed(standing.restriction, taken),
     )
+
+
+def _unconfirmed(restriction: Restriction | None, taken: Taken) -> Restriction | None:
+    """Return a restriction that three had signed as one of two; that of two as it is."""
+    if restriction is None or restriction.confirmed_by is None:
+        return restriction
+    return replace(restriction, confirmed_by=None, since=taken.at)
+
+
+def _amend(standing: Standing, taken: Taken, officers: Officers) -> Standing:
+    return replace(_change(standing, taken, officers), restricted=False)
 
 
 def _escalate(standing: Standing, taken: Taken, officers: Officers) -> Standing:
@@ -171,7 +182,7 @@ def _review(standing: Standing, taken: Taken, _: Officers) -> Standing:
 
 
 def _restrict(standing: Standing, taken: Taken, _: Officers) -> Standing:
-    return replace(standing, restriction=Restriction(_signer(taken), taken.at))
+    return replace(standing, restriction=Restriction(_signer(taken), taken.at), restricted=True)
 
 
 def _confirm(standing: Standing, taken: Taken, _: Officers) -> Standing:
@@ -228,7 +239,7 @@ def _nothing(standing: Standing, taken: Taken, _: Officers) -> Standing:
 
 _EFFECT: Final[Mapping[Act, Callable[[Standing, Taken, Officers], Standing]]] = MappingProxyType(
     {
-        Act.AMEND: _change,
+        Act.AMEND: _amend,
         Act.ESCALATE: _escalate,
         Act.APPROVE: _approve,
         Act.REFUSE: _refuse,

@@ -85,6 +85,8 @@ def _was_asked(standing: Standing, step: Step, terms: Terms, now: Moment) -> Non
         raise StepRefused("the request does not ask for a restriction: it would be one officer's")
     if standing.restriction is not None and standing.restriction.holds(now):
         raise StepRefused("the records are restricted already")
+    if standing.restricted:
+        raise StepRefused("the records were restricted before: the request has to be amended first")
 
 
 def _confirms_another(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:

@@ -106,7 +106,8 @@ class Standing:
     """What a case's steps amount to.
 
     `revision` is the number of the step that last changed the case; `changers` who has opened or
-    changed it; `approved` when the last approval that was needed came, `wanting` what else is.
+    changed it; `approved` when the last approval that was needed came, `wanting` what else is;
+    `restricted` whether a restriction was laid on since a requester last signed.
     """
 
     state: State
@@ -122,6 +123,7 @@ class Standing:
     held_by: OfficerId | None = None
     refusal: Refusal | None = None
     restriction: Restriction | None = None
+    restricted: bool = False
     escalated: tuple[str, ...] = ()
     identity_asked: bool = False
     last: Taken | None = field(default=None, repr=False)

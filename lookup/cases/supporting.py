@@ -7,12 +7,20 @@ Pure: today is an argument.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from lookup.cases.clock import Clock, Event, EventKind, ExtensionReason, Right, read_clock
+from lookup.cases.clock import (
+    Clock,
+    Event,
+    EventKind,
+    ExtensionReason,
+    InvalidClock,
+    Right,
+    read_clock,
+)
 from lookup.cases.content import Content
 from lookup.cases.evidence import InvalidEvidence, parse_evidence
 from lookup.cases.grounds import Assessment, Ground, assess, require_evidence
@@ -26,6 +34,7 @@ _EVENTS: Final = {
     Act.CONFIRM_IDENTITY: EventKind.IDENTITY_CONFIRMED,
     Act.EXTEND: EventKind.EXTENDED,
 }
+COUNTED: Final = frozenset(_EVENTS)
 
 
 def require_supported(content: Content) -> None:
@@ -57,6 +66,13 @@ def assessment_of(content: Content, malicious_from: date | None, today: date) ->
         return None
     evidence = parse_evidence(msgspec.json.encode(content.evidence or {}))
     return assess(evidence, malicious_from, today)
+
+
+def require_countable(content: Content, steps: Sequence[Taken], today: date) -> None:
+    """Raise InvalidClock unless the time of Art 12(3) can be told after these steps."""
+    if content.received_on > today + timedelta(days=1):  # where the officer is, it may be tomorrow
+        raise InvalidClock("received is a day that has come")
+    clock_of(content, steps, today)
 
 
 def clock_of(content: Content, steps: Sequence[Taken], today: date) -> Clock:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from lookup.cli.acting import act, officer_options
+from lookup.cli.acting import act, id_argument, officer_options
 from lookup.cli.console import json_option, print_json, say, say_facts
 from lookup.cli.files import new_private_file
 from lookup.cli.standing import moment
@@ -65,6 +65,8 @@ Exit status
   73  the file cannot be made, or is there already
 """
 
+LIST_FIRST: Final = "see `lacuna case list`, or what was carried out: `lacuna case certificates`"
+
 
 @click.command("list", help=LIST, short_help="List the cases.")
 @officer_options
@@ -81,13 +83,13 @@ def list_(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # n
 
 
 @click.command("show", help=SHOW, short_help="Show one case.")
-@click.argument("case_id", metavar="CASE")
+@id_argument("case_id", "CASE")
 @officer_options
 @json_option
 @click.pass_context
 def show(ctx: click.Context, /, case_id: str, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # as above
     """Ask, and print."""
-    case = act(ctx, **officer).custodian.get(f"/v1/cases/{case_id}")
+    case = act(ctx, **officer).custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
     if as_json:
         print_json(case)
     else:
@@ -95,16 +97,25 @@ def show(ctx: click.Context, /, case_id: str, *, as_json: bool, **officer: Any) 
 
 
 @click.command("opening", help=OPENING, short_help="Write what opens the certificate.")
-@click.argument("case_id", metavar="CASE")
+@id_argument("case_id", "CASE")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @officer_options
+@json_option
 @click.pass_context
-def opening(ctx: click.Context, /, case_id: str, *, output: Path, **officer: Any) -> None:  # noqa: ANN401  # as above
+def opening(
+    ctx: click.Context,
+    /,
+    case_id: str,
+    *,
+    output: Path,
+    as_json: bool,
+    **officer: Any,  # noqa: ANN401  # as above
+) -> None:
     """Make the file before anything is asked: it is the only copy."""
     custodian = act(ctx, **officer).custodian
     with new_private_file(output) as file:
-        file.write(custodian.fetch(f"/v1/cases/{case_id}/opening"))
-    say_facts({"opening": str(output.absolute()), "next": "hand it to the family, and nobody else"})
+        file.write(custodian.fetch(f"/v1/cases/{case_id}/opening", hint=LIST_FIRST))
+    _say_file("opening", output, "hand it to the family, and nobody else", as_json=as_json)
 
 
 @click.command("certificates", help=CERTIFICATES, short_help="List what was destroyed.")
@@ -126,9 +137,10 @@ def certificates(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> Non
 
 
 @click.command("certificate", help=CERTIFICATE, short_help="Write a certificate of destruction.")
-@click.argument("certificate_id", metavar="CERTIFICATE")
+@id_argument("certificate_id", "CERTIFICATE")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @officer_options
+@json_option
 @click.pass_context
 def certificate(
     ctx: click.Context,
@@ -136,18 +148,25 @@ def certificate(
     certificate_id: str,
     *,
     output: Path,
+    as_json: bool,
     **officer: Any,  # noqa: ANN401  # as above
 ) -> None:
     """Ask, then make the file."""
-    found = act(ctx, **officer).custodian.fetch(f"/v1/certificates/{certificate_id}")
+    found = act(ctx, **officer).custodian.fetch(
+        f"/v1/certificates/{certificate_id}", hint="see `lacuna case certificates`"
+    )
     with new_private_file(output) as file:
         file.write(found)
-    say_facts(
-        {
-            "certificate": str(output.absolute()),
-            "next": f"lacuna certificate verify {output} --log-key KEY",
-        }
-    )
+    hint = f"lacuna certificate verify {output} --log-key KEY"
+    _say_file("certificate", output, hint, as_json=as_json)
+
+
+def _say_file(what: str, path: Path, hint: str, *, as_json: bool) -> None:
+    made = {what: str(path.absolute())}
+    if as_json:
+        print_json(made)
+    else:
+        say_facts({**made, "next": hint})
 
 
 def case_facts(case: dict[str, Any]) -> dict[str, object]:

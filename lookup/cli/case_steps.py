@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import click
 
-from lookup.cli.acting import act, officer_options
-from lookup.cli.case_reading import case_facts
+from lookup.cli.acting import act, id_argument, officer_options
+from lookup.cli.case_reading import LIST_FIRST, case_facts
 from lookup.cli.console import confirm, json_option, print_json, say_facts, yes_option
 from lookup.cli.destruction import destruction_facts, destruction_status
 
@@ -117,7 +117,7 @@ def _make(name: str, wanted: _Act) -> click.Command:
 
         officer = {key: given.pop(key) for key in _OFFICER}
         acting = act(ctx, **officer)
-        case = acting.custodian.get(f"/v1/cases/{case_id}")
+        case = acting.custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
         if wanted.question:
             confirm(wanted.question, assumed=yes)
         signed = acting.signer.step(case["next"], Act(name), given)
@@ -133,7 +133,7 @@ def _make(name: str, wanted: _Act) -> click.Command:
         yes_option,
         officer_options,
         *reversed(wanted.options),
-        click.argument("case_id", metavar="CASE"),
+        id_argument("case_id", "CASE"),
     ):
         command = decorate(command)
     made: click.Command = click.command(name, help=help_text, short_help=wanted.short)(command)

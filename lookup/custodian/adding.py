@@ -10,7 +10,7 @@ Invariants:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from crypto.aead import Sealed
@@ -19,10 +19,10 @@ from keys.entry import Batch, EntryId, Kind, Put, new_entry_id, new_entry_ids
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
 from lookup.custodian.custody import Custody, Edit
-from lookup.custodian.docket import Case, Signed, escalation
+from lookup.custodian.docket import Case, Named, Signed, escalation
 from lookup.custodian.draft import Draft
-from lookup.custodian.parking import NEW_CATEGORY, NEW_RECORD, Parked, park
-from lookup.custodian.record import Record, make_body
+from lookup.custodian.parking import NEW_CATEGORY, NEW_CHILD, NEW_RECORD, Parked, park
+from lookup.custodian.record import Record, make_body, names_of
 from lookup.custodian.writer import Prepare, Prepared
 from lookup.errors import Conflict, PreconditionFailed, RecordNotFound, Unavailable
 
@@ -71,6 +71,8 @@ def change(record_id: EntryId, draft: Draft, expected: int) -> Prepare[Stored]:
             raise RecordNotFound("there is no such record")
         if old.version != expected:
             raise PreconditionFailed(f"expected version {expected}, the record is at {old.version}")
+        if old.body.source != draft.source and custody.docket.open_case_of(record_id) is not None:
+            raise Conflict("a record under a case keeps its authority and source reference")
         if custody.sources.get(draft.source, record_id) != record_id:
             raise Conflict("the source reference is another record's")
         return _one(custody, _step(custody, draft, old, record_id))
@@ -97,7 +99,8 @@ def add_or_change(drafts: Sequence[Draft]) -> Prepare[list[Stored]]:
 class _Step:
     """What one draft does; `edit` is None when the record stays as it is.
 
-    `batch` and `blobs` are of what is parked, `escalates` the cases to be looked at again.
+    `batch` and `blobs` are of what is parked and unparked, `escalates` the cases to be looked at
+    again.
     """
 
     stored: Stored
@@ -107,6 +110,7 @@ class _Step:
     batch: Batch = ()
     blobs: BlobChange = NO_BLOBS
     parked: Parked | None = None
+    unparked: Parked | None = None
     escalates: tuple[tuple[Case, str], ...] = ()
 
 
@@ -123,7 +127,9 @@ def _step(custody: Custody, draft: Draft, old: Record | None, fresh: EntryId) ->
         return _under_case(custody, draft, old, case)
     if old.body.says(draft):
         return _Step(Stored(UNCHANGED, old.id, old.version), (old.id, draft.source))
-    return _stored(custody, draft, old, old.id)
+    new = set(draft.identifiers) - set(names_of(old))
+    cases = custody.docket.watching(new) if new else []
+    return _stored(custody, draft, old, old.id, [(case, NEW_RECORD) for case in cases])
 
 
 def _under_case(custody: Custody, draft: Draft, old: Record, case: Case) -> _Step:
@@ -133,27 +139,43 @@ def _under_case(custody: Custody, draft: Draft, old: Record, case: Case) -> _Ste
     if before is None and old.body.says(draft):
         return _Step(Stored(UNCHANGED, old.id, old.version), touches)
     parked = Stored(PARKED, old.id, old.version)
-    waiting = before and before.draft(custody.vault, custody.store, custody.catalogue)
-    if waiting == draft:
+    vault, store, catalogue = custody.vault, custody.store, custody.catalogue
+    waiting = None if before is None else before.draft(vault, store, catalogue)
+    comes = _told(custody, draft, old) - custody.told(old.body)
+    shows = bool(comes) and old.id not in custody.hidden
+    if waiting == draft and not shows:
         return _Step(parked, touches)
-    other = draft.category != old.body.category
-    escalates = [(case, NEW_CATEGORY)] if other else []
-    body = make_body(draft, Dek(old.body.dek), old.body.links)
-    comes = custody.protects(body) and not custody.protects(old.body)
-    if comes and old.id not in custody.hidden:
-        return _stored(custody, draft, old, old.id, escalates)
+    removed, gone = ((), NO_BLOBS) if before is None else before.removal()
+    escalates = _escalating(custody, case, draft, old, None if shows else waiting)
+    if shows:
+        step = _stored(custody, draft, old, old.id, escalates)
+        return replace(step, batch=removed, blobs=gone, unparked=before)
     kept, batch, blobs = park(custody.vault, case, old.id, draft)
-    if before is not None:
-        removed, gone = before.removal()
-        batch, blobs = batch + removed, BlobChange(blobs.put, gone.delete)
     return _Step(
         parked,
         touches,
-        batch=batch,
-        blobs=blobs,
+        batch=batch + removed,
+        blobs=BlobChange(blobs.put, gone.delete),
         parked=kept,
         escalates=tuple(escalates),
     )
+
+
+def _told(custody: Custody, draft: Draft, old: Record) -> frozenset[Named]:
+    """Return the identifiers that a draft would answer for."""
+    return custody.told(make_body(draft, Dek(old.body.dek), old.body.links))
+
+
+def _escalating(
+    custody: Custody, case: Case, draft: Draft, old: Record, waiting: Draft | None
+) -> list[tuple[Case, str]]:
+    """Return the case if a draft says what neither the record says, nor what waits already."""
+    if draft.category != (old.body.category if waiting is None else waiting.category):
+        return [(case, NEW_CATEGORY)]
+    seen = custody.told(old.body)
+    if waiting is not None:
+        seen |= _told(custody, waiting, old)
+    return [(case, NEW_CHILD)] if _told(custody, draft, old) - seen else []
 
 
 def _stored(
@@ -189,6 +211,8 @@ def _prepared(custody: Custody, steps: Sequence[_Step], answer: T) -> Prepared[T
         for step in steps:
             if step.parked is not None:
                 custody.lot.parked[step.parked.record] = step.parked
+            if step.unparked is not None:
+                custody.lot.drop([step.unparked])
         for each in signed:
             custody.alarms.escalate(each.step.case.hex(), str(each.step.details["reason"]))
         return answer

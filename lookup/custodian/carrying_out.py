@@ -8,6 +8,7 @@ Invariants:
   record leaves every case that names it, also one that was refused, and what was parked for it.
 * In the same transaction a `Kind.DESTROYED` entry takes the case's place: what a certificate will
   say of it, and no more. So each destroyed case gets its one certificate, whatever crashes.
+* What a crash or a slot that lags has left without a certificate is certified as soon as it can be.
 * `tend` is the scheduler: it runs in the writer's idle moments, and under load once a second.
 """
 
@@ -77,19 +78,33 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
 def tend(custody: Custody) -> None:
     """Carry out what is due, certify what waits, hide and show what restrictions say by now."""
+    if custody.docket.damaged:
+        return
     issue_waiting(custody)
     custody.show_and_hide()
-    due = [case for case in custody.docket.due(custody.moment()) if _is_whole(custody, case)]
-    while due:
-        batch, due = due[:MOST_AT_ONCE], due[MOST_AT_ONCE:]
+    due = [case for case in custody.docket.due(custody.moment()) if case.id not in custody.stuck]
+    whole = [case for case in due if is_whole(custody, case)]
+    for at in range(0, len(whole), MOST_AT_ONCE):
+        batch = whole[at : at + MOST_AT_ONCE]
         done = carry_out(custody, batch)
         logger.info("carried out %d cases: %d records", len(batch), len(done.record_ids))
+    stuck = {case.id for case in due} - {case.id for case in whole}
+    if stuck:
+        custody.stuck |= stuck
+        logger.error("%d cases that are due cannot be carried out: restore the store", len(stuck))
 
 
-def _is_whole(custody: Custody, case: Case) -> bool:
-    """Say whether all of a case's records are there; one that was lost needs a person."""
+def is_whole(custody: Custody, case: Case) -> bool:
+    """Say whether all that leaves with a case is there; what was lost or damaged needs a person."""
+    vault, leaving = custody.vault, custody.docket.naming(case.record_ids)
+    parts = [
+        *((Kind.RECORD, each) for each in case.record_ids),
+        *((Kind.CASE, each.id) for each in leaving),
+        *((Kind.STEP, step.entry_id) for each in leaving for step in each.signed),
+        *((Kind.PARKED, each.id) for case in leaving for each in custody.lot.of(case.id)),
+    ]
     try:
-        return all(custody.vault.get(Kind.RECORD, each) is not None for each in case.record_ids)
+        return all(vault.get(kind, entry_id) is not None for kind, entry_id in parts)
     except PageDamaged:
         return False
 

@@ -11,6 +11,7 @@ Invariants:
   them in the whole vault (`others_of`), and what arrives later escalates the case.
 """
 
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +21,11 @@ from crypto.sshsig import InvalidSignature, Signature, verify
 from keys.entry import EntryId, Kind, Put, new_entry_id
 from keys.errors import PageDamaged
 from keys.pages import BlobChange
+from lookup.cases.clock import InvalidClock
 from lookup.cases.content import Content, InvalidContent, parse_content
 from lookup.cases.evidence import InvalidEvidence
 from lookup.cases.permitting import StepRefused, require
-from lookup.cases.standing import State
+from lookup.cases.standing import Taken
 from lookup.cases.step import (
     FIRST_AFTER,
     NAMESPACE,
@@ -33,11 +35,11 @@ from lookup.cases.step import (
     digest_of,
     parse_step,
 )
-from lookup.cases.supporting import require_reason, require_supported
+from lookup.cases.supporting import COUNTED, require_countable, require_reason, require_supported
 from lookup.custodian.adding import add_or_change
-from lookup.custodian.carrying_out import CarriedOut, carry_out
+from lookup.custodian.carrying_out import CarriedOut, carry_out, is_whole
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case, Named, Signed, new_step
+from lookup.custodian.docket import Case, Lookout, Named, Signed, new_step
 from lookup.custodian.record import Record, decode_body, names_of
 from lookup.errors import (
     Conflict,
@@ -45,11 +47,14 @@ from lookup.errors import (
     InvalidRequest,
     NotFound,
     RecordNotFound,
+    ServiceError,
     Unavailable,
 )
 from lookup.officers.roles import Act, Officer
 
 ID_SIZE = 16
+
+logger = logging.getLogger("lookup.custodian")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,10 @@ class Wanted:
     signature: bytes
     content: bytes = field(default=b"", repr=False)
 
+    def parsed(self) -> Content:
+        """Return what the case would say. Raises InvalidRequest."""
+        return _content(self.content)
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -67,10 +76,6 @@ class Opening:
 
     wanted: Wanted
     salt: bytes = field(repr=False)
-
-    def parsed(self) -> Content:
-        """Return what the case would say. Raises InvalidRequest."""
-        return _content(self.wanted.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +86,13 @@ class Done:
     carried_out: CarriedOut | None = None
 
 
-def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody], Case]:
-    """Open a case. Raises InvalidRequest, RecordNotFound, Conflict or Forbidden."""
+def open_case(
+    opening: Opening, others: frozenset[EntryId], lookout: Lookout | None = None
+) -> Callable[[Custody], Case]:
+    """Open a case; `lookout` was kept while the others were looked for.
+
+    Raises InvalidRequest, RecordNotFound, Conflict or Forbidden.
+    """
     step = _parsed(opening.wanted.text)
     content = _content(opening.wanted.content)
     if len(opening.salt) != SALT_SIZE:
@@ -99,17 +109,20 @@ def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody
         if not officer.may(Act.OPEN, content.authority):
             raise Forbidden("none of the officer's roles may open a case of this authority")
         case_id = EntryId(step.case)
+        if custody.docket.damaged:
+            raise Unavailable("pages with cases are damaged: restore them, then open new ones")
         if case_id in custody.docket.cases:
             raise Conflict("a case of this id is open already")
         records = _records(custody, content)
-        _require_all_others(content, others)
+        _require_all_others(content, others, lookout)
         _require_evidence(content)
+        _require_countable(custody, content, [], InvalidRequest)
         case = Case(
             case_id,
             Dek.generate(),
             opening.salt,
             secrets.token_bytes(SALT_SIZE),
-            secrets.token_bytes(ID_SIZE),
+            new_entry_id(Kind.DESTROYED),
             content,
         )
         signed = new_step(case, step, opening.wanted.signature, custody.moment())
@@ -125,8 +138,16 @@ def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody
     return run
 
 
-def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Done]:
-    """Take a further step. Raises as `open_case` does, and Conflict where it may not be taken."""
+def take_step(
+    case_id: EntryId,
+    wanted: Wanted,
+    others: frozenset[EntryId] = frozenset(),
+    lookout: Lookout | None = None,
+) -> Callable[[Custody], Done]:
+    """Take a further step; `others` and `lookout` are for an amendment.
+
+    Raises as `open_case` does, and Conflict where the step may not be taken.
+    """
     step = _parsed(wanted.text)
     if step.case != case_id:
         raise InvalidRequest("the step is of another case")
@@ -146,10 +167,16 @@ def take_step(case_id: EntryId, wanted: Wanted) -> Callable[[Custody], Done]:
             require(standing, step, case.content.terms, custody.office.officers, now, digest=digest)
         except StepRefused as refused:
             raise Conflict(str(refused)) from None
+        if step.act is Act.CARRY_OUT and not is_whole(custody, case):
+            raise Conflict("a record of the case was lost: withdraw it, and open another")
         signed = new_step(case, step, wanted.signature, now)
+        if content is not None or step.act in COUNTED:
+            told = content or case.content
+            _require_countable(custody, told, [*case.steps, signed.taken], Conflict)
         if content is None:
             custody.commit((), BlobChange(), steps=(signed,))
         else:
+            _require_all_others(content, others, lookout)
             _amend(custody, case, signed, content)
         return _follow(custody, case, step)
 
@@ -174,7 +201,7 @@ def _follow(custody: Custody, case: Case, step: Step) -> Done:
     """Do what a step has decided."""
     if step.act is Act.CARRY_OUT:
         return Done(case, carry_out(custody, [case]))
-    if custody.docket.standing(case).state in {State.REFUSED, State.WITHDRAWN}:
+    if not _is_open(custody, case):
         resume(custody, case)
     return Done(case)
 
@@ -199,17 +226,26 @@ def resume(custody: Custody, case: Case) -> None:
     custody.lot.drop(parked)
 
 
+def resume_all(custody: Custody) -> None:
+    """Resume what a crash cut off between a case's last step and what was kept aside for it."""
+    ended = [case for case in custody.docket.cases.values() if not _is_open(custody, case)]
+    for case in ended:
+        try:
+            resume(custody, case)
+        except ServiceError as error:
+            logger.error("what was parked for a case stays so: %s", error)  # noqa: TRY400  # its text is ours
+
+
+def _is_open(custody: Custody, case: Case) -> bool:
+    return custody.docket.standing(case).is_open
+
+
 def find(custody: Custody, case_id: EntryId) -> Case:
     """Return a case. Raises NotFound."""
     case = custody.docket.cases.get(case_id)
     if case is None:
         raise NotFound("there is no such case; one that was carried out has left a certificate")
     return case
-
-
-def new_case_id() -> EntryId:
-    """Draw an id for a case."""
-    return new_entry_id(Kind.CASE)
 
 
 def others_of(
@@ -285,12 +321,25 @@ def _records(custody: Custody, content: Content) -> Sequence[Record]:
     return found
 
 
-def _require_all_others(content: Content, others: frozenset[EntryId]) -> None:
+def _require_all_others(
+    content: Content, others: frozenset[EntryId], lookout: Lookout | None
+) -> None:
+    if lookout is not None and lookout.seen:
+        raise Conflict("a record of the same child has come meanwhile: preview it again")
     if {bytes.fromhex(each) for each in content.others} != others:
         raise Conflict(
             "other records name the same child, and the case does not list just these: preview it"
             " again, and sign what you have seen"
         )
+
+
+def _require_countable(
+    custody: Custody, content: Content, steps: Sequence[Taken], error: type[ServiceError]
+) -> None:
+    try:
+        require_countable(content, steps, custody.today())
+    except InvalidClock as refused:
+        raise error(str(refused)) from None
 
 
 def _require_evidence(content: Content) -> None:

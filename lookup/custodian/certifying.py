@@ -1,7 +1,9 @@
 """Certifying: from a destroyed case to its certificate.
 
     Kind.DESTROYED     what the certificate will say of the case; put when its records leave
-    Kind.CERTIFICATE   what the slots had said, and the statement's place in the log; the same id
+    Kind.CERTIFICATE   what the slots had said, and the statement's place in the log
+
+Both have the certificate's id, which was drawn when the case was opened and names nothing.
 
 Invariants:
 
@@ -21,7 +23,7 @@ import msgspec
 
 from crypto.commitment import Commitment, Nonce
 from crypto.sshsig import fingerprint
-from keys.entry import Entry, Kind, Put, new_entry_id
+from keys.entry import Entry, EntryId, Kind, Put
 from lookup.cases.standing import Standing
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case
@@ -40,7 +42,6 @@ from lookup.transparency.statement import (
 
 
 class _DestroyedBody(msgspec.Struct, array_like=True, kw_only=True):
-    certificate: bytes
     authority: str
     ground: str
     records: list[bytes]
@@ -77,20 +78,18 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
         raise AssertionError("unreachable: a case that is due was approved")
     openings = opening_of(custody, case).records
     body = _DestroyedBody(
-        certificate=case.certificate,
         authority=case.content.authority,
         ground=case.content.ground,
         records=[opening.commitment() for opening in openings],
         requested=standing.opened.time,
         approved=standing.approved.time,
-        not_before=begun,
+        not_before=max(begun, standing.approved.time),
         approvals=_approvals(custody, standing),
         cooling_off_days=standing.cooling_off_days,
         workers=workers,
         nonce=secrets.token_bytes(32),
     )
-    entry_id = new_entry_id(Kind.DESTROYED)
-    return Entry(Kind.DESTROYED, entry_id, msgspec.msgpack.encode(body))
+    return Entry(Kind.DESTROYED, case.certificate, msgspec.msgpack.encode(body))
 
 
 def _approvals(custody: Custody, standing: Standing) -> list[tuple[str, str]]:
@@ -128,7 +127,9 @@ def _opening(case: Case, record: Record) -> RecordOpening:
 
 
 def waiting(custody: Custody) -> list[Entry]:
-    """Return the destroyed cases that have no certificate yet."""
+    """Return the destroyed cases that have no certificate yet; none while pages are damaged."""
+    if custody.docket.damaged:
+        return []
     certified = {entry.id for entry in custody.vault.scan(Kind.CERTIFICATE)}
     return [entry for entry in custody.vault.scan(Kind.DESTROYED) if entry.id not in certified]
 
@@ -136,8 +137,8 @@ def waiting(custody: Custody) -> list[Entry]:
 def issue(custody: Custody) -> None:
     """Certify what was destroyed, in one commit; nothing while a slot lags."""
     vault = custody.vault
-    custody.certified = vault.version.epoch
     entries = waiting(custody)
+    custody.certified = vault.version.epoch
     if vault.lagging or not entries:
         return
     batch, leaves = [], []
@@ -173,13 +174,13 @@ def certificates(custody: Custody) -> list[Certified]:
     return sorted(found, key=lambda each: each.position)
 
 
-def find_certificate(custody: Custody, certificate: bytes) -> Certified | None:
+def find_certificate(custody: Custody, certificate: EntryId) -> Certified | None:
     """Return what was certified under an id, or None."""
-    for entry in custody.vault.scan(Kind.DESTROYED):
-        if _read_destroyed(entry).certificate == certificate:
-            found = custody.vault.get(Kind.CERTIFICATE, entry.id)
-            return None if found is None else _certified(custody, entry, _read(found))
-    return None
+    destroyed = custody.vault.get(Kind.DESTROYED, certificate)
+    found = custody.vault.get(Kind.CERTIFICATE, certificate)
+    if destroyed is None or found is None:
+        return None
+    return _certified(custody, destroyed, _read(found))
 
 
 def _read_destroyed(entry: Entry) -> _DestroyedBody:
@@ -195,7 +196,7 @@ def _certified(custody: Custody, destroyed: Entry, certificate: _CertificateBody
     body = _read_destroyed(destroyed)
     letters = {letter for letter, _ in certificate.slots}
     statement = Statement(
-        certificate=body.certificate.hex(),
+        certificate=destroyed.id.hex(),
         site=custody.vault.id.hex(),
         authority=body.authority,
         ground=body.ground,

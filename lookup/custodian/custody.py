@@ -21,7 +21,6 @@ import msgspec
 
 from crypto.token import Kid
 from keys.entry import Batch, Entry, EntryId, Kind, Put
-from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from keys.slot.lock import Lock
 from keys.vault import Receipt, Vault
@@ -84,9 +83,9 @@ class Custody:
     # The epoch after whose beginning it was last seen to what waits for a certificate.
     certified: int = 0
     destroyed: int = 0  # records, since the process began
+    stuck: set[EntryId] = field(default_factory=set)  # cases that are due, and not whole
     generation: int = 0
     view_number: int = 0
-    _latest: int = 0
     # What workers authenticate access tokens with; never stored, so that no backup can forge one.
     token_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
@@ -133,20 +132,11 @@ class Custody:
     def load_cases(self) -> None:
         """Read the cases, and what they hide; before the first table is built."""
         self.docket = load_docket(self.vault, self.store, self.office, self._names_of)
-        self.lot = load_lot(self.vault)
-        steps = (each for case in self.docket.cases.values() for each in case.steps)
-        self._latest = max((each.at.time for each in steps), default=0)
+        self.lot = Lot() if self.docket.damaged else load_lot(self.vault)
         self.hidden = self.docket.hidden(self.moment())
 
     def _names_of(self, record_id: EntryId) -> list[Named]:
-        """Return a record's identifiers; none where its page is damaged, for then nothing is added.
-
-        What is damaged in store and mirror keeps nobody from starting: hits are answered.
-        """
-        try:
-            record = self.record(record_id)
-        except PageDamaged:
-            return []
+        record = self.record(record_id)
         return [] if record is None else names_of(record)
 
     def record(self, record_id: EntryId) -> Record | None:
@@ -268,16 +258,19 @@ class Custody:
             self.publication = None
 
     def moment(self) -> Moment:
-        """Return the time by both clocks; that of the wall never goes back behind what it told."""
-        self._latest = max(self._latest, self.clock())
-        return Moment(self.vault.elapsed, self._latest)
+        """Return the time by both clocks."""
+        return Moment(self.vault.elapsed, self.clock())
+
+    def told(self, body: Body) -> frozenset[Named]:
+        """Return the identifiers for which hospitals are told of a record today."""
+        if self.publication is None:
+            return frozenset()
+        links = self.publication.rules.links(body)
+        return frozenset((name.scheme, name.value) for name, link in links if not link.honey)
 
     def protects(self, body: Body) -> bool:
         """Say whether a record is one that hospitals are told of today."""
-        if self.publication is None:
-            return False
-        links = self.publication.rules.links(body)
-        return any(not link.honey for _, link in links)
+        return bool(self.told(body))
 
     def show_and_hide(self) -> None:
         """Answer by what the restrictions of cases say by now."""

@@ -58,15 +58,17 @@ class OfficeRules(msgspec.Struct, array_like=True, frozen=True):
 class _GovernanceBody(msgspec.Struct, array_like=True):
     site: OfficeRules
     authorities: dict[str, OfficeRules]
+    changes: int = 0
 
 
 @dataclass(slots=True)
 class Governance:
-    """The rules of a site."""
+    """The rules of a site; `changes` counts those of officers and rules."""
 
     entry_id: EntryId
     site: OfficeRules
     authorities: dict[str, OfficeRules] = field(default_factory=dict)
+    changes: int = 0
 
     def of(self, authority: str) -> OfficeRules:
         """Return the rules of an authority's cases."""
@@ -79,7 +81,7 @@ class Governance:
 
     def entry(self) -> Entry:
         """Return the rules as the map keeps them."""
-        body = _GovernanceBody(self.site, self.authorities)
+        body = _GovernanceBody(self.site, self.authorities, self.changes)
         return Entry(Kind.GOVERNANCE, self.entry_id, msgspec.msgpack.encode(body))
 
 
@@ -97,7 +99,7 @@ class Office:
         body = msgspec.msgpack.decode(entry.body, type=_GovernanceBody)
         officers = (_read(each) for each in vault.scan(Kind.OFFICER))
         return cls(
-            Governance(entry.id, body.site, body.authorities),
+            Governance(entry.id, body.site, body.authorities, body.changes),
             {officer.id: officer for officer in officers},
         )
 

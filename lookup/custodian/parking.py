@@ -7,10 +7,11 @@ Invariants:
   the case ends without a destruction.
 * What would answer for a child that nobody answers for yet is never kept aside, unless two officers
   have restricted the record: then it is, and an alarm is raised. One officer who opens a case hides
-  no plan that comes later.
-* Another category, and another record of the same child, escalate the case: what was signed of it
-  is void.
+  no plan that comes later, and no second child that a record comes to name.
+* Another category or child, and another record of the same child, escalate the case: what was
+  signed of it is void. The same again, as a feed sends it each night, changes nothing.
 * Of one record the newest sending is kept; the one before is forgotten with the epoch.
+* A record under a case keeps its source reference, by which what was parked finds it again.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from lookup.custodian.draft import Draft, encode_draft, parse_draft
 from lookup.custodian.store.pages import Store
 
 NEW_CATEGORY = "new-category"
+NEW_CHILD = "new-child"
 NEW_RECORD = "new-record"
 
 

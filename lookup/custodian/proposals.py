@@ -8,13 +8,17 @@ Invariants:
   now who may decide cases, none of them its proposer. Nobody approves twice.
 * A change that would leave the site unable to decide a case, or give one key two names, is refused
   when it is proposed and again when it is made.
+* A proposal's id tells how many changes there had been: once another was made, none that was
+  signed before can be proposed. So nothing is made twice by playing signatures again.
+* An officer of one authority proposes and approves what concerns that authority alone.
 * Every signature is committed to in the log, in the transaction that stores it.
-* Proposals are few. Each signature replaces the entry, so what was there before is forgotten.
+* Proposals are few: an officer's ninth takes the place of the first, and those of one who has gone
+  leave, too. Each signature replaces the entry, so what was there before is forgotten.
 """
 
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
@@ -28,7 +32,6 @@ from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove
 from keys.vault import Vault
 from lookup.custodian.custody import Custody
 from lookup.custodian.officers import (
-    Governance,
     Office,
     OfficeRules,
     new_officer,
@@ -51,7 +54,7 @@ from lookup.officers.proposal import (
 )
 from lookup.officers.roles import Act, Officer, OfficerId
 
-MAX_PROPOSALS: Final = 32
+MOST_EACH: Final = 8
 
 
 class Approval(msgspec.Struct, array_like=True, frozen=True):
@@ -86,7 +89,8 @@ class Pending:
         """Return the officers of now whose approval counts."""
         signers = (OfficerId(each.officer) for each in self.signatures[1:])
         found = (office.officers[each] for each in signers if each in office.officers)
-        return [each for each in found if each.may(Act.APPROVE_PROPOSAL)]
+        authority = authority_of(office, self.change)
+        return [each for each in found if _may(each, Act.APPROVE_PROPOSAL, authority)]
 
     def entry(self) -> Entry:
         """Return the proposal as the map keeps it."""
@@ -113,19 +117,21 @@ def propose(text: str, signature: bytes) -> Callable[[Custody], Pending]:
     def run(custody: Custody) -> Pending:
         _signer(custody, proposal, signature)
         waiting = proposals(custody.vault)
-        if len(waiting) >= MAX_PROPOSALS:
-            raise Conflict(f"{MAX_PROPOSALS} proposals wait already: withdraw or approve one first")
-        if any(each.id == proposal.id for each in waiting):
-            raise Conflict("a proposal of this id is there already")
         if proposal.id[:2] != bytes(2):
             raise InvalidRequest("a proposal's id begins with four zeros")
+        if proposal.id[2:6] != custody.office.governance.changes.to_bytes(4):
+            raise Conflict("officers or rules have changed since this was signed: look again")
+        if any(each.id == proposal.id for each in waiting):
+            raise Conflict("a proposal of this id is there already")
+        mine = [each for each in waiting if each.proposer == proposal.officer]
+        removals = _removals(mine[: max(0, len(mine) - MOST_EACH + 1)])
         made(custody.office, proposal.change)  # or raise, while nothing is stored yet
         approval = Approval(proposal.officer, signature, custody.moment().time)
         pending = Pending(
             EntryId(proposal.id), proposal.change, secrets.token_bytes(32), (approval,)
         )
         leaf = pending.leaf(proposal, signature)
-        custody.vault.commit((Put(pending.entry()),), log=(leaf,))
+        custody.vault.commit((*removals, Put(pending.entry())), log=(leaf,))
         return pending
 
     return run
@@ -152,12 +158,23 @@ def approve(text: str, signature: bytes) -> Callable[[Custody], tuple[Pending, b
             custody.vault.commit((Put(pending.entry()),), log=(leaf,))
             return pending, False
         after, batch = made(custody.office, pending.change)
-        custody.vault.commit((Remove(Kind.PROPOSAL, pending.id), *batch), log=(leaf,))
+        after.governance.changes = custody.office.governance.changes + 1
+        gone = [p for p in proposals(custody.vault) if _is_over(p, pending, after)]
+        batch += (*_removals(gone), Put(after.governance.entry()))
+        custody.vault.commit(batch, log=(leaf,))
         custody.office.governance, custody.office.officers = after.governance, after.officers
         custody.docket.rules_changed()
         return pending, True
 
     return run
+
+
+def _is_over(waiting: Pending, done: Pending, after: Office) -> bool:
+    return waiting.id == done.id or waiting.proposer not in after.officers
+
+
+def _removals(gone: Sequence[Pending]) -> Batch:
+    return tuple(Remove(Kind.PROPOSAL, each.id) for each in gone)
 
 
 def find(custody: Custody, proposal_id: EntryId) -> Pending:
@@ -169,7 +186,10 @@ def find(custody: Custody, proposal_id: EntryId) -> Pending:
 
 
 def made(office: Office, change: Change) -> tuple[Office, Batch]:
-    """Return the office as a change would leave it, and what does that. Raises Conflict."""
+    """Return the office as a change would leave it, and what does that besides the rules' entry.
+
+    Raises Conflict.
+    """
     return _MADE[type(change)](office, change)
 
 
@@ -178,7 +198,7 @@ def _add(office: Office, change: AddOfficer) -> tuple[Office, Batch]:
     office.require_unlike(change.name, key)
     officer = new_officer(change.name, change.roles, key, change.authority)
     officers = office.officers | {officer.id: officer}
-    return Office(office.governance, officers), (Put(officer_entry(officer)),)
+    return Office(replace(office.governance), officers), (Put(officer_entry(officer)),)
 
 
 def _change(office: Office, change: ChangeOfficer) -> tuple[Office, Batch]:
@@ -186,14 +206,16 @@ def _change(office: Office, change: ChangeOfficer) -> tuple[Office, Batch]:
     changed = replace(officer, roles=frozenset(change.roles))
     officers = office.officers | {officer.id: changed}
     require_able(officers, office.governance.strictest)
-    return Office(office.governance, officers), (Put(officer_entry(changed)),)
+    return Office(replace(office.governance), officers), (Put(officer_entry(changed)),)
 
 
 def _remove(office: Office, change: RemoveOfficer) -> tuple[Office, Batch]:
     officer = _officer(office, change.officer)
     officers = {each: found for each, found in office.officers.items() if each != officer.id}
     require_able(officers, office.governance.strictest)
-    return Office(office.governance, officers), (Remove(Kind.OFFICER, EntryId(officer.id)),)
+    return Office(replace(office.governance), officers), (
+        Remove(Kind.OFFICER, EntryId(officer.id)),
+    )
 
 
 def _set_rules(office: Office, change: SetRules) -> tuple[Office, Batch]:
@@ -205,14 +227,12 @@ def _set_rules(office: Office, change: SetRules) -> tuple[Office, Batch]:
     )
     before = office.governance
     governance = (
-        Governance(before.entry_id, rules, before.authorities)
+        replace(before, site=rules)
         if change.authority is None
-        else Governance(
-            before.entry_id, before.site, before.authorities | {change.authority: rules}
-        )
+        else replace(before, authorities=before.authorities | {change.authority: rules})
     )
     require_able(office.officers, governance.strictest)
-    return Office(governance, office.officers), (Put(governance.entry()),)
+    return Office(governance, office.officers), ()
 
 
 _MADE: Final[dict[type[Change], Callable[..., tuple[Office, Batch]]]] = {
@@ -240,12 +260,26 @@ def _parsed(text: str, act: Act) -> Proposal:
     return proposal
 
 
+def authority_of(office: Office, change: Change) -> str | None:
+    """Return the one authority that a change concerns; None: all of them."""
+    if isinstance(change, AddOfficer | SetRules):
+        return change.authority
+    found = office.officers.get(OfficerId(bytes.fromhex(change.officer)))
+    return None if found is None else found.authority
+
+
+def _may(officer: Officer, act: Act, authority: str | None) -> bool:
+    return officer.may(act) and officer.authority in {None, authority}
+
+
 def _signer(custody: Custody, proposal: Proposal, signature: bytes) -> Officer:
     if proposal.vault != custody.vault.id:
         raise InvalidRequest("the proposal is another site's")
     officer = custody.office.officers.get(proposal.officer)
     if officer is None or not officer.may(proposal.act):
         raise Forbidden(f"none of the officer's roles may {proposal.act}")
+    if not _may(officer, proposal.act, authority_of(custody.office, proposal.change)):
+        raise Forbidden("the change concerns more than the officer's authority")
     try:
         verify(officer.key, NAMESPACE, proposal.text().encode(), Signature(signature))
     except InvalidSignature:

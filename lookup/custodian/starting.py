@@ -7,14 +7,16 @@ from a table of an earlier custodian. Only then may a change be acknowledged.
 import gc
 import logging
 import time
-from datetime import UTC, date, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from crypto.derive import RFC_9106_SECOND
 from keys.disk import Disk
 from lookup.catalogue import HONEY
 from lookup.config import Config
-from lookup.custodian.auditing import Auditing
+from lookup.custodian.auditing import Auditing, Known
+from lookup.custodian.casework import resume_all
 from lookup.custodian.certifying import issue_waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
@@ -23,6 +25,7 @@ from lookup.custodian.policy import Policy
 from lookup.custodian.running import Running
 from lookup.custodian.unlocking import OpenSite
 from lookup.index.folder import supersede_others
+from lookup.officers.roles import OfficerId
 
 _LEAVES_PER_STEP: Final = 1024
 # A worker that served the custodian before this one comes back within a second.
@@ -36,10 +39,6 @@ def now() -> int:
     return int(time.time())
 
 
-def _today() -> date:
-    return datetime.now(UTC).date()
-
-
 def publish(custody: Custody) -> None:
     """Put a table in force, and see to it that nobody answers from an earlier custodian's."""
     _build(custody)
@@ -49,9 +48,12 @@ def publish(custody: Custody) -> None:
         supersede_others(custody.index, kept, change_over=_WORKERS_RETURN)
     issue_waiting(custody)
     custody.audit.begin()
+    resume_all(custody)
 
 
-def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
+def take_custody(
+    config: Config, opened: OpenSite, door: Door, clock: Callable[[], int] = now
+) -> Custody:
     """Return custody of an opened site; no table is in force yet.
 
     Raises InvalidConfig for a witness's key that is none, LogLost or LogForked.
@@ -62,8 +64,11 @@ def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
         opened.vault,
         opened.store.audit,
         config.audit,
-        is_client=lambda entry_id: entry_id in policy.clients,
-        is_honey=lambda body: body.category == HONEY,
+        Known(
+            is_client=lambda entry_id: entry_id in policy.clients,
+            is_officer=lambda entry_id: OfficerId(entry_id) in policy.office.officers,
+            is_honey=lambda body: body.category == HONEY,
+        ),
     )
     custody = Custody(
         vault=opened.vault,
@@ -76,8 +81,8 @@ def take_custody(config: Config, opened: OpenSite, door: Door) -> Custody:
         index=config.index,
         belt_seconds=config.belt_seconds,
         door=door,
-        today=_today,
-        clock=now,
+        today=lambda: datetime.fromtimestamp(clock(), UTC).date(),
+        clock=clock,
     )
     custody.load_cases()
     return custody
@@ -110,6 +115,8 @@ def _build(custody: Custody) -> None:
             logger.info("building the index: %d %%", int(100 * progress))
     gc.enable()
     logger.info("%d records indexed in %.1f s", len(custody.sources), time.monotonic() - begun)
+    if custody.docket.damaged:
+        logger.error("pages with cases are damaged: none is carried out until they are restored")
     if custody.damaged:
         logger.error(
             "%d pages open neither in the store nor in the mirror: every miss is"

@@ -92,8 +92,18 @@ def open_slots(
     return slots, absent
 
 
+def running() -> float:
+    """Tell seconds that nobody can set; those in which the machine sleeps count."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def open_site(
-    config: Config, passphrase: Passphrase, clock: Callable[[], int], disk: Disk | None = None
+    config: Config,
+    passphrase: Passphrase,
+    clock: Callable[[], int],
+    disk: Disk | None = None,
+    *,
+    running: Callable[[], float] = running,
 ) -> OpenSite:
     """Open a site's vault, whatever its last stop left to finish.
 
@@ -115,7 +125,7 @@ def open_site(
             )
         slots, absent = open_slots(config, passphrase, disk)
         store, mirror = _open_storages(config, slots[0].lock.database_key, undo)
-        vault = open_vault(_keeping(store, mirror, slots, clock, disk))
+        vault = open_vault(_keeping(store, mirror, slots, clock, disk, running))
         undo.pop_all()
     key = slots[0].lock.database_key
     return OpenSite(vault, store, mirror, tuple(slots), tuple(absent), key, lock)
@@ -142,7 +152,7 @@ def create_site(  # noqa: PLR0913  # a vault is made once, and everything about 
         for folder in config.slots:
             AnchorFile(disk, folder).create()
         store, mirror = _open_storages(config, key, undo)
-        keeping = _keeping(store, mirror, slots, clock, disk)
+        keeping = _keeping(store, mirror, slots, clock, disk, running)
         disk.make_folder(config.audit)
         labels = [str(folder) for folder in config.slots]
         vault = create_vault(vault_id, depth, keeping, labels, first(vault_id))
@@ -158,14 +168,14 @@ def _open_storages(config: Config, key: DatabaseKey, undo: ExitStack) -> tuple[S
     return store, mirror
 
 
-def _keeping(
-    store: Store, mirror: Mirror, slots: Sequence[FileSlot], clock: Callable[[], int], disk: Disk
+def _keeping(  # noqa: PLR0913, PLR0917  # all that a vault is kept with
+    store: Store,
+    mirror: Mirror,
+    slots: Sequence[FileSlot],
+    clock: Callable[[], int],
+    disk: Disk,
+    running: Callable[[], float],
 ) -> Keeping:
     pairs = [(slot, AnchorFile(disk, slot.path.parent)) for slot in slots]
     key = slots[0].lock.database_key
     return Keeping(store, mirror, pairs, key, clock, store.audit.head, running)
-
-
-def running() -> float:
-    """Tell seconds that nobody can set; those in which the machine sleeps count."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

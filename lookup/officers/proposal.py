@@ -11,6 +11,8 @@ Invariants:
 
 * The whole change stands in what is signed, also by whoever approves it.
 * The text is canonical: there is one for each signer, act and change.
+* `proposal` is two zero bytes, the number of changes that were made before (4 bytes, big-endian),
+  and ten random bytes: what was proposed once can not be proposed again after the next change.
 * Signatures are SSHSIG with the namespace `lacuna-proposal@v1`.
 
 Pure: no I/O, no clock.

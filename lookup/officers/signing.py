@@ -40,7 +40,8 @@ class Signer:
 
     def opening(self, content: Content) -> Json:
         """Return what opens a case."""
-        salt, case_id = secrets.token_bytes(SALT_SIZE), _new_id(_CASE_PREFIX)
+        salt = secrets.token_bytes(SALT_SIZE)
+        case_id = bytes(_CASE_PREFIX) + secrets.token_bytes(_ID_SIZE - _CASE_PREFIX)
         raw = content.encode()
         step = Step(
             self.vault,
@@ -66,9 +67,11 @@ class Signer:
         digest = digest_of(salt, case_id, following["number"], raw)
         return self._signed(self._next(following, digest, Act.AMEND)) | {"content": raw.decode()}
 
-    def proposal(self, change: Change) -> Json:
-        """Return what proposes a change of officers or rules."""
-        return self._proposal(_new_id(_PROPOSAL_PREFIX), Act.PROPOSE, change)
+    def proposal(self, change: Change, changes: int) -> Json:
+        """Return what proposes a change of officers or rules, of which there were so many."""
+        prefix = bytes(_PROPOSAL_PREFIX) + changes.to_bytes(4)
+        proposal_id = prefix + secrets.token_bytes(_ID_SIZE - len(prefix))
+        return self._proposal(proposal_id, Act.PROPOSE, change)
 
     def approval(self, proposal_id: bytes, change: Change) -> Json:
         """Return what approves such a change."""
@@ -108,7 +111,3 @@ def token_header(key: OfficerKey, vault: bytes, now: int) -> dict[str, str]:
 def _request(key: OfficerKey, namespace: str, text: str) -> Json:
     signature = sign(key, namespace, text.encode())
     return {"text": text, "signature": b64encode(signature).decode()}
-
-
-def _new_id(prefix: int) -> bytes:
-    return bytes(prefix) + secrets.token_bytes(_ID_SIZE - prefix)

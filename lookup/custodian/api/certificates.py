@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
 
+from keys.entry import EntryId
 from lookup.custodian.api.requests import TheWriter, answer, may
 from lookup.custodian.certifying import certificates, find_certificate, waiting
 from lookup.custodian.custody import Custody
@@ -55,7 +56,7 @@ async def read_certificate(
     """Return a certificate, proved by the newest checkpoint."""
 
     def read(custody: Custody) -> bytes:
-        found = find_certificate(custody, bytes.fromhex(certificate))
+        found = find_certificate(custody, EntryId(bytes.fromhex(certificate)))
         if found is None and waiting(custody):
             raise Conflict("certificates wait for a slot that lags: see `lacuna status`")
         if found is None or not officer.may(Act.READ_CASES, found.statement.authority):

@@ -42,6 +42,7 @@ async def list_officers(officer: Reader, writer: TheWriter) -> Response:
                     code: _rules(rules) for code, rules in office.governance.authorities.items()
                 }
             },
+            "changes": office.governance.changes,
             "proposals": [_proposal(office, each) for each in proposals(custody.vault)],
         }
 

@@ -17,6 +17,7 @@ from unittest.mock import patch
 from click.testing import CliRunner
 
 from crypto.derive import TESTING_ONLY_COST
+from crypto.sshsig import OfficerKey, format_public_key
 from keys.slot.lock import Passphrase
 from keys.vault import Vault
 from lookup.cli.main import main
@@ -98,6 +99,15 @@ class Folders:
     def run(self, *arguments: str | Path, typed: str | bytes = b"") -> Result:
         """Run a command of this site's."""
         return lacuna("--config", self.config, *arguments, typed=typed)
+
+    def key(self, role: str) -> Path:
+        """Return the key that a demonstration has for an officer of a role."""
+        return self.config.parent / "officers" / role
+
+    def act(self, role: str, *arguments: str | Path, typed: str | bytes = b"") -> Result:
+        """Run a command as an officer of a demonstration."""
+        alike = ("--key", self.key(role), "--key-passphrase-file", self.passphrase)
+        return self.run(*arguments, *alike, typed=typed)
 
     def init(self, *more: str | Path) -> Result:
         """Run `lacuna init` for it."""
@@ -203,6 +213,20 @@ def record_line(number: int, **more: object) -> str:
         "since": "2026-01-02",
     }
     return json.dumps(record | more) + "\n"
+
+
+def public_key(file: Path) -> Path:
+    """Make a public key file; nobody keeps the key."""
+    file.write_text(format_public_key(OfficerKey.generate().public()))
+    return file
+
+
+def first_officers(folder: Path) -> list[str]:
+    """Return the options by which a site that is no demonstration begins."""
+    options = []
+    for name, role in (("rita", "requester"), ("ana", "approver"), ("leo", "legal")):
+        options += ["--officer", f"{name}:{role}:{public_key(folder / f'{name}.pub')}"]
+    return options
 
 
 def import_records(site: Folders, results: Path, *numbers: int) -> list[str]:
