@@ -114,7 +114,7 @@ class Signer:
 
 
 class NotAsShown(Exception):
-    """What is to be signed is not what was shown: whoever answered for the site has lied, or erred."""
+    """What is to be signed is not what was shown: whoever answered for the site lied, or erred."""
 
 
 def require_shown(case: Json, case_id: str) -> None:
