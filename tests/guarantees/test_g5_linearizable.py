@@ -23,12 +23,14 @@ from lookup.custodian.adding import add as adding
 from lookup.custodian.adding import change as changing
 from lookup.custodian.carrying_out import carry_out
 from lookup.index.layout import MIN_CAPACITY
+from lookup.officers.roles import Act
 from tests.guarantees.histories import KNOWN, NO_RECORD, History, Life, Look
 from tests.lookup.custodian.puppeteer import Puppet
 from tests.lookup.raw_http import WAIT, Connection
-from tests.officers import Desk
+from tests.officers import COURT_ORDER, Desk
 from tests.processes import Process
 from tests.simulator import (
+    Json,
     Site,
     Worker,
     add,
@@ -57,10 +59,19 @@ class Crowd:
     workers: list[Worker]
     asking: Enrolment
     history: History = field(default_factory=History)
-    living: dict[str, EntryId] = field(default_factory=dict)
+    cases: dict[str, Json] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
     failures: list[BaseException] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(20_000, 40_000)))
+
+    def prepare(self, feed: httpx2.Client, desk: Desk) -> None:
+        """Add records about which cases wait for the last approval: then they are due."""
+        for number in range(2 * ENOUGH):
+            child = nhs(19_000 + number)
+            case = desk.open([add(feed, record(child, child))])
+            case = desk.take("leo", case, Act.SHORTEN, **COURT_ORDER)
+            self.cases[child] = desk.take("ana", case, Act.APPROVE)
+            self.history.lives[child] = Life(0, time.monotonic())
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -97,29 +108,28 @@ class Crowd:
                 child = nhs(next(self.numbers))
                 life = self.history.lives[child] = Life()
                 life.add_began = time.monotonic()
-                self.living[child] = add(feed, record(child, child))
+                add(feed, record(child, child))
                 life.add_ended = time.monotonic()
 
     def shred_records(self) -> None:
-        """Any record that is there, at random."""
+        """By the last approval, and by carrying out what the site has not carried out meanwhile."""
         with self.site.officer() as officer:
-            while not self.stopping.is_set():
+            desk = self.site.desk(officer)
+            for child, case in self.cases.items():
+                if self.stopping.is_set():
+                    return
                 time.sleep(0.005)
-                living = list(self.living)
-                if len(living) > 20:
-                    self._shred(self.site.desk(officer), random.choice(living))  # noqa: S311  # no secret
-
-    def _shred(self, desk: Desk, child: str) -> None:
-        life, record_id = self.history.lives[child], self.living.pop(child)
-        life.shred_began = time.monotonic()
-        desk.expunge(record_id)
-        life.shred_ended = time.monotonic()
+                life = self.history.lives[child]
+                life.shred_began = time.monotonic()
+                due = desk.take("leo", case, Act.APPROVE)
+                assert desk.step("rita", due, Act.CARRY_OUT).status_code in {200, 404}
+                life.shred_ended = time.monotonic()
 
     def look(self, worker: Worker) -> None:
-        """For whoever was added last, was shredded last, or at random."""
+        """For whoever was added last, or is in a case, at random."""
         with Connection(worker.address) as connection:
             while not self.stopping.is_set():
-                children = list(self.history.lives)[-30:] or [nhs(1)]
+                children = [*self.cases, *list(self.history.lives)[-30:]]
                 child = random.choice(children)  # noqa: S311  # no secret
                 began = time.monotonic()
                 connection.send(worker.request_for(self.asking, child))
@@ -185,6 +195,7 @@ def test_additions_shreds_and_lookups_while_tables_come_and_go(site: Site) -> No
         officer = closing.enter_context(site.officer())
         feed = closing.enter_context(site.feed())
         crowd = Crowd(site, workers, enrol(officer, "St. Elsewhere"))
+        crowd.prepare(feed, site.desk(officer))
         switches = 0
         with crowd.at_work():
             bulk = [record(f"bulk-{n}", nhs(n)) for n in range(MIN_CAPACITY)]

@@ -11,6 +11,7 @@ from crypto.cosignature import CosigningKey, cosign
 from crypto.note import VerifierKey, add_signature, open_note, parse_note
 from lookup import exits
 from tests.lookup.cli.commanding import Folders, opened, serving
+from tests.lookup.raw_http import wait_until
 
 WITNESS = CosigningKey.generate()
 
@@ -79,10 +80,13 @@ def test_a_running_site_is_verified(site: Folders) -> None:
 def await_published(site: Folders) -> Path:
     folder = site.folder / "published"
     note = site.run("log", "checkpoint").stdout.encode()
-    for _ in range(100):
-        if (folder / "checkpoint").exists() and (folder / "checkpoint").read_bytes() == note:
-            return folder
-    raise AssertionError("it was not published")
+
+    def there() -> bool:
+        file = folder / "checkpoint"
+        return file.exists() and file.read_bytes() == note
+
+    wait_until(there, 10)
+    return folder
 
 
 def test_a_published_folder_is_verified_without_a_site(site: Folders) -> None:

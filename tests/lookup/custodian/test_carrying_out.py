@@ -132,6 +132,7 @@ def test_what_was_due_when_it_stopped_is_carried_out_by_the_next_one(site: Site)
     with site.open() as custodian, custodian.unscheduled():
         record_id = custodian.add("due", nhs(1))
         approved(custodian, record_id)
+        custodian.stop()
     with site.open() as custodian:
         wait_until(lambda: custodian.call(lambda custody: custody.record(record_id)) is None)
         assert custodian.outcome(nhs(1)) == "no-record"
@@ -254,6 +255,7 @@ def test_a_custodian_that_died_before_it_certified_leaves_it_to_the_next(
         monkeypatch.undo()
         assert custodian.call(certified) == []
         assert len(custodian.call(waiting)) == 1
+        custodian.stop()
     monkeypatch.setattr("lookup.custodian.starting.now", lambda: begun - 86_400)
     for _ in range(2):
         with site.open() as custodian:

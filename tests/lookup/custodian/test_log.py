@@ -14,6 +14,7 @@ from crypto.merkle import Hash
 from crypto.note import SigningKey, VerifierKey, add_signature, open_note, parse_note, sign_note
 from keys.errors import LogForked, LogLost
 from lookup.config import InvalidConfig
+from lookup.custodian import unlocking
 from lookup.custodian.custody import Custody
 from lookup.custodian.log_key import next_origin
 from lookup.custodian.published import fetch_from
@@ -178,13 +179,6 @@ class TestCheckpoints:
             append(custodian, *LEAVES)
             with pytest.raises(ValueError, match=r"not so large yet|no such leaf"):
                 custodian.call(partial(inclusion, index, size))
-
-    def test_commands_of_one_commit_have_their_own_positions(self, site: Site) -> None:
-        with site.open() as custodian:
-            busy = custodian.writer.call(lambda _: wait_until(lambda: len(futures) == 3, 5))
-            futures = [custodian.writer.change(logging(LEAVES[n : n + n])) for n in (1, 2, 3)]
-            busy.result(10)
-            assert [each.result(10) for each in futures] == [range(1), range(1, 3), range(3, 6)]
 
     def test_an_entry_is_found_by_what_it_is(self, site: Site) -> None:
         with site.open() as custodian:
@@ -467,3 +461,19 @@ def test_origins_are_numbered() -> None:
     assert next_origin("lacuna/00ff") == "lacuna/00ff.2"
     assert next_origin("lacuna/00ff.2") == "lacuna/00ff.3"
     assert next_origin("log.example.org/site.9") == "log.example.org/site.10"
+
+
+def test_the_running_time_is_kept_without_a_commit(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the writer, ten minutes after it was written down last; and the time of day is not it."""
+    clock = [1_000.0]
+    monkeypatch.setattr(unlocking, "running", lambda: clock[0])
+    with site.open() as custodian:
+        custodian.custody.audit._intake_due = float("inf")
+        state = custodian.opened.vault._state
+        clock[0] += 601
+        assert custodian.officer.get("/v1/local/status").json()["running_seconds"] == 601
+        wait_until(lambda: state.unanchored == 0, 10)
+    with site.open() as custodian:
+        assert custodian.opened.vault.elapsed == 601

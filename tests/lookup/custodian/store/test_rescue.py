@@ -1,5 +1,6 @@
 """The log after a loss: from whichever copy has it, or another under a name that is new."""
 
+import shutil
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
@@ -123,6 +124,37 @@ def test_it_comes_from_the_published_folder(site: Site, damage: str) -> None:
     assert report.lost_log is None
     assert leaves_in(site) == LEAVES
     assert key_of(site).origin == f"lacuna/{site.vault_id.hex()}"
+
+
+def test_the_published_folder_has_what_was_put_back_everywhere_else(site: Site) -> None:
+    """A7: store, mirror, slot and anchor of yesterday together look like yesterday."""
+    append(site, *LEAVES[:400])
+    site.leave()
+    names = [site.store.parent, site.mirror.parent, *site.folder.glob("slot-*")]
+    for folder in names:
+        shutil.copytree(folder, site.folder / "yesterday" / folder.name)
+    site.open()
+    append(site, *LEAVES[400:])
+    published = publish(site)
+    site.leave()
+    for folder in names:
+        shutil.rmtree(folder)
+        shutil.copytree(site.folder / "yesterday" / folder.name, folder)
+    site.put_aside(site.store)
+    assert bring_back(site, published=published).lost_log is None
+    assert leaves_in(site) == LEAVES
+
+
+def test_a_strangers_folder_adds_nothing(site: Site) -> None:
+    """Nor does one of ours, behind what was signed: nobody vouches for it."""
+    with Site() as other:
+        other.vault.commit(log_key_entries(other.vault_id))
+        append(other, *LEAVES)
+        folder = publish(other).rename(site.folder / "a stranger's")
+    lose(site)
+    for anchor in site.folder.glob("slot-*/anchor"):
+        assert anchor.exists()
+    assert bring_back(site, published=folder).log.size == 0
 
 
 def test_tiles_are_made_anew_from_the_leaves(site: Site) -> None:
