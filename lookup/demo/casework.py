@@ -85,7 +85,7 @@ def a_case_is_opened(stage: Stage) -> None:
     narrator.timed(f"The hospital asks: {heard.said}.", heard.seconds)
     narrator.judge(Promise.TOLD_YET, kept=heard.said == "known", seen=heard.said)
     alone = stage.officer("requester", "case", "approve", case, refused=exits.REFUSED)
-    narrator.quote(alone.warnings)
+    narrator.quote("\n".join(alone.warnings.splitlines()[-2:]))  # above it, what is signed
     refused = alone.status == exits.REFUSED
     narrator.judge(Promise.NOT_ALONE, kept=refused, seen=f"status {alone.status}")
 
