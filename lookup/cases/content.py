@@ -98,8 +98,8 @@ def parse_content(raw: bytes) -> Content:
         raise InvalidContent(f"the ground is one of {', '.join(Ground)}")
     if not _is_day(content.received):
         raise InvalidContent("received is a day, YYYY-MM-DD")
-    if any(ord(c) < 32 and c != "\n" for c in content.note):
-        raise InvalidContent("the note holds a control character")
+    if not all(line.isprintable() for line in content.note.split("\n")):
+        raise InvalidContent("the note holds what cannot be printed")
     ids = [named.record_id for named in content.records]
     for listed in (ids, content.others):
         if sorted(set(listed)) != listed:

@@ -11,7 +11,7 @@ import click
 
 from lookup import exits
 from lookup.cli.acting import Acting, act, id_argument, officer_options
-from lookup.cli.case_reading import LIST_FIRST, case_facts
+from lookup.cli.case_reading import LIST_FIRST, case_facts, require_as_shown
 from lookup.cli.console import confirm, fail, json_option, note, print_json, say_facts, yes_option
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def amend(ctx: click.Context, /, case_id: str, **options: Any) -> None:  # noqa:
     """Read, change what was given, look for others again, sign, send."""
     acting = _act(ctx, options)
     case = acting.custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
+    require_as_shown(case, case_id)
     seen = acting.custodian.post(
         "/v1/cases/preview",
         {"record_ids": [each["record_id"] for each in case["content"]["records"]]},

@@ -1,12 +1,14 @@
 """`lacuna case list`, `show`, `opening`, `certificate`: how cases stand, what families get."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from lookup import exits
 from lookup.cli.acting import act, id_argument, officer_options
-from lookup.cli.console import json_option, print_json, say, say_facts
+from lookup.cli.console import fail, json_option, print_json, say, say_facts
 from lookup.cli.files import new_private_file
 from lookup.cli.standing import moment
 
@@ -169,6 +171,16 @@ def _say_file(what: str, path: Path, hint: str, *, as_json: bool) -> None:
         say_facts({**made, "next": hint})
 
 
+def require_as_shown(case: dict[str, Any], case_id: str) -> None:
+    """End the command unless what is to be signed is what the site shows."""
+    from lookup.officers.signing import NotAsShown, require_shown  # noqa: PLC0415  # `--help` must not wait
+
+    try:
+        require_shown(case, case_id)
+    except NotAsShown as error:
+        fail(exits.REFUSED, str(error), "sign nothing, and tell the auditors")
+
+
 def case_facts(case: dict[str, Any]) -> dict[str, object]:
     """Return a case as names and values for `console.say_facts`."""
     shown: dict[str, object] = {
@@ -181,6 +193,8 @@ def case_facts(case: dict[str, Any]) -> dict[str, object]:
             f"{each['record_id']}  {each['category']} since {each['since']}"
             for each in case["named"]
         ],
+        "evidence": json.dumps(case["content"]["evidence"], indent=2).splitlines(),
+        **({"note": note.splitlines()} if (note := case["content"]["note"]) else {}),
         "others": case["content"]["others"] or ["no other record names the same child"],
         "answer by": f"{case['answer_by']} ({case['clock']})",
         "cooling off": f"{case['cooling_off_days']} days{_order(case)}",

@@ -7,8 +7,16 @@ from typing import Any, Final
 import click
 
 from lookup.cli.acting import act, id_argument, officer_options
-from lookup.cli.case_reading import LIST_FIRST, case_facts
-from lookup.cli.console import confirm, json_option, print_json, say_facts, yes_option
+from lookup.cli.case_reading import LIST_FIRST, case_facts, require_as_shown
+from lookup.cli.console import (
+    confirm,
+    fact_lines,
+    json_option,
+    note,
+    print_json,
+    say_facts,
+    yes_option,
+)
 from lookup.cli.destruction import destruction_facts, destruction_status
 
 _EXITS: Final = """
@@ -118,7 +126,10 @@ def _make(name: str, wanted: _Act) -> click.Command:
         officer = {key: given.pop(key) for key in _OFFICER}
         acting = act(ctx, **officer)
         case = acting.custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
+        require_as_shown(case, case_id)
         if wanted.question:
+            for line in fact_lines(case_facts(case)):
+                note(line)
             confirm(wanted.question, assumed=yes)
         signed = acting.signer.step(case["next"], Act(name), given)
         done = acting.custodian.post(

@@ -79,7 +79,10 @@ def whole(custody: Custody, case: Case) -> dict[str, Any]:
 
 
 def next_step(custody: Custody, case: Case) -> dict[str, Any]:
-    """Return what the next step has to say of the case; `salt` is for a changed content."""
+    """Return what the next step has to say of the case, and what shows that it is this case.
+
+    `digest` follows from salt, revision and content, `after` from the last step's text.
+    """
     standing = custody.docket.standing(case)
     return {
         "vault": custody.vault.id.hex(),
@@ -88,6 +91,7 @@ def next_step(custody: Custody, case: Case) -> dict[str, Any]:
         "after": case.last.hash().hex(),
         "digest": case.digest(standing.revision).hex(),
         "salt": case.salt.hex(),
+        "revision": standing.revision,
     }
 
 

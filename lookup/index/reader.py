@@ -75,7 +75,7 @@ def make_decoys(whos: Sequence[int]) -> Decoys:
                 9_700 - 37 * n,
                 layout.NO_DAY - n % 2,
                 0,
-                whos[n * len(whos) // _DECOYS % len(whos)],
+                whos[n * len(whos) // _DECOYS],
             ),
         )
         for n in range(_DECOYS)

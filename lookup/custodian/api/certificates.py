@@ -14,7 +14,7 @@ from lookup.custodian.certifying import certificates, find_certificate, waiting
 from lookup.custodian.custody import Custody
 from lookup.errors import Conflict, NotFound
 from lookup.officers.roles import Act, Officer
-from lookup.transparency.certificate import make_certificate
+from lookup.transparency.certificate import leaf_of, make_certificate
 from lookup.transparency.statement import moment
 
 router = APIRouter(prefix="/v1/certificates", tags=["certificates"])
@@ -62,13 +62,9 @@ async def read_certificate(
         if found is None or not officer.may(Act.READ_CASES, found.statement.authority):
             raise NotFound("there is no such certificate, or its case is not carried out yet")
         log = custody.log
-        made = make_certificate(
-            found.statement,
-            found.nonce,
-            found.position,
-            log.inclusion(found.position),
-            log.checkpoint(),
-        )
+        position = log.place_of(leaf_of(found.statement, found.nonce), found.position)
+        proof = log.inclusion(position)
+        made = make_certificate(found.statement, found.nonce, position, proof, log.checkpoint())
         return made.text()
 
     text = await wrap_future(writer.call(read))

@@ -236,6 +236,41 @@ def import_records(site: Folders, results: Path, *numbers: int) -> list[str]:
     return [json.loads(line)["record_id"] for line in results.read_text().splitlines()]
 
 
+def own_records(
+    site: Folders, folder: Path, *names: str, category: str = "allegation"
+) -> list[str]:
+    """Import records of children whom no other test knows; return their ids."""
+    lines = "".join(
+        record_line(0, source_ref=name, identifiers=[f"local:AXT:{name}"], category=category)
+        for name in names
+    )
+    results = folder / f"results-{'-'.join(names)}"
+    assert site.run("import", "-", "--results", results, typed=lines).status == 0
+    return [json.loads(line)["record_id"] for line in results.read_text().splitlines()]
+
+
+def open_case(site: Folders, folder: Path, *record_ids: str) -> Any:  # noqa: ANN401  # the document
+    """Open a case about records; return what is said of it."""
+    evidence = folder / "evidence.json"
+    evidence.write_text('{"purpose": "file 1 of the tests", "retention": "schedule 2, row 3"}')
+    about = ("--ground", "art-17-1-a", "--evidence", evidence, "--json")
+    opened = site.act("requester", "case", "open", *record_ids, *about)
+    assert opened.status == 0, opened.stderr
+    return opened.json
+
+
+def approve_case(site: Folders, case: str) -> None:
+    """Have a case approved by two, and due at once."""
+    order = ("--days", "0", "--court-order", "order 1 of the tests")
+    for role, *words in (
+        ("legal", "shorten", case, *order),
+        ("legal", "approve", case),
+        ("approver", "approve", case),
+    ):
+        done = site.act(role, "case", *words)
+        assert done.status == 0, done.stderr
+
+
 def until(so: Callable[[], object], served: Served) -> None:
     """Wait until something is so of a site."""
     deadline = time.monotonic() + WAIT
