@@ -1,9 +1,9 @@
 """Benchmarks: one file for each claim, `python -m bench --help` for the rest.
 
 Claims of the custodian: importing, importing_http, starting, memory, shredding, shredding_many,
-index_size, probe, syncing. Claims of lookups: single (beside its peers), batch, latency, growth,
-workers, layers, timing. large: both, at ten million records, for `make bench-full`. Of whoever is
-given a certificate of destruction: certificates.
+appending, index_size, probe, syncing. Claims of lookups: single (beside its peers), batch, latency,
+growth, workers, layers, timing. large: both, at ten million records, for `make bench-full`. Of
+whoever is given a certificate of destruction: certificates.
 
 Around them: claim (what a result says), running (one run), sites and held (sites of each size, in
 this process), served (the real processes), asking and proving (requests, and how a client proves

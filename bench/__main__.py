@@ -44,6 +44,7 @@ BENCHMARKS: Final = (
     "layers",
     "shredding",
     "shredding_many",
+    "appending",
     "timing",
     "probe",
     "syncing",

@@ -187,7 +187,7 @@ def _parts(run: Run, view: OpenView, tokens: _Tokens) -> dict[str, float]:
 
 def _probe(view: OpenView, tag: Tag) -> None:
     probe = view.table.probe(tag)
-    probe.read()
+    probe.read(view.decoys)
     view.table.check(probe)
 
 

@@ -27,9 +27,9 @@ import numpy as np
 from bench.claim import Claim, Floor, Json, Outcome, Plot
 from bench.running import Run
 from crypto.tag import TAG_SIZE, Tag
-from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link, pack_body
+from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link, pack_body, who_of
 from lookup.index.placing import Bytes, Chunk
-from lookup.index.reader import TableReader
+from lookup.index.reader import TableReader, make_decoys
 from lookup.index.writer import Table
 
 _FLOOR: Final = Floor("<=", 1.5)
@@ -37,6 +37,7 @@ _RATIO: Final = Floor("<=", 1.5)
 _PROBES: Final = 100_000
 _CHANGES: Final = 1_000
 _LINK: Final = Link(bytes(HANDLE_SIZE), 9_498, NO_DAY, NO_DAY, 3, 2, test=False)
+_DECOYS: Final = make_decoys([who_of(3, 2, test=False, honey=False)])
 
 
 def measure(run: Run) -> Outcome:
@@ -125,8 +126,8 @@ class _Probed:
             "hit, µs": _cpu(reader.probe, hits),
             "miss, µs": _cpu(reader.probe, misses),
             "check, µs": _cpu(reader.check, [miss] * probes),
-            "links of a hit, µs": _cpu(lambda probe: probe.read(), [hit] * probes),
-            "links of a miss, µs": _cpu(lambda probe: probe.read(), [miss] * probes),
+            "links of a hit, µs": _cpu(lambda probe: probe.read(_DECOYS), [hit] * probes),
+            "links of a miss, µs": _cpu(lambda probe: probe.read(_DECOYS), [miss] * probes),
             **self._changes(),
         }
 

@@ -20,13 +20,14 @@ from contextlib import ExitStack
 from statistics import median
 from typing import Final
 
+from lookup.custodian.shredding import Reason, shred
+
 from bench.claim import Claim, Floor, Json, Outcome, Plot
 from bench.held import Held, held
 from bench.machine import fdatasync
 from bench.running import Run, Took, summed_up, timed
 from bench.served import ask, served
 from keys.entry import EntryId
-from lookup.custodian.shredding import Reason, shred
 
 _FLOOR: Final = Floor("<=", 10)
 _RATIO: Final = Floor("<=", 1.5)

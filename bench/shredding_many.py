@@ -11,11 +11,12 @@ from collections import defaultdict
 from contextlib import ExitStack
 from typing import Final
 
+from lookup.custodian.shredding import shred
+
 from bench.claim import Claim, Floor, Outcome, Plot
 from bench.held import Held, held
 from bench.running import Run, Took, summed_up, timed
 from bench.shredding import QUIET
-from lookup.custodian.shredding import shred
 
 _FLOOR: Final = Floor("<=", 1)
 _BATCH: Final = 1_000

@@ -23,12 +23,13 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
+from lookup.custodian.shredding import Reason
+
 from bench.claim import Claim, Json, Outcome
 from bench.running import Run
 from bench.served import Served, ask, served
 from bench.shredding import QUIET
 from lookup.config import Config
-from lookup.custodian.shredding import Reason
 
 _CALLS: Final = "fsync,fdatasync,msync,sync_file_range,syncfs"
 _LINE: Final = re.compile(

@@ -29,6 +29,7 @@ from itertools import combinations, islice
 from typing import Final
 
 import numpy as np
+from lookup.custodian.shredding import shred
 
 from bench.asking import (
     enrol,
@@ -51,7 +52,6 @@ from lookup.client.enrolment import Enrolment
 from lookup.config import Address
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import source_key
-from lookup.custodian.shredding import shred
 from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link, days_of
 from lookup.wire import parse_token
 

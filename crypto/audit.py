@@ -84,10 +84,11 @@ class Noise:
     """Random bytes for many small draws: a third of what asking the system each time would cost.
 
     A pool is the AES-256-CTR key stream of a fresh key, which nothing holds once the pool is made;
-    no byte is given out twice. For one thread, and for processes that do not fork.
+    no byte is given out twice. A large draw has a key stream of its own. For one thread, and for
+    processes that do not fork.
     """
 
-    POOL_SIZE: Final = 128 * 1_024  # holds what the largest batch draws
+    POOL_SIZE: Final = 128 * 1_024
     __slots__ = ("_at", "_pool")
 
     def __init__(self) -> None:
@@ -99,7 +100,9 @@ class Noise:
         at = self._at
         end = at + size
         if end > len(self._pool):
-            self._pool = _key_stream(max(size, self.POOL_SIZE))
+            if size > self.POOL_SIZE // 2:
+                return _key_stream(size)
+            self._pool = _key_stream(self.POOL_SIZE)
             at, end = 0, size
         self._at = end
         return self._pool[at:end]
@@ -153,7 +156,7 @@ class AnswerSealer:
         self._cipher = AESGCM(key.expose())
         self._noise = noise
 
-    def seal(self, answers: bytes, entry_id: bytes, count: int) -> bytes:
+    def seal(self, answers: bytes | bytearray, entry_id: bytes, count: int) -> bytes:
         """Encrypt and authenticate under a fresh random nonce."""
         nonce = self._noise.draw(NONCE_SIZE)
         return nonce + self._cipher.encrypt(nonce, answers, entry_id + _POSITIONS[count])

@@ -11,6 +11,7 @@ Invariants:
 Keyed BLAKE2b is RFC 7693; it is three times as fast as HMAC from Python at this size.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NewType
 
@@ -38,3 +39,13 @@ class TagMaker:
         state = self._keyed.copy()
         state.update(token)
         return Tag(state.digest())
+
+    def make_each(self, tokens: Sequence[bytes]) -> list[Tag]:
+        """Return the tag of each of these tokens, at its place in the list."""
+        copy = self._keyed.copy
+        tags = []
+        for token in tokens:
+            state = copy()
+            state.update(token)
+            tags.append(Tag(state.digest()))
+        return tags

@@ -72,9 +72,8 @@ class LogLoss:
 class LogRescue(Protocol):
     """What a restore knows of a log besides the anchors."""
 
-    @property
-    def logs(self) -> Sequence[LogSource]:
-        """Return the logs at hand."""
+    def logs(self, key: Entry | None) -> Sequence[LogSource]:
+        """Return the logs at hand that may be the one which this entry is the key of."""
         ...
 
     def marks(self, key: Entry) -> Sequence[LogMark]:

@@ -105,11 +105,11 @@ class Pages(PageSource, Protocol):
         """The leaves that commits have appended."""
         ...
 
-    def take_log(self, source: LogSource) -> None:
-        """Make the log equal to another, in one transaction: go on from it, or begin anew.
+    def take_log(self, source: LogSource, *, anew: bool = False) -> None:
+        """Make the log equal to another, in one transaction: go on from it, or write all of it.
 
-        The leaves are hashed on their way. Raises LogForked when they do not give the source's
-        root.
+        `anew` says that nothing of what is here is to be trusted. The leaves are hashed on their
+        way. Raises LogForked when they do not give the source's root.
         """
         ...
 

@@ -20,7 +20,7 @@ from keys.entry import Batch, Entry, Kind
 from keys.epoch import finish, renewing
 from keys.errors import AnchorLost, LogForked, LogLost, NoSlotOpens, RolledBack, WrongPassphrase
 from keys.intent import Intent, parse_intents
-from keys.log import LogLoss, LogMark, LogRescue, LogSource, equal, is_readable, longest_whole
+from keys.log import LogLoss, LogMark, LogRescue, LogSource, is_readable, longest_whole
 from keys.opening import Keeping, look, newest_anchor, unwrap
 from keys.page import RootKey
 from keys.pages import Pages, StoredRoot
@@ -48,7 +48,11 @@ class _StoragesAlone:
     """A restore that knows no log but the sources', and cannot begin another."""
 
     def __init__(self, sources: Sequence[Pages]) -> None:
-        self.logs = [source.log for source in sources]
+        self._sources = sources
+
+    def logs(self, _: Entry | None) -> Sequence[LogSource]:
+        """Return the sources' logs."""
+        return [source.log for source in self._sources]
 
     def marks(self, _: Entry) -> Sequence[LogMark]:
         """Nobody else has seen the log."""
@@ -96,8 +100,8 @@ def restore_vault(
         keeping.store.replace(stored, source.pages())
     keeping.mirror.replace(stored, keeping.store.pages())
     for pages in (keeping.store, keeping.mirror):
-        if log is not None and not equal(pages.log, log):
-            pages.take_log(log)
+        if log is not None and log is not pages.log:
+            pages.take_log(log, anew=True)
     state = keeping.state(found.tree, found.anchor_key, anchor)
     if rehearse:
         return Restored(Vault(state, (), rehearsal=True), place, lost, anchor is not None, loss)
@@ -115,15 +119,17 @@ def _find_log(
     rescue: LogRescue, stored: StoredRoot, anchor: Anchor | None, keys: Sequence[Entry]
 ) -> tuple[LogSource | None, LogLoss | None]:
     """Return the log to go on with, or what is known of one that is lost; or neither."""
-    logs = [log for log in rescue.logs if is_readable(log)]
+    at_hand = rescue.logs(keys[0] if keys else None)
+    logs = [log for log in at_hand if is_readable(log)]
     left = max(logs, key=lambda log: log.size, default=None)
     if not keys:
         return left, None  # a vault from before there were logs
     seen = None
     if anchor is not None:
-        exact = anchor.version == stored.version
         marks = [anchor.log, *rescue.marks(keys[0])]
         seen = max(marks)
+        # Whoever has seen more than the anchors shows that they were put back too.
+        exact = anchor.version == stored.version and seen == anchor.log
         with suppress(LogForked):
             found = longest_whole(logs, marks, exact=exact)
             if found is not None:

@@ -168,6 +168,13 @@ class Vault:
         return staying - self._state.confirmed
 
     @property
+    def confirmed(self) -> tuple[tuple[SlotId, str], ...]:
+        """The slots that have shown it, by id and class: a start or an epoch change asks them."""
+        self._must_run()
+        slots = self._state.slots.values()
+        return tuple((each.id, each.letter) for each in slots if each.id in self._state.confirmed)
+
+    @property
     def lost(self) -> frozenset[SlotId]:
         """The slots that left without having shown that they hold nothing."""
         self._must_run()

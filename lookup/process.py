@@ -15,6 +15,10 @@ from argparse import ArgumentParser
 from typing import Final, NoReturn
 
 _PR_SET_DUMPABLE: Final = 4
+# mallopt(3) of the GNU library.
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+_KEPT: Final = 32 * 1_024 * 1_024  # as much as the library allows for the second
 
 
 def add_testing_options(parser: ArgumentParser) -> None:
@@ -35,6 +39,16 @@ def settle_in(*, testing_only_dumpable: bool) -> None:
         return
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def keep_memory() -> None:
+    """Have memory that is let go kept for what comes next, instead of given back to the kernel.
+
+    A batch has bodies of some 200 KB; fresh pages for each of them take a fourteenth of its CPU.
+    """
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:  # musl has none
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        mallopt(_M_MMAP_THRESHOLD, _KEPT)
 
 
 def _end(_signal: int, _frame: object) -> NoReturn:

@@ -173,9 +173,10 @@ def _unique(pairs: list[tuple[str, object]]) -> None:
         raise InvalidRequest("members of an object must not repeat")
 
 
-_FROM_URL_ALPHABET: Final = bytes.maketrans(b"-_+/", b"+/!!")
+_FROM_URL_ALPHABET: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
 # 43 characters carry 258 bits: the last two must be zero, or one token had four spellings.
 _CANONICAL_LAST: Final = frozenset("AEIMQUYcgkosw048")
+_TOKEN_SIZE: Final = 32
 
 
 def parse_token(text: str) -> bytes:
@@ -187,6 +188,23 @@ def parse_token(text: str) -> bytes:
     except (InvalidBase64, UnicodeEncodeError):
         pass
     raise InvalidRequest(_RULES["`$.token`"])
+
+
+def parse_tokens(texts: Sequence[str]) -> list[bytes]:
+    """As `parse_token`, of many at once, each of 43 characters.
+
+    With an A behind it, six zero bits, a token is 33 bytes, the last of them zero if it is
+    canonical.
+    """
+    try:
+        spelled = "A".join((*texts, "")).encode("ascii").translate(_FROM_URL_ALPHABET)
+        decoded = a2b_base64(spelled, strict_mode=True)
+    except (InvalidBase64, UnicodeEncodeError):
+        raise InvalidRequest(_RULES["`$.token`"]) from None
+    step = _TOKEN_SIZE + 1
+    if any(decoded[_TOKEN_SIZE::step]):
+        raise InvalidRequest(_RULES["`$.token`"])
+    return [decoded[at : at + _TOKEN_SIZE] for at in range(0, len(decoded), step)]
 
 
 def make_authority(code: str, name: str, office_hours: str, out_of_hours: str) -> bytes:
@@ -227,7 +245,9 @@ def make_record(category: bytes, since: int, until: int, authority: bytes) -> by
 
 
 # Drawn once: padding is no secret, it only must not compress, and a compressor sees one response.
-_NOISE: Final = b64encode(os.urandom(48 * 1_024))
+_NOISE: Final = b64encode(os.urandom(384 * 1_024))
+# What single answers take it from: it stays in the processor's caches.
+_SINGLE_NOISE: Final = 64 * 1_024
 _BEGIN: Final = (b'{"outcome":"no-record","records":[', b'{"outcome":"known","records":[')
 _MORE: Final = (b'],"more":false,"padding":"', b'],"more":true,"padding":"')
 _END: Final = b'"}'
@@ -240,29 +260,44 @@ MAX_BATCH_RECORD: Final = BATCH_ANSWER_SIZE - _LARGEST_FRAME
 
 def make_answer(records: Sequence[bytes]) -> bytes:
     """The answer to one lookup: 2,048 bytes whatever was found."""
-    return _make_answer(records, ANSWER_SIZE)
+    begin, shown, more = _say(records, ANSWER_SIZE)
+    room = ANSWER_SIZE - len(begin) - len(shown) - len(more) - len(_END)
+    start = _random_place(ANSWER_SIZE, _SINGLE_NOISE)
+    return b"".join((begin, shown, more, _NOISE[start : start + room], _END))
 
 
 def make_batch_answer(answers: Sequence[Sequence[bytes]]) -> bytes:
     """The answers to a batch, 256 bytes each, in a JSON array without white space."""
-    return b"[%b]" % b",".join([_make_answer(records, BATCH_ANSWER_SIZE) for records in answers])
+    parts = [b"["]
+    start = _random_place(len(answers) * BATCH_ANSWER_SIZE, len(_NOISE))
+    for records in answers:
+        begin, shown, more = _say(records, BATCH_ANSWER_SIZE)
+        end = start + BATCH_ANSWER_SIZE
+        padding = _NOISE[start + len(begin) + len(shown) + len(more) + len(_END) : end]
+        parts += (begin, shown, more, padding, b'"},')
+        start = end
+    parts[-1] = b'"}]'
+    return b"".join(parts)
 
 
-def _make_answer(records: Sequence[bytes], size: int) -> bytes:
-    fitting = _fitting(records, size - _LARGEST_FRAME)
-    begin = _BEGIN[len(records) > 0]
-    shown = b",".join(fitting)
-    more = _MORE[len(fitting) < len(records)]
-    room = size - len(begin) - len(shown) - len(more) - len(_END)
-    # A random place, because a running one would count this worker's lookups for its clients.
-    start = int(random.random() * (len(_NOISE) - size))  # noqa: S311  # no secret, see above
-    return b"".join((begin, shown, more, _NOISE[start : start + room], _END))
+def _say(records: Sequence[bytes], size: int) -> tuple[bytes, bytes, bytes]:
+    """What an answer of this size says before its padding."""
+    if len(records) > 1:
+        fitting = _fitting(records, size - _LARGEST_FRAME)
+        return _BEGIN[1], b",".join(fitting), _MORE[len(fitting) < len(records)]
+    return _BEGIN[len(records)], b"".join(records), _MORE[0]
+
+
+def _random_place(size: int, within: int) -> int:
+    """Where to take noise: a running place would count this worker's lookups for its clients."""
+    return int(random.random() * (within - size))  # noqa: S311  # no secret, see above
 
 
 def _fitting(records: Sequence[bytes], room: int) -> Sequence[bytes]:
-    """As many of the first records as are allowed and fit, with the commas between them."""
-    if len(records) <= 1:
-        return records  # the first always fits
+    """As many of the first records as are allowed and fit, with the commas between them.
+
+    The first always fits.
+    """
     for count, record in enumerate(records[:MAX_RECORDS]):
         room -= len(record) + (count > 0)
         if room < 0:

@@ -17,17 +17,15 @@ Nothing is mocked. What a test makes cheaper than a real site: Argon2id's cost, 
 
 import contextlib
 import json
+import math
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 import tomllib
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib.resources import files
@@ -62,15 +60,15 @@ from lookup.wire import parse_lookup
 from lookup.worker.decide import decide_one
 from lookup.worker.view import OpenView, open_view
 from tests.clocks import REAL, Clocks
-from tests.lookup.raw_http import WAIT, Connection, Response, wait_until
+from tests.lookup.raw_http import Connection, Response, wait_until
 from tests.lookup.serving import Running as Served
-from tests.officers import ROLES, Bench
+from tests.officers import ROLES, Bench, Desk
+from tests.processes import LONG, Process
 from tests.toml import to_toml
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
-LONG: Final = 30.0  # seconds: processes start slowly where many do
 PASSPHRASE: Final = "a passphrase of the tests"
 AUTHORITIES: Final = tomllib.loads(
     (files("lookup.demo") / "data" / "authorities.toml").read_text(encoding="utf-8")
@@ -200,14 +198,23 @@ class Site:
         transport = httpx2.HTTPTransport(uds=str(self.config.officer_socket))
         return httpx2.Client(transport=transport, base_url="http://custodian", timeout=LONG)
 
+    @property
+    def token(self) -> str:
+        """A registrar's token, for ten minutes."""
+        headers = self.officers.signer(self.vault, "feed").headers(_now())
+        return headers["authorization"].removeprefix("Bearer ")
+
     def feed(self) -> httpx2.Client:
         """Return a client of the TCP port, with the token of a registrar."""
-        signer = self.officers.signer(self.vault, "feed")
         return httpx2.Client(
             base_url=f"http://127.0.0.1:{port(self.listening[0])}",
-            headers=signer.headers(_now()),
+            headers={"authorization": f"Bearer {self.token}"},
             timeout=LONG,
         )
+
+    def desk(self, client: httpx2.Client) -> Desk:
+        """Return the officers at work, by a client of either listener."""
+        return self.officers.office(client, self.vault)
 
     def close(self) -> None:
         """End what still runs, and remove everything."""
@@ -255,7 +262,7 @@ class Custodian:
             closing.callback(self._served.stop)
             self.feed = closing.enter_context(site.feed())
             self.officer = closing.enter_context(site.officer())
-            self.desk = site.officers.office(self.officer, site.vault)
+            self.desk = site.desk(self.officer)
             self._closing = closing.pop_all()
 
     def _bind(self) -> socket.socket:
@@ -287,8 +294,21 @@ class Custodian:
         return add(self.feed, record(source_ref, *identifiers, **changes))
 
     def shred(self, *record_ids: EntryId) -> Json:
-        """Expunge records by a case, over the UNIX socket; return what is said of it."""
-        return self.desk.expunge(*record_ids)
+        """Expunge records by a case, over the UNIX socket; return what is said of it.
+
+        The scheduler waits meanwhile, which would carry the case out as soon as it is approved.
+        """
+        with self.unscheduled():
+            return self.desk.expunge(*record_ids)
+
+    @contextlib.contextmanager
+    def unscheduled(self) -> Iterator[None]:
+        """Carry nothing out in idle moments, until the block is left."""
+        self.call(lambda _: setattr(self.writer, "_cases_due", math.inf))
+        try:
+            yield
+        finally:
+            self.writer._cases_due = 0.0
 
     def enrol(self, name: str = "St. Elsewhere", **allowance: object) -> Enrolment:
         """Enrol a client over the UNIX socket."""
@@ -315,50 +335,6 @@ class Custodian:
         view = self.custody.door._view
         assert view is not None
         return open_view(view, None)
-
-
-class Process:
-    """One process of the site, in a process of its own."""
-
-    def __init__(self, command: Sequence[object], descriptors: Sequence[int], log: Path) -> None:
-        self._log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", *map(str, command)],
-                pass_fds=descriptors,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self.process.pid
-
-    @property
-    def log(self) -> str:
-        """All that it has written."""
-        return self._log.read_text()
-
-    def await_log(self, text: str) -> None:
-        """Return when it has written this."""
-        wait_until(lambda: text in self.log or self.process.poll() is not None, LONG)
-        assert text in self.log, self.log
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        self.process.send_signal(number)
-
-    def stop(self) -> int:
-        """End it as the supervisor would; return its status."""
-        self.process.terminate()
-        return self.process.wait(WAIT)
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait(WAIT)
 
 
 class Worker:

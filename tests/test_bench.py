@@ -51,6 +51,7 @@ PROMISED: dict[str, dict[str, tuple[str, float] | None]] = {
     "workers": {"lookup-cpu-two-workers": ("<=", 1.1)},
     "layers": {"authentication-cpu": ("<=", 3)},
     "shredding": {"shred": ("<=", 10), "shred-ratio": ("<=", 1.5), "shred-over-socket": None},
+    "appending": {"log-append": (">=", 2_000), "log-proof": ("<=", 1)},
     "shredding_many": {"shred-thousand": ("<=", 1)},
     "timing": {
         "timing-median": ("<=", 1),
@@ -88,7 +89,10 @@ def short_folder() -> Iterator[Path]:
     ("names", "sizes"),
     [
         (("importing", "starting", "memory", "index_size"), "300"),
-        (("importing_http", "shredding", "shredding_many", "probe", "syncing"), "300,400"),
+        (
+            ("importing_http", "shredding", "shredding_many", "appending", "probe", "syncing"),
+            "300,400",
+        ),
         (("single", "layers"), "400"),
         (("certificates",), "300,400"),
         (("batch", "latency", "growth", "workers", "timing"), "300,400"),

@@ -55,9 +55,8 @@ _WITNESSES_SIZE: Final = MAX_LINKS * WITNESS_SIZE
 _ANSWERS_SIZE: Final = MAX_LINKS * HANDLE_SIZE
 _ZEROS: Final = bytes(6)
 _NONE: Final = bytes(HANDLE_SIZE)
-# What is drawn for each token: a handle that may stand in for none, and what fills seven places.
-_DRAWN: Final = Struct(f"{HANDLE_SIZE}s{_WITNESSES_SIZE - WITNESS_SIZE}s")
-_DRAWN_ONE: Final = Struct(f"{AUDIT_ID_SIZE}s{_DRAWN.format}")
+# What is drawn for one token: a handle that may stand in for none, and what fills seven places.
+_DRAWN_ONE: Final = Struct(f"{AUDIT_ID_SIZE}s{HANDLE_SIZE}s{_WITNESSES_SIZE - WITNESS_SIZE}s")
 _NO_MORE: Final = bytes(_ANSWERS_SIZE - HANDLE_SIZE)
 
 
@@ -109,10 +108,13 @@ class EntryMaker:
             raise ValueError(f"a token is answered with at most {MAX_LINKS} links")
         entry_id = self._noise.draw(AUDIT_ID_SIZE)
         packed = _pack(head, entry_id, count)
-        places = self._witness_many(entry_id, handles, most)
-        answers = b"".join([b"".join(answered).ljust(_ANSWERS_SIZE, b"\0") for answered in handles])
-        sealed = self._answers.seal(answers, entry_id, count)
-        return b"".join([packed, *places, sealed])
+        places = self._witness_many(entry_id, handles)
+        answers = bytearray(count * _ANSWERS_SIZE)
+        _lay(answers, b"".join([answered[0] if answered else _NONE for answered in handles]), count)
+        if most > 1:
+            for position, answered in enumerate(handles):
+                self._add_others(entry_id, position, answered, places, answers)
+        return b"".join((packed, places, self._answers.seal(answers, entry_id, count)))
 
     def _make_one(self, head: Head, answered: Sequence[bytes]) -> bytes:
         """As `make` for one token with at most one link, in two thirds of the time."""
@@ -127,21 +129,40 @@ class EntryMaker:
             )
         )
 
-    def _witness_many(
-        self, entry_id: bytes, handles: Sequence[Sequence[bytes]], most: int
-    ) -> list[bytes]:
-        drawn = list(_DRAWN.iter_unpack(self._noise.draw(len(handles) * _DRAWN.size)))
+    def _witness_many(self, entry_id: bytes, handles: Sequence[Sequence[bytes]]) -> bytearray:
+        """Return the places of all tokens, with the witness of each one's first link."""
+        count = len(handles)
+        drawn = self._noise.draw(count * (HANDLE_SIZE + _WITNESSES_SIZE))
+        stand_ins = drawn[: count * HANDLE_SIZE]
         first = [
-            answered[0] if answered else decoy
-            for answered, (decoy, _) in zip(handles, drawn, strict=True)
+            answered[0] if answered else stand_ins[at : at + HANDLE_SIZE]
+            for answered, at in zip(handles, range(0, len(stand_ins), HANDLE_SIZE), strict=True)
         ]
-        witnesses = self._witnesses.make_each(first, entry_id)
-        places = [witness + filling for witness, (_, filling) in zip(witnesses, drawn, strict=True)]
-        if most > 1:
-            for position, answered in enumerate(handles):
-                made = [self._witnesses.make(handle, entry_id, position) for handle in answered]
-                places[position] = b"".join(made) + places[position][len(made) * WITNESS_SIZE :]
+        places = bytearray(memoryview(drawn)[len(stand_ins) :])
+        _lay(places, b"".join(self._witnesses.make_each(first, entry_id)), count)
         return places
+
+    def _add_others(
+        self,
+        entry_id: bytes,
+        position: int,
+        answered: Sequence[bytes],
+        places: bytearray,
+        answers: bytearray,
+    ) -> None:
+        """Lay what a token was answered with beyond its first link."""
+        for number, handle in enumerate(answered[1:], start=1):
+            at = position * _WITNESSES_SIZE + number * WITNESS_SIZE
+            places[at : at + WITNESS_SIZE] = self._witnesses.make(handle, entry_id, position)
+            at = position * _ANSWERS_SIZE + number * HANDLE_SIZE
+            answers[at : at + HANDLE_SIZE] = handle
+
+
+def _lay(rows: bytearray, columns: bytes, count: int) -> None:
+    """Let each of so many rows begin with its share of `columns`, by one copy for each byte."""
+    width, size = len(columns) // count, len(rows) // count
+    for at in range(width):
+        rows[at::size] = columns[at::width]
 
 
 def _pack(head: Head, entry_id: bytes, count: int) -> bytes:

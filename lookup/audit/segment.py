@@ -138,12 +138,16 @@ def group_size(entries: Sequence[bytes]) -> int:
 
 def make_group(sealer: GroupSealer, entries: Sequence[bytes]) -> bytes:
     """Return the next group of a segment. Raises ValueError if it is empty or too large."""
+    number, sealed = seal_group(sealer, entries)
+    return _GROUP.pack(len(sealed), number) + sealed
+
+
+def seal_group(sealer: GroupSealer, entries: Sequence[bytes]) -> tuple[int, bytes]:
+    """Return number and ciphertext of the next group, as `split_group` takes them."""
     if not entries or group_size(entries) > MAX_GROUP:
         raise ValueError(f"a group holds 1 to {MAX_PLAINTEXT} bytes")
     pack = _LENGTH.pack
-    plaintext = b"".join([part for entry in entries for part in (pack(len(entry)), entry)])
-    number, sealed = sealer.seal(plaintext)
-    return _GROUP.pack(len(sealed), number) + sealed
+    return sealer.seal(b"".join([part for entry in entries for part in (pack(len(entry)), entry)]))
 
 
 def make_end(sealer: GroupSealer) -> bytes:

@@ -20,13 +20,13 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from lookup.cases.grounds import Ground
 from lookup.cases.standing import Terms
 
 MAX_RECORDS: Final = 64  # their commitments fit into one entry of the map
 MAX_OTHERS: Final = 1_000
 MAX_NOTE: Final = 4_000
 MAX_CONTENT: Final = 1 << 18
-GROUNDS: Final = tuple(f"art-17-1-{letter}" for letter in "abcdefg")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 # A `$` alone would let a line end pass, and one record be named in two ways.
@@ -95,12 +95,12 @@ def parse_content(raw: bytes) -> Content:
         raise InvalidContent(
             "the content is not written in its one form: members sorted, no blanks"
         )
-    if content.ground not in GROUNDS:
-        raise InvalidContent(f"the ground is one of {', '.join(GROUNDS)}")
+    if content.ground not in list(Ground):
+        raise InvalidContent(f"the ground is one of {', '.join(Ground)}")
     if not _is_day(content.received):
         raise InvalidContent("received is a day, YYYY-MM-DD")
-    if any(ord(c) < 32 and c != "\n" for c in content.note):
-        raise InvalidContent("the note holds a control character")
+    if not all(line.isprintable() for line in content.note.split("\n")):
+        raise InvalidContent("the note holds what cannot be printed")
     ids = [named.record_id for named in content.records]
     for listed in (ids, content.others):
         if sorted(set(listed)) != listed:

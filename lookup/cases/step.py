@@ -34,6 +34,7 @@ import msgspec
 
 from crypto.encoding import encode, uint
 from lookup.officers.roles import Act, OfficerId
+from lookup.officers.signed_text import InvalidText, read_text, write_text
 
 NAMESPACE: Final = "lacuna-case@v1"
 FIRST_AFTER: Final = bytes(32)
@@ -91,8 +92,7 @@ class Step:
             self.act.value,
             _canonical(self.details),
         )
-        lines = (f"{name}: {value}" for name, value in zip(_NAMES, values, strict=True))
-        return "\n".join((_HEAD, *lines, ""))
+        return write_text(_HEAD, _NAMES, values)
 
     def hash(self) -> bytes:
         """Return what the next step names as `after`."""
@@ -116,17 +116,10 @@ def nonce_of(salt: bytes, number: int) -> bytes:
 
 def parse_step(text: str) -> Step:
     """Return the step that a text is. Raises InvalidStep."""
-    if len(text.encode(errors="replace")) > MAX_TEXT:
-        raise InvalidStep(f"a step has at most {MAX_TEXT} bytes")
-    head, *lines = text.split("\n")
-    if head != _HEAD or len(lines) != len(_NAMES) + 1 or lines[-1]:
-        raise InvalidStep(f"a step is {_HEAD} and {len(_NAMES)} lines")
-    values: list[str] = []
-    for name, line in zip(_NAMES, lines, strict=False):
-        if not line.startswith(f"{name}: "):
-            raise InvalidStep(f"a line does not say {name}")
-        values.append(line.removeprefix(f"{name}: "))
-    step = _parse_values(*values)
+    try:
+        step = _parse_values(*read_text(_HEAD, _NAMES, text, MAX_TEXT))
+    except InvalidText as error:
+        raise InvalidStep(f"this is no step: {error}") from None
     if step.text() != text:
         raise InvalidStep("the step is not written in its one form")
     return step

@@ -7,6 +7,7 @@ Invariants:
 * The key says who acts: the site knows each officer's public half.
 """
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -47,6 +48,8 @@ _TOLD: Final[dict[type[KeyFileError], tuple[int, str]]] = {
     ),
 }
 
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+
 _OPTIONS: Final = (
     click.option(
         "--key",
@@ -81,6 +84,22 @@ def officer_options(command: _F) -> _F:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def id_argument(name: str, metavar: str | None = None) -> Callable[[_F], _F]:
+    """Give a command an argument that is an id, as the site prints them."""
+    return click.argument(name, metavar=metavar, callback=_require_id)
+
+
+def _require_id(ctx: click.Context, argument: click.Parameter, value: str) -> str:
+    # Before it gets into a URL, and not repeated: somebody may have taken a child's number for it.
+    if not _ID.fullmatch(value):
+        fail(
+            exits.USAGE,
+            f"{argument.make_metavar(ctx)} is not 32 hexadecimal digits",
+            "give the id as the site printed it, never an identifier",
+        )
+    return value
 
 
 @dataclass(frozen=True, slots=True)

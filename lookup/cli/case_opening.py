@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from lookup import exits
-from lookup.cli.acting import Acting, act, officer_options
-from lookup.cli.case_reading import case_facts
+from lookup.cli.acting import Acting, act, id_argument, officer_options
+from lookup.cli.case_reading import LIST_FIRST, case_facts, require_as_shown
 from lookup.cli.console import confirm, fail, json_option, note, print_json, say_facts, yes_option
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def open_(ctx: click.Context, /, record_ids: tuple[str, ...], **options: Any) ->
 
 
 @click.command("amend", help=AMEND, short_help="Change what a case says; voids its approvals.")
-@click.argument("case_id", metavar="CASE")
+@id_argument("case_id", "CASE")
 @ground_option
 @evidence_option
 @note_option
@@ -133,7 +133,8 @@ def open_(ctx: click.Context, /, record_ids: tuple[str, ...], **options: Any) ->
 def amend(ctx: click.Context, /, case_id: str, **options: Any) -> None:  # noqa: ANN401  # as above
     """Read, change what was given, look for others again, sign, send."""
     acting = _act(ctx, options)
-    case = acting.custodian.get(f"/v1/cases/{case_id}")
+    case = acting.custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
+    require_as_shown(case, case_id)
     seen = acting.custodian.post(
         "/v1/cases/preview",
         {"record_ids": [each["record_id"] for each in case["content"]["records"]]},

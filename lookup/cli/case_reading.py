@@ -1,12 +1,14 @@
 """`lacuna case list`, `show`, `opening`, `certificate`: how cases stand, what families get."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from lookup.cli.acting import act, officer_options
-from lookup.cli.console import json_option, print_json, say, say_facts
+from lookup import exits
+from lookup.cli.acting import act, id_argument, officer_options
+from lookup.cli.console import fail, json_option, print_json, say, say_facts
 from lookup.cli.files import new_private_file
 from lookup.cli.standing import moment
 
@@ -65,6 +67,8 @@ Exit status
   73  the file cannot be made, or is there already
 """
 
+LIST_FIRST: Final = "see `lacuna case list`, or what was carried out: `lacuna case certificates`"
+
 
 @click.command("list", help=LIST, short_help="List the cases.")
 @officer_options
@@ -81,13 +85,13 @@ def list_(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # n
 
 
 @click.command("show", help=SHOW, short_help="Show one case.")
-@click.argument("case_id", metavar="CASE")
+@id_argument("case_id", "CASE")
 @officer_options
 @json_option
 @click.pass_context
 def show(ctx: click.Context, /, case_id: str, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # as above
     """Ask, and print."""
-    case = act(ctx, **officer).custodian.get(f"/v1/cases/{case_id}")
+    case = act(ctx, **officer).custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
     if as_json:
         print_json(case)
     else:
@@ -95,16 +99,25 @@ def show(ctx: click.Context, /, case_id: str, *, as_json: bool, **officer: Any) 
 
 
 @click.command("opening", help=OPENING, short_help="Write what opens the certificate.")
-@click.argument("case_id", metavar="CASE")
+@id_argument("case_id", "CASE")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @officer_options
+@json_option
 @click.pass_context
-def opening(ctx: click.Context, /, case_id: str, *, output: Path, **officer: Any) -> None:  # noqa: ANN401  # as above
+def opening(
+    ctx: click.Context,
+    /,
+    case_id: str,
+    *,
+    output: Path,
+    as_json: bool,
+    **officer: Any,  # noqa: ANN401  # as above
+) -> None:
     """Make the file before anything is asked: it is the only copy."""
     custodian = act(ctx, **officer).custodian
     with new_private_file(output) as file:
-        file.write(custodian.fetch(f"/v1/cases/{case_id}/opening"))
-    say_facts({"opening": str(output.absolute()), "next": "hand it to the family, and nobody else"})
+        file.write(custodian.fetch(f"/v1/cases/{case_id}/opening", hint=LIST_FIRST))
+    _say_file("opening", output, "hand it to the family, and nobody else", as_json=as_json)
 
 
 @click.command("certificates", help=CERTIFICATES, short_help="List what was destroyed.")
@@ -126,9 +139,10 @@ def certificates(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> Non
 
 
 @click.command("certificate", help=CERTIFICATE, short_help="Write a certificate of destruction.")
-@click.argument("certificate_id", metavar="CERTIFICATE")
+@id_argument("certificate_id", "CERTIFICATE")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @officer_options
+@json_option
 @click.pass_context
 def certificate(
     ctx: click.Context,
@@ -136,18 +150,35 @@ def certificate(
     certificate_id: str,
     *,
     output: Path,
+    as_json: bool,
     **officer: Any,  # noqa: ANN401  # as above
 ) -> None:
     """Ask, then make the file."""
-    found = act(ctx, **officer).custodian.fetch(f"/v1/certificates/{certificate_id}")
+    found = act(ctx, **officer).custodian.fetch(
+        f"/v1/certificates/{certificate_id}", hint="see `lacuna case certificates`"
+    )
     with new_private_file(output) as file:
         file.write(found)
-    say_facts(
-        {
-            "certificate": str(output.absolute()),
-            "next": f"lacuna certificate verify {output} --log-key KEY",
-        }
-    )
+    hint = f"lacuna certificate verify {output} --log-key KEY"
+    _say_file("certificate", output, hint, as_json=as_json)
+
+
+def _say_file(what: str, path: Path, hint: str, *, as_json: bool) -> None:
+    made = {what: str(path.absolute())}
+    if as_json:
+        print_json(made)
+    else:
+        say_facts({**made, "next": hint})
+
+
+def require_as_shown(case: dict[str, Any], case_id: str) -> None:
+    """End the command unless what is to be signed is what the site shows."""
+    from lookup.officers.signing import NotAsShown, require_shown  # noqa: PLC0415  # `--help` must not wait
+
+    try:
+        require_shown(case, case_id)
+    except NotAsShown as error:
+        fail(exits.REFUSED, str(error), "sign nothing, and tell the auditors")
 
 
 def case_facts(case: dict[str, Any]) -> dict[str, object]:
@@ -162,6 +193,8 @@ def case_facts(case: dict[str, Any]) -> dict[str, object]:
             f"{each['record_id']}  {each['category']} since {each['since']}"
             for each in case["named"]
         ],
+        "evidence": json.dumps(case["content"]["evidence"], indent=2).splitlines(),
+        **({"note": note.splitlines()} if (note := case["content"]["note"]) else {}),
         "others": case["content"]["others"] or ["no other record names the same child"],
         "answer by": f"{case['answer_by']} ({case['clock']})",
         "cooling off": f"{case['cooling_off_days']} days{_order(case)}",

@@ -6,9 +6,17 @@ from typing import Any, Final
 
 import click
 
-from lookup.cli.acting import act, officer_options
-from lookup.cli.case_reading import case_facts
-from lookup.cli.console import confirm, json_option, print_json, say_facts, yes_option
+from lookup.cli.acting import act, id_argument, officer_options
+from lookup.cli.case_reading import LIST_FIRST, case_facts, require_as_shown
+from lookup.cli.console import (
+    confirm,
+    fact_lines,
+    json_option,
+    note,
+    print_json,
+    say_facts,
+    yes_option,
+)
 from lookup.cli.destruction import destruction_facts, destruction_status
 
 _EXITS: Final = """
@@ -117,8 +125,11 @@ def _make(name: str, wanted: _Act) -> click.Command:
 
         officer = {key: given.pop(key) for key in _OFFICER}
         acting = act(ctx, **officer)
-        case = acting.custodian.get(f"/v1/cases/{case_id}")
+        case = acting.custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
+        require_as_shown(case, case_id)
         if wanted.question:
+            for line in fact_lines(case_facts(case)):
+                note(line)
             confirm(wanted.question, assumed=yes)
         signed = acting.signer.step(case["next"], Act(name), given)
         done = acting.custodian.post(
@@ -133,7 +144,7 @@ def _make(name: str, wanted: _Act) -> click.Command:
         yes_option,
         officer_options,
         *reversed(wanted.options),
-        click.argument("case_id", metavar="CASE"),
+        id_argument("case_id", "CASE"),
     ):
         command = decorate(command)
     made: click.Command = click.command(name, help=help_text, short_help=wanted.short)(command)

@@ -70,18 +70,18 @@ class Custodian:
         """Let go of the connection."""
         self._client.close()
 
-    def get(self, path: str) -> Json:
-        """Return what a path answers, or end the command."""
+    def get(self, path: str, *, hint: str | None = None) -> Json:
+        """Return what a path answers, or end the command; `hint` is for when it is refused."""
         with self._told(changes=False):
             response = self._client.get(path, timeout=_ASK_TIMEOUT)
-        return _members(response, None)
+        return _members(response, hint)
 
-    def fetch(self, path: str) -> bytes:
-        """Return what lies at a path, as it is, or end the command."""
+    def fetch(self, path: str, *, hint: str | None = None) -> bytes:
+        """Return what lies at a path, as it is, or end the command; `hint` as for `get`."""
         with self._told(changes=False):
             response = self._client.get(path, timeout=_ASK_TIMEOUT)
         if response.status_code >= 400:
-            _members(response, None)
+            _members(response, hint)
         return bytes(response.content)
 
     def send(self, path: str, content: bytes, media_type: str, *, hint: str | None = None) -> Json:

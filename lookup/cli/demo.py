@@ -18,14 +18,21 @@ from lookup.config import Address, parse_address
 if TYPE_CHECKING:
     # At run time the story is imported when it is played: `lacuna --help` must not wait for it.
     from lookup.demo.folders import Folders
-    from lookup.demo.narrator import Narrator
     from lookup.demo.staging import Addresses, Stage
+
+# As lookup/demo/story.py has them; a test holds the two together.
+STORIES: Final = ("all", "case")
 
 HELP: Final = """Play the story on a demonstration site, then serve it until Ctrl-C.
 
 Makes demo-site and demo-slot anew, with 1,000 records of people who do not exist; shows that a
-record is found, is shredded, and stays shredded; then prints commands to try. What was not made by
-a demonstration is never touched.
+record is found, is expunged by a case, and stays expunged; then prints commands to try. What was
+not made by a demonstration is never touched.
+
+\b
+STORY
+  all   everything; the default
+  case  the case alone: a malicious allegation, from the first answer to the family's letter
 
 \b
 Exit status
@@ -38,6 +45,7 @@ Exit status
 
 
 @click.command(help=HELP, short_help="Play the story on a demonstration site.")
+@click.argument("name", metavar="[STORY]", type=click.Choice(STORIES), default="all")
 @click.option("--once", is_flag=True, help="End after the story.")
 @click.option(
     "--lookup",
@@ -54,29 +62,30 @@ Exit status
     default=Path(),
     help="Where demo-site and demo-slot are made; default: here.",
 )
-def command(*, once: bool, lookup: str, custodian: str, folder: Path) -> int:
+def command(name: str, *, once: bool, lookup: str, custodian: str, folder: Path) -> int:
     """Check what is in the way before anything is made, then play."""
     from lookup.demo.folders import FolderRefused, made_anew  # noqa: PLC0415  # see above
-    from lookup.demo.narrator import Narrator  # noqa: PLC0415  # see above
 
     addresses = _free_addresses(lookup, custodian)
     try:
         with _interruptible(), made_anew(folder) as folders:
-            return _perform(folders, addresses, Narrator(), once=once)
+            return _perform(folders, addresses, name, once=once)
     except FolderRefused as error:
         hint = "end what runs there, move it away, or choose another place with --folder"
         fail(exits.CANNOT_CREATE, str(error), hint)
 
 
-def _perform(
-    folders: "Folders", addresses: "Addresses", narrator: "Narrator", *, once: bool
-) -> int:
+def _perform(folders: "Folders", addresses: "Addresses", name: str, *, once: bool) -> int:
     from lookup.demo import staging, story  # noqa: PLC0415  # see above
+    from lookup.demo.narrator import Narrator, Promise  # noqa: PLC0415  # see above
 
+    chosen = story.STORIES[name]
+    # In the order in which they are told.
+    narrator = Narrator(expected=[each for each in Promise if each in chosen.promises])
     story.introduce(narrator)
     with narrator.step(), staging.staged(folders, addresses, narrator) as stage:
-        story.play(stage)
-        narrator.end()
+        story.play(stage, chosen)
+        story.close(stage)
         if not narrator.broken and not once:
             story.invite(stage, _program())
             return _serve(stage)

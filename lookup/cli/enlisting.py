@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from lookup import exits
 from lookup.cli.console import fail
 from lookup.cli.files import new_private_file
-from lookup.cli.officer import ROLES, read_public_key
+from lookup.cli.officer import ROLES, parse_wanted, read_public_key
 
 if TYPE_CHECKING:
     from crypto.sshsig import OfficerKey
@@ -101,5 +101,8 @@ def _parse(text: str) -> "Officer":
         fail(exits.USAGE, "an --officer is not written as it should be", _FORM)
     if unknown := set(given) - set(ROLES):
         fail(exits.USAGE, f"{len(unknown)} roles are not known", f"roles are {', '.join(ROLES)}")
-    key = parse_public_key(read_public_key(Path(file)))
-    return new_officer(name, [Role(role) for role in given], key)
+    key = read_public_key(Path(file))
+    # By the rules for officers who come later.
+    wanted = {"change": "add-officer", "name": name, "roles": sorted(set(given)), "key": key}
+    parse_wanted(wanted | {"authority": None})
+    return new_officer(name, [Role(role) for role in given], parse_public_key(key))

@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 
 from lookup import exits
-from lookup.cli.acting import Acting, act, officer_options
+from lookup.cli.acting import Acting, act, id_argument, officer_options
 from lookup.cli.console import confirm, fail, json_option, print_json, say, say_facts, yes_option
 from lookup.cli.officer_key import command as key
 
@@ -54,8 +54,9 @@ Exit status
 """
 RULES: Final = """Propose other rules for cases, of the site or of one authority.
 
---malicious-from is the day from which ground (g), malicious allegation, is law here. Sources
-disagree about its commencement: ask counsel, and leave it out until you know.
+What you leave out stays as it is. --malicious-from is the day from which ground (g), malicious
+allegation, is law here; "unknown" takes it back. Sources disagree about its commencement: ask
+counsel.
 
 \b
 Exit status
@@ -83,6 +84,10 @@ Exit status
   69  no custodian answers
 """
 _PATH: Final = "/v1/officers"
+_FORM: Final = (
+    "a name has up to 40 letters, digits, dots, hyphens and underscores, an authority its code, a"
+    " day is YYYY-MM-DD"
+)
 
 
 @click.group()
@@ -119,7 +124,8 @@ def list_(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # n
         say_facts({f"rules of {code}": _rules(rules)})
     for each in office["proposals"]:
         so_far = len(each["approved_by"])
-        say(f"proposal {each['proposal']}  {so_far} of {each['needs']}  {each['change']}")
+        words = _words(office, each["change"])
+        say(f"proposal {each['proposal']}  {so_far} of {each['needs']}  {words}")
 
 
 @group.command("add", help=ADD, short_help="Propose another officer.")
@@ -203,13 +209,11 @@ def remove(
 
 
 @group.command("rules", help=RULES, short_help="Propose other rules for cases.")
+@click.option("--approvals", type=click.IntRange(2, 8), help="How many.")
+@click.option("--cooling-off-days", type=click.IntRange(1, 365), help="Days.")
 @click.option(
-    "--approvals", type=click.IntRange(2, 8), default=2, show_default=True, help="How many."
+    "--malicious-from", metavar="DAY", help="From when ground (g) is law, YYYY-MM-DD, or unknown."
 )
-@click.option(
-    "--cooling-off-days", type=click.IntRange(1, 365), default=14, show_default=True, help="Days."
-)
-@click.option("--malicious-from", help="The day from which ground (g) is law, YYYY-MM-DD.")
 @click.option("--authority", help="The authority that these rules are for; without it, all others.")
 @officer_options
 @yes_option
@@ -219,27 +223,31 @@ def rules(  # noqa: PLR0913  # one parameter for each option
     ctx: click.Context,
     /,
     *,
-    approvals: int,
-    cooling_off_days: int,
+    approvals: int | None,
+    cooling_off_days: int | None,
     malicious_from: str | None,
     authority: str | None,
     yes: bool,
     as_json: bool,
     **officer: Any,  # noqa: ANN401  # officer_options
 ) -> None:
-    """Propose."""
+    """Start from the rules of now, propose."""
+    acting = act(ctx, **officer)
+    site = acting.office["rules"]
+    now = site["authorities"].get(authority, site)
+    day = now["malicious_from"] if malicious_from is None else malicious_from
     wanted = {
         "change": "set-rules",
-        "approvals": approvals,
-        "cooling_off_days": cooling_off_days,
-        "malicious_from": malicious_from,
+        "approvals": approvals or now["approvals"],
+        "cooling_off_days": cooling_off_days or now["cooling_off_days"],
+        "malicious_from": None if day == "unknown" else day,
         "authority": authority,
     }
-    _propose(act(ctx, **officer), wanted, yes=yes, as_json=as_json)
+    _propose(acting, wanted, yes=yes, as_json=as_json)
 
 
 @group.command("approve", help=APPROVE, short_help="Approve a proposal.")
-@click.argument("proposal")
+@id_argument("proposal")
 @officer_options
 @yes_option
 @json_option
@@ -258,8 +266,8 @@ def approve(
     found = [each for each in acting.office["proposals"] if each["proposal"] == proposal]
     if not found:
         fail(exits.REFUSED, "there is no such proposal", "see `lacuna officer list`")
-    confirm(f"{found[0]['change']}", assumed=yes)
-    wanted = _parsed(found[0]["change"])
+    confirm(f"You approve: {_words(acting.office, found[0]['change'])}.", assumed=yes)
+    wanted = parse_wanted(found[0]["change"])
     signed = acting.signer.approval(bytes.fromhex(proposal), wanted)
     done = acting.custodian.post(f"{_PATH}/proposals/approve", signed)
     if as_json:
@@ -285,8 +293,8 @@ def read_public_key(file: Path) -> str:
 
 
 def _propose(acting: Acting, wanted: dict[str, Any], *, yes: bool, as_json: bool) -> None:
-    parsed = _parsed(wanted)
-    confirm(f"You propose: {wanted}.", assumed=yes)
+    parsed = parse_wanted(wanted)
+    confirm(f"You propose: {_words(acting.office, wanted)}.", assumed=yes)
     made = acting.custodian.post(
         f"{_PATH}/proposals", acting.signer.proposal(parsed, acting.office["changes"])
     )
@@ -296,13 +304,15 @@ def _propose(acting: Acting, wanted: dict[str, Any], *, yes: bool, as_json: bool
     say_facts(
         {
             "proposal": made["proposal"],
+            "change": _words(acting.office, wanted),
             "needs": f"{made['needs']} approvals, by others",
             "next": f"lacuna officer approve {made['proposal']}",
         }
     )
 
 
-def _parsed(wanted: dict[str, Any]) -> Any:  # noqa: ANN401  # one of the changes
+def parse_wanted(wanted: dict[str, Any]) -> Any:  # noqa: ANN401  # one of the changes
+    """Return the change that was asked for, or end the command where it breaks a rule."""
     import msgspec  # noqa: PLC0415  # `--help` must not wait for this
 
     from lookup.officers.proposal import InvalidProposal, parse_change  # noqa: PLC0415  # as above
@@ -310,7 +320,9 @@ def _parsed(wanted: dict[str, Any]) -> Any:  # noqa: ANN401  # one of the change
     try:
         return parse_change(msgspec.json.encode(wanted, order="sorted"))
     except InvalidProposal as error:
-        fail(exits.USAGE, str(error), "see `lacuna officer --help`")
+        fail(exits.USAGE, str(error), _FORM)
+    except UnicodeEncodeError:
+        fail(exits.USAGE, "what was given is no text", _FORM)
 
 
 def _find(acting: Acting, name: str) -> str:
@@ -318,6 +330,22 @@ def _find(acting: Acting, name: str) -> str:
     if not found:
         fail(exits.REFUSED, "there is no officer of this name", "see `lacuna officer list`")
     return str(found[0])
+
+
+def _words(office: dict[str, Any], change: dict[str, Any]) -> str:
+    """Return a change as whoever signs it has to understand it."""
+    from crypto.sshsig import fingerprint, parse_public_key  # noqa: PLC0415  # as above
+
+    kind, roles = change["change"], ", ".join(change.get("roles", ()))
+    whose = f" of {change['authority']}" if change.get("authority") else ""
+    if kind == "set-rules":
+        return f"rules{whose}: {_rules(change)}"
+    if kind == "add-officer":
+        key = fingerprint(parse_public_key(change["key"]))
+        return f"{change['name']} becomes {roles}{whose}, with the key {key}"
+    found = [each["name"] for each in office["officers"] if each["id"] == change["officer"]]
+    name = found[0] if found else "somebody who has left"
+    return f"{name} becomes {roles}" if kind == "change-officer" else f"{name} leaves"
 
 
 def _rules(rules: dict[str, Any]) -> str:

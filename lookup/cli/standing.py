@@ -5,7 +5,7 @@ finding, and any finding is status 1.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 Json = dict[str, Any]
 
@@ -28,9 +28,23 @@ def judge(report: Json) -> list[str]:
         found.append("the mirror holds nothing")
     elif report["mirror"]["behind"]:
         found.append(f"the mirror is {report['mirror']['behind']} commits behind")
+    found += _case_findings(report["cases"])
     if not report["lookups"]["ready"]:
         found.append(f"lookups: {report['lookups']['detail']}")
     return found
+
+
+def _case_findings(cases: Json) -> list[str]:
+    return [
+        text.format(cases[what])
+        for what, text in (
+            ("overdue", "{} cases are past the day that the law sets: `lacuna case list`"),
+            ("hidden_records", "{} records that protect a child are hidden by cases"),
+            ("certificates_waiting", "{} certificates wait for a slot that lags"),
+            ("lost", "{} cases lost their content with a store: open them anew"),
+        )
+        if cases[what]
+    ]
 
 
 def _worker_findings(workers: list[Json]) -> list[str]:
@@ -48,6 +62,7 @@ def facts(report: Json) -> dict[str, object]:
     shown: dict[str, object] = {"vault": report["vault"] + (" (demo)" if report["demo"] else "")}
     shown["epoch"] = f"{report['epoch']}, sequence {report['sequence']}"
     shown["records"] = report["records"]
+    shown["cases"] = _cases(report["cases"])
     shown["clients"] = report["clients"]
     shown["supervisor"] = f"pid {processes['supervisor']}"
     shown["custodian"] = f"pid {processes['custodian']}, since {moment(report['started'])}"
@@ -58,6 +73,7 @@ def facts(report: Json) -> dict[str, object]:
     shown["mirror"] = mirror_line(mirror)
     shown["slots"] = [slot_line(slot) for slot in report["slots"]]
     shown["lookup keys"] = [_lookup_key(key) for key in report["lookup_keys"]]
+    shown["alarms"] = _alarms(report["alarms"])
     shown["needs you"] = report["findings"] or ["nothing"]
     return shown
 
@@ -65,6 +81,15 @@ def facts(report: Json) -> dict[str, object]:
 def moment(seconds: int) -> str:
     """Return a time as people and programs read it, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cases(cases: Json) -> str:
+    parts = [f"{cases['requested']} requested", f"{cases['cooling_off']} cooling off"]
+    parts += [f"{cases[what]} {words}" for what, words in _ALSO.items() if cases[what]]
+    return ", ".join(parts)
+
+
+_ALSO: Final = {"held": "on hold", "parked": "updates parked"}
 
 
 def _worker(worker: Json) -> str:
@@ -103,6 +128,11 @@ def slot_line(slot: Json) -> str:
     """Return what a slot is, and what it has shown."""
     standing = "lost" if slot["lost"] else "lagging" if slot["lagging"] else "confirmed"
     return f"{slot['id']} class {slot['class']}, {standing}: {slot['label']}"
+
+
+def _alarms(alarms: Json) -> str:
+    raised = ", ".join(f"{count} {kind}" for kind, count in alarms.items() if count)
+    return f"{raised or 'none'} since the custodian started"
 
 
 def _lookup_key(key: Json) -> str:

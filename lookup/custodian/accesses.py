@@ -25,6 +25,7 @@ from lookup.custodian.notices import Notice
 from lookup.custodian.record import Record
 from lookup.custodian.store.chain import ChainBroken, Row, follow, missing_rows
 from lookup.errors import InvalidRequest, RecordNotFound
+from lookup.officers.roles import OfficerId
 
 Json = dict[str, Any]
 
@@ -259,8 +260,12 @@ def _told(custody: Custody, notice: Notice) -> Json | None:
 
 
 def _name(custody: Custody, client: bytes) -> str | None:
-    """Return a client's name; None when it was revoked since, for its name went with it."""
-    card = custody.policy.clients.get(entry_id_of(client))
+    """Return a client's or officer's name; None when they left, for the name went with them."""
+    entry_id = entry_id_of(client)
+    card = custody.policy.clients.get(entry_id)
+    officer = custody.office.officers.get(OfficerId(entry_id))
+    if officer is not None:
+        return f"officer {officer.name}"
     return None if card is None else card.name
 
 

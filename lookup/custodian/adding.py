@@ -22,7 +22,7 @@ from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.docket import Case, Named, Signed, escalation
 from lookup.custodian.draft import Draft
 from lookup.custodian.parking import NEW_CATEGORY, NEW_CHILD, NEW_RECORD, Parked, park
-from lookup.custodian.record import Record, make_body
+from lookup.custodian.record import Record, make_body, names_of
 from lookup.custodian.writer import Prepare, Prepared
 from lookup.errors import Conflict, PreconditionFailed, RecordNotFound, Unavailable
 
@@ -127,7 +127,9 @@ def _step(custody: Custody, draft: Draft, old: Record | None, fresh: EntryId) ->
         return _under_case(custody, draft, old, case)
     if old.body.says(draft):
         return _Step(Stored(UNCHANGED, old.id, old.version), (old.id, draft.source))
-    return _stored(custody, draft, old, old.id)
+    new = set(draft.identifiers) - set(names_of(old))
+    cases = custody.docket.watching(new) if new else []
+    return _stored(custody, draft, old, old.id, [(case, NEW_RECORD) for case in cases])
 
 
 def _under_case(custody: Custody, draft: Draft, old: Record, case: Case) -> _Step:

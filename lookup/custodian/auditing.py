@@ -40,9 +40,11 @@ from lookup.custodian.clients import entry_id_of
 from lookup.custodian.handles import Handles
 from lookup.custodian.intake import Intake, Taken
 from lookup.custodian.notices import VISIT_SIZE, Notice, Notices
+from lookup.custodian.own_segment import OwnSegment, entry_of
 from lookup.custodian.record import Body, Kept, Record, decode_body
 from lookup.custodian.store.chain import AuditChain, Row
 from lookup.handoff import Audit
+from lookup.officers.roles import Officer
 
 INTAKE_SECONDS: Final = 1.0
 NOTICE_SECONDS: Final = 60.0
@@ -100,6 +102,15 @@ class _Unopened:
     found: list[list[bytes]]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What entries may speak of: clients and officers of now, and records that are nobody's."""
+
+    is_client: Callable[[EntryId], bool]
+    is_officer: Callable[[EntryId], bool]
+    is_honey: Callable[[Body], bool]
+
+
 class Auditing:
     """The audit of one vault. For the writer thread; `alarms` may be read by any."""
 
@@ -108,20 +119,18 @@ class Auditing:
         vault: Vault,
         chain: AuditChain,
         folder: Path,
-        *,
-        is_client: Callable[[EntryId], bool],
-        is_honey: Callable[[Body], bool],
+        known: Known,
     ) -> None:
         self.alarms = Alarms()
         self.handles = Handles()
         self.chain = chain
         self._vault = vault
         self._folder = folder
-        self._is_client = is_client
-        self._is_honey = is_honey
+        self._known = known
         self.keys = AuditKeys.load(vault)
         self.groups = Groups(vault, self.keys, chain)
         self.notices = Notices(vault)
+        self._own = OwnSegment(vault.id, self.keys, int(time.time()))
         self._former = [AnswerKey(e.body) for e in vault.former if e.kind is Kind.ANSWER_KEY]
         self._witnesses = WitnessMaker(self.keys.witness)
         self._intake = Intake(folder, vault, self.keys.audit, chain, self.alarms)
@@ -167,6 +176,22 @@ class Auditing:
         self.take_in()
         self._store_notices()
         self._former = []
+
+    def note_read(self, officer: Officer, record: Record) -> None:
+        """An officer reads a whole record; return when that is durable. A failure ends the vault.
+
+        Its authority is not told: whoever reads here acts for it.
+        """
+        handles = [link.handle for link in record.body.links]
+        entry = entry_of(self.keys, officer, handles, time.time())
+        try:
+            mark = self.chain.append({self._own.id: self._own.header}, [self._own.group(entry)])
+            self._vault.note_audit(mark)
+        except BaseException:
+            self._vault.stop()
+            raise
+        if self._heard == mark.row - 1:
+            self._heard = self.alarms.rows = mark.row
 
     def take_in(self) -> None:
         """Take in all that workers have made durable by now. A failure stops the vault."""
@@ -253,7 +278,9 @@ class Auditing:
 
     def _learn(self, entry: AuditEntry, handles: list[list[bytes]]) -> None:
         head = entry.head
-        enrolled = self._is_client(entry_id_of(head.client))
+        if self._known.is_officer(entry_id_of(head.client)):
+            return
+        enrolled = self._known.is_client(entry_id_of(head.client))
         client = head.client.hex() if enrolled else "unknown"
         known = sum(1 for answered in handles if answered)
         self.alarms.count(client, head.time // 1_000_000, entry.n, known)
@@ -262,7 +289,7 @@ class Auditing:
             if found is None:
                 continue  # it is gone since, or the canary's
             record_id, body = found
-            if self._is_honey(body):
+            if self._known.is_honey(body):
                 self.alarms.touch_honey(client)
             elif head.purpose != SCHEDULED:
                 self._tell(record_id, entry)

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 from keys.entry import Batch, EntryId, Kind, Put, Remove
 from keys.epoch import Destruction
+from keys.errors import PageDamaged
 from keys.pages import BlobChange
-from lookup.custodian.certifying import destroyed_entry, issue, issue_late
+from lookup.custodian.certifying import destroyed_entry, issue, issue_waiting
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.docket import Case, removal
 from lookup.custodian.record import Record
@@ -64,9 +65,10 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     for case in leaving:
         custody.docket.remove(case.id)
     custody.lot.drop(parked)
+    custody.destroyed += len(records)
     if receipt.destruction is None:
         raise AssertionError("unreachable: a removal is always an epoch change")
-    issue(custody, receipt.destruction)
+    issue(custody)
     return CarriedOut(
         tuple(record.id for record in records),
         tuple(case.certificate for case in cases),
@@ -75,19 +77,36 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
 
 def tend(custody: Custody) -> None:
-    """Carry out what is due, hide and show what restrictions say by now."""
+    """Carry out what is due, certify what waits, hide and show what restrictions say by now."""
+    if custody.docket.damaged:
+        return
+    issue_waiting(custody)
     custody.show_and_hide()
-    issue_late(custody)
-    due = [case for case in custody.docket.due(custody.moment()) if is_whole(custody, case)]
-    while due:
-        batch, due = due[:MOST_AT_ONCE], due[MOST_AT_ONCE:]
+    due = [case for case in custody.docket.due(custody.moment()) if case.id not in custody.stuck]
+    whole = [case for case in due if is_whole(custody, case)]
+    for at in range(0, len(whole), MOST_AT_ONCE):
+        batch = whole[at : at + MOST_AT_ONCE]
         done = carry_out(custody, batch)
         logger.info("carried out %d cases: %d records", len(batch), len(done.record_ids))
+    stuck = {case.id for case in due} - {case.id for case in whole}
+    if stuck:
+        custody.stuck |= stuck
+        logger.error("%d cases that are due cannot be carried out: restore the store", len(stuck))
 
 
 def is_whole(custody: Custody, case: Case) -> bool:
-    """Say whether all of a case's records are there; one that was lost needs a person."""
-    return all(custody.vault.get(Kind.RECORD, each) is not None for each in case.record_ids)
+    """Say whether all that leaves with a case is there; what was lost or damaged needs a person."""
+    vault, leaving = custody.vault, custody.docket.naming(case.record_ids)
+    parts = [
+        *((Kind.RECORD, each) for each in case.record_ids),
+        *((Kind.CASE, each.id) for each in leaving),
+        *((Kind.STEP, step.entry_id) for each in leaving for step in each.signed),
+        *((Kind.PARKED, each.id) for case in leaving for each in custody.lot.of(case.id)),
+    ]
+    try:
+        return all(vault.get(kind, entry_id) is not None for kind, entry_id in parts)
+    except PageDamaged:
+        return False
 
 
 def _records(custody: Custody, case: Case) -> Iterable[Record]:

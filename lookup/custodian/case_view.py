@@ -16,7 +16,7 @@ import msgspec
 
 from lookup.cases.grounds import describe
 from lookup.cases.standing import DAY, Moment, Standing
-from lookup.cases.supporting import assessment_of, clock_of
+from lookup.cases.supporting import assessment_of
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case, Signed
 from lookup.custodian.record import Record
@@ -26,7 +26,7 @@ from lookup.officers.roles import OfficerId
 def summary(custody: Custody, case: Case) -> dict[str, Any]:
     """Return a case as the list of them shows it."""
     standing, now = custody.docket.standing(case), custody.moment()
-    clock = clock_of(case.content, case.steps, custody.today())
+    clock = custody.docket.clock(case, custody.today())
     return {
         "case": case.id.hex(),
         "certificate": case.certificate.hex(),
@@ -51,7 +51,7 @@ def whole(custody: Custody, case: Case) -> dict[str, Any]:
     standing, content = custody.docket.standing(case), case.content
     rules = custody.office.governance.of(content.authority)
     assessment = assessment_of(content, rules.malicious_from_day, custody.today())
-    clock = clock_of(content, case.steps, custody.today())
+    clock = custody.docket.clock(case, custody.today())
     restriction, refusal = standing.restriction, standing.refusal
     return summary(custody, case) | {
         "content": msgspec.Raw(content.encode()),
@@ -79,7 +79,10 @@ def whole(custody: Custody, case: Case) -> dict[str, Any]:
 
 
 def next_step(custody: Custody, case: Case) -> dict[str, Any]:
-    """Return what the next step has to say of the case; `salt` is for a changed content."""
+    """Return what the next step has to say of the case, and what shows that it is this case.
+
+    `digest` follows from salt, revision and content, `after` from the last step's text.
+    """
     standing = custody.docket.standing(case)
     return {
         "vault": custody.vault.id.hex(),
@@ -88,6 +91,7 @@ def next_step(custody: Custody, case: Case) -> dict[str, Any]:
         "after": case.last.hash().hex(),
         "digest": case.digest(standing.revision).hex(),
         "salt": case.salt.hex(),
+        "revision": standing.revision,
     }
 
 

@@ -39,7 +39,7 @@ from lookup.cases.supporting import COUNTED, require_countable, require_reason, 
 from lookup.custodian.adding import add_or_change
 from lookup.custodian.carrying_out import CarriedOut, carry_out, is_whole
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case, Named, Signed, new_step
+from lookup.custodian.docket import Case, Lookout, Named, Signed, new_step
 from lookup.custodian.record import Record, decode_body, names_of
 from lookup.errors import (
     Conflict,
@@ -86,8 +86,13 @@ class Done:
     carried_out: CarriedOut | None = None
 
 
-def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody], Case]:
-    """Open a case. Raises InvalidRequest, RecordNotFound, Conflict or Forbidden."""
+def open_case(
+    opening: Opening, others: frozenset[EntryId], lookout: Lookout | None = None
+) -> Callable[[Custody], Case]:
+    """Open a case; `lookout` was kept while the others were looked for.
+
+    Raises InvalidRequest, RecordNotFound, Conflict or Forbidden.
+    """
     step = _parsed(opening.wanted.text)
     content = _content(opening.wanted.content)
     if len(opening.salt) != SALT_SIZE:
@@ -104,10 +109,12 @@ def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody
         if not officer.may(Act.OPEN, content.authority):
             raise Forbidden("none of the officer's roles may open a case of this authority")
         case_id = EntryId(step.case)
+        if custody.docket.damaged:
+            raise Unavailable("pages with cases are damaged: restore them, then open new ones")
         if case_id in custody.docket.cases:
             raise Conflict("a case of this id is open already")
         records = _records(custody, content)
-        _require_all_others(content, others)
+        _require_all_others(content, others, lookout)
         _require_evidence(content)
         _require_countable(custody, content, [], InvalidRequest)
         case = Case(
@@ -115,7 +122,7 @@ def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody
             Dek.generate(),
             opening.salt,
             secrets.token_bytes(SALT_SIZE),
-            secrets.token_bytes(ID_SIZE),
+            new_entry_id(Kind.DESTROYED),
             content,
         )
         signed = new_step(case, step, opening.wanted.signature, custody.moment())
@@ -132,9 +139,12 @@ def open_case(opening: Opening, others: frozenset[EntryId]) -> Callable[[Custody
 
 
 def take_step(
-    case_id: EntryId, wanted: Wanted, others: frozenset[EntryId] = frozenset()
+    case_id: EntryId,
+    wanted: Wanted,
+    others: frozenset[EntryId] = frozenset(),
+    lookout: Lookout | None = None,
 ) -> Callable[[Custody], Done]:
-    """Take a further step; `others` are for an amendment.
+    """Take a further step; `others` and `lookout` are for an amendment.
 
     Raises as `open_case` does, and Conflict where the step may not be taken.
     """
@@ -166,7 +176,7 @@ def take_step(
         if content is None:
             custody.commit((), BlobChange(), steps=(signed,))
         else:
-            _require_all_others(content, others)
+            _require_all_others(content, others, lookout)
             _amend(custody, case, signed, content)
         return _follow(custody, case, step)
 
@@ -236,11 +246,6 @@ def find(custody: Custody, case_id: EntryId) -> Case:
     if case is None:
         raise NotFound("there is no such case; one that was carried out has left a certificate")
     return case
-
-
-def new_case_id() -> EntryId:
-    """Draw an id for a case."""
-    return new_entry_id(Kind.CASE)
 
 
 def others_of(
@@ -316,7 +321,11 @@ def _records(custody: Custody, content: Content) -> Sequence[Record]:
     return found
 
 
-def _require_all_others(content: Content, others: frozenset[EntryId]) -> None:
+def _require_all_others(
+    content: Content, others: frozenset[EntryId], lookout: Lookout | None
+) -> None:
+    if lookout is not None and lookout.seen:
+        raise Conflict("a record of the same child has come meanwhile: preview it again")
     if {bytes.fromhex(each) for each in content.others} != others:
         raise Conflict(
             "other records name the same child, and the case does not list just these: preview it"

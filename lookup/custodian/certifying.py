@@ -1,7 +1,9 @@
 """Certifying: from a destroyed case to its certificate.
 
     Kind.DESTROYED     what the certificate will say of the case; put when its records leave
-    Kind.CERTIFICATE   what the slots had said, and the statement's place in the log; the same id
+    Kind.CERTIFICATE   what the slots had said, and the statement's place in the log
+
+Both have the certificate's id, which was drawn when the case was opened and names nothing.
 
 Invariants:
 
@@ -9,6 +11,7 @@ Invariants:
   is put once: each destroyed case has exactly one entry of the log that certifies it.
 * None is issued while a registered slot lags: its key and an old backup would read on. It waits,
   over restarts, until the slot has confirmed or was signed off as lost, and the statement says so.
+  Only a start and an epoch change hear of slots, so that after these it is issued, if not before.
 * Neither entry names a child or a family: commitments, codes, times, fingerprints of keys. The
   nonces that open the commitments were in the case; the family has them, or nobody.
 """
@@ -20,8 +23,7 @@ import msgspec
 
 from crypto.commitment import Commitment, Nonce
 from crypto.sshsig import fingerprint
-from keys.entry import Entry, Kind, Put, new_entry_id
-from keys.epoch import Destruction
+from keys.entry import Entry, EntryId, Kind, Put
 from lookup.cases.standing import Standing
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case
@@ -40,7 +42,6 @@ from lookup.transparency.statement import (
 
 
 class _DestroyedBody(msgspec.Struct, array_like=True, kw_only=True):
-    certificate: bytes
     authority: str
     ground: str
     records: list[bytes]
@@ -77,20 +78,18 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
         raise AssertionError("unreachable: a case that is due was approved")
     openings = opening_of(custody, case).records
     body = _DestroyedBody(
-        certificate=case.certificate,
         authority=case.content.authority,
         ground=case.content.ground,
         records=[opening.commitment() for opening in openings],
         requested=standing.opened.time,
         approved=standing.approved.time,
-        not_before=begun,
+        not_before=max(begun, standing.approved.time),
         approvals=_approvals(custody, standing),
         cooling_off_days=standing.cooling_off_days,
         workers=workers,
         nonce=secrets.token_bytes(32),
     )
-    entry_id = new_entry_id(Kind.DESTROYED)
-    return Entry(Kind.DESTROYED, entry_id, msgspec.msgpack.encode(body))
+    return Entry(Kind.DESTROYED, case.certificate, msgspec.msgpack.encode(body))
 
 
 def _approvals(custody: Custody, standing: Standing) -> list[tuple[str, str]]:
@@ -128,43 +127,41 @@ def _opening(case: Case, record: Record) -> RecordOpening:
 
 
 def waiting(custody: Custody) -> list[Entry]:
-    """Return the destroyed cases that have no certificate yet."""
+    """Return the destroyed cases that have no certificate yet; none while pages are damaged."""
+    if custody.docket.damaged:
+        return []
     certified = {entry.id for entry in custody.vault.scan(Kind.CERTIFICATE)}
     return [entry for entry in custody.vault.scan(Kind.DESTROYED) if entry.id not in certified]
 
 
-def issue(custody: Custody, destruction: Destruction) -> None:
+def issue(custody: Custody) -> None:
     """Certify what was destroyed, in one commit; nothing while a slot lags."""
+    vault = custody.vault
     entries = waiting(custody)
-    custody.uncertified = bool(entries)
-    if destruction.lagging or not entries:
+    custody.certified = vault.version.epoch
+    if vault.lagging or not entries:
         return
-    position = custody.vault.log.size
     batch, leaves = [], []
-    for at, entry in enumerate(entries, position):
+    for at, entry in enumerate(entries, vault.log.size):
+        begun = _read_destroyed(entry).not_before
         body = _CertificateBody(
-            epoch=destruction.epoch,
-            time=max(custody.moment().time, destruction.time),
-            slots=[(letter, slot) for slot, letter in destruction.confirmed],
-            lost=list(destruction.lost),
+            epoch=vault.version.epoch,
+            # The wall's clock may have been set back since, over a start.
+            time=max(custody.moment().time, begun),
+            slots=[(letter, slot) for slot, letter in vault.confirmed],
+            lost=sorted(vault.lost),
             position=at,
         )
         certified = _certified(custody, entry, body)
         batch.append(Put(Entry(Kind.CERTIFICATE, entry.id, msgspec.msgpack.encode(body))))
         leaves.append(leaf_of(certified.statement, certified.nonce))
-    custody.vault.commit(tuple(batch), log=tuple(leaves))
-    custody.uncertified = False
+    vault.commit(tuple(batch), log=tuple(leaves))
 
 
-def issue_late(custody: Custody) -> None:
-    """Certify what waited for a slot, or was cut off: an epoch change asks the slots of now."""
-    if not custody.uncertified or custody.vault.lagging:
-        return
-    custody.uncertified = False
-    if waiting(custody):
-        destruction = custody.vault.purge().destruction
-        assert destruction is not None  # noqa: S101  # unreachable: a purge is an epoch change
-        issue(custody, destruction)
+def issue_waiting(custody: Custody) -> None:
+    """Certify what could not be certified before, where slots were heard of since."""
+    if custody.certified != custody.vault.version.epoch:
+        issue(custody)
 
 
 def certificates(custody: Custody) -> list[Certified]:
@@ -177,14 +174,17 @@ def certificates(custody: Custody) -> list[Certified]:
     return sorted(found, key=lambda each: each.position)
 
 
-def find_certificate(custody: Custody, certificate: bytes) -> Certified | None:
+def find_certificate(custody: Custody, certificate: EntryId) -> Certified | None:
     """Return what was certified under an id, or None."""
-    for entry in custody.vault.scan(Kind.DESTROYED):
-        body = msgspec.msgpack.decode(entry.body, type=_DestroyedBody)
-        if body.certificate == certificate:
-            found = custody.vault.get(Kind.CERTIFICATE, entry.id)
-            return None if found is None else _certified(custody, entry, _read(found))
-    return None
+    destroyed = custody.vault.get(Kind.DESTROYED, certificate)
+    found = custody.vault.get(Kind.CERTIFICATE, certificate)
+    if destroyed is None or found is None:
+        return None
+    return _certified(custody, destroyed, _read(found))
+
+
+def _read_destroyed(entry: Entry) -> _DestroyedBody:
+    return msgspec.msgpack.decode(entry.body, type=_DestroyedBody)
 
 
 def _read(entry: Entry) -> _CertificateBody:
@@ -193,10 +193,10 @@ def _read(entry: Entry) -> _CertificateBody:
 
 def _certified(custody: Custody, destroyed: Entry, certificate: _CertificateBody) -> Certified:
     """Return the statement that two entries make together."""
-    body = msgspec.msgpack.decode(destroyed.body, type=_DestroyedBody)
+    body = _read_destroyed(destroyed)
     letters = {letter for letter, _ in certificate.slots}
     statement = Statement(
-        certificate=body.certificate.hex(),
+        certificate=destroyed.id.hex(),
         site=custody.vault.id.hex(),
         authority=body.authority,
         ground=body.ground,

@@ -19,7 +19,6 @@ def _no_lines() -> dict[str, int]:
 
 @dataclass(slots=True)
 class Counts:
-    """Lines of imports by their result, and records that were destroyed."""
+    """Lines of imports by their result."""
 
     import_lines: dict[str, int] = field(default_factory=_no_lines)
-    destroyed: int = 0

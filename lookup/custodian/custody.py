@@ -80,10 +80,12 @@ class Custody:
     publication: Publication | None = None
     build: Build | None = None
     damaged: list[int] = field(default_factory=list)
-    uncertified: bool = True  # perhaps: the first look at it tells
+    # The epoch after whose beginning it was last seen to what waits for a certificate.
+    certified: int = 0
+    destroyed: int = 0  # records, since the process began
+    stuck: set[EntryId] = field(default_factory=set)  # cases that are due, and not whole
     generation: int = 0
     view_number: int = 0
-    _latest: int = 0
     # What workers authenticate access tokens with; never stored, so that no backup can forge one.
     token_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
@@ -130,9 +132,7 @@ class Custody:
     def load_cases(self) -> None:
         """Read the cases, and what they hide; before the first table is built."""
         self.docket = load_docket(self.vault, self.store, self.office, self._names_of)
-        self.lot = load_lot(self.vault)
-        steps = (each for case in self.docket.cases.values() for each in case.steps)
-        self._latest = max((each.at.time for each in steps), default=0)
+        self.lot = Lot() if self.docket.damaged else load_lot(self.vault)
         self.hidden = self.docket.hidden(self.moment())
 
     def _names_of(self, record_id: EntryId) -> list[Named]:
@@ -258,9 +258,8 @@ class Custody:
             self.publication = None
 
     def moment(self) -> Moment:
-        """Return the time by both clocks; that of the wall never goes back behind what it told."""
-        self._latest = max(self._latest, self.clock())
-        return Moment(self.vault.elapsed, self._latest)
+        """Return the time by both clocks."""
+        return Moment(self.vault.elapsed, self.clock())
 
     def told(self, body: Body) -> frozenset[Named]:
         """Return the identifiers for which hospitals are told of a record today."""

@@ -10,12 +10,15 @@ Invariants:
   with the records that it names or, where it was refused or withdrawn, after its keeping.
 * Of each step the log holds a commitment, which opens with the case's salt: while the case is there
   an auditor can compare, and afterwards nobody can tell what it was about.
-* `by_record`, `watched` and `parked` are read from the map at start and kept in step with it.
+* `by_record` and `watched` are read from the map at start and kept in step with it.
+* What is asked every second, or with every commit, does not grow with the number of cases that are
+  neither restricted nor due: standings and clocks are kept until a step changes them.
 """
 
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final, TypeVar
 
 import msgspec
@@ -26,12 +29,15 @@ from crypto.encoding import encode
 from crypto.record import Dek, seal_payload, unseal_payload
 from crypto.sshsig import Signature
 from keys.entry import Batch, Entry, EntryId, Kind, Remove, new_entry_id
+from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from keys.vault import Vault
+from lookup.cases.clock import Clock
 from lookup.cases.content import Content, parse_content
 from lookup.cases.machine import stand
 from lookup.cases.standing import Moment, Standing, Taken
 from lookup.cases.step import Step, digest_of, nonce_of, parse_details
+from lookup.cases.supporting import clock_of
 from lookup.custodian.officers import Office
 from lookup.custodian.store.pages import Store
 from lookup.officers.roles import Act, OfficerId
@@ -103,7 +109,7 @@ class Case:
     key: Dek
     salt: bytes
     opening_key: bytes
-    certificate: bytes
+    certificate: EntryId
     content: Content
     signed: list[Signed] = field(default_factory=list)
 
@@ -160,8 +166,9 @@ class Case:
         return BlobChange(put=((self.id, revision, blob),))
 
 
-def new_step(case: Case, step: Step, signature: bytes, at: Moment) -> Signed:
-    """Return a step that is about to be taken."""
+def new_step(case: Case, step: Step, signature: bytes, now: Moment) -> Signed:
+    """Return a step that is about to be taken; a case's times never go back."""
+    at = Moment(now.elapsed, max(now.time, case.signed[-1].taken.at.time if case.signed else 0))
     entry_id = EntryId(case.id[:_TOGETHER] + new_entry_id(Kind.STEP)[_TOGETHER:])
     return Signed(Taken(step, at), signature, entry_id)
 
@@ -193,30 +200,46 @@ class Docket:
     by_record: dict[EntryId, set[EntryId]] = field(default_factory=dict)
     watched: dict[Named, set[EntryId]] = field(default_factory=dict)
     lost: int = 0  # cases whose content the store does not have
+    damaged: bool = False  # pages with cases open nowhere: none is known, none may be opened
     _standings: dict[EntryId, Standing] = field(default_factory=dict)
+    _clocks: dict[EntryId, tuple[date, Clock]] = field(default_factory=dict)
+    _names: dict[EntryId, tuple[Named, ...]] = field(default_factory=dict)
+    _restricted: set[EntryId] = field(default_factory=set)  # that were, or are
+    _lookouts: list["Lookout"] = field(default_factory=list)
 
     def add(self, case: Case, names: Iterable[Named]) -> None:
         """Take a case in; `names` are the identifiers of its records."""
         self.cases[case.id] = case
         for record_id in case.record_ids:
             self.by_record.setdefault(record_id, set()).add(case.id)
-        for name in names:
+        self._names[case.id] = tuple(set(names))
+        for name in self._names[case.id]:
             self.watched.setdefault(name, set()).add(case.id)
+        for signed in case.signed:
+            self._note(signed)
 
     def remove(self, case_id: EntryId) -> None:
         """Forget a case."""
         case = self.cases.pop(case_id)
         self._standings.pop(case_id, None)
+        self._clocks.pop(case_id, None)
+        self._restricted.discard(case_id)
         for record_id in case.record_ids:
             _discard(self.by_record, record_id, case_id)
-        for name in [name for name, ids in self.watched.items() if case_id in ids]:
+        for name in self._names.pop(case_id):
             _discard(self.watched, name, case_id)
 
     def take(self, signed: Signed) -> None:
         """Hear of a step that is durable."""
+        self.cases[EntryId(signed.step.case)].signed.append(signed)
+        self._note(signed)
+
+    def _note(self, signed: Signed) -> None:
         case_id = EntryId(signed.step.case)
-        self.cases[case_id].signed.append(signed)
         self._standings.pop(case_id, None)
+        self._clocks.pop(case_id, None)
+        if signed.step.act is Act.RESTRICT:
+            self._restricted.add(case_id)
 
     def leaves(self, signed: Iterable[Signed]) -> tuple[bytes, ...]:
         """Return what the log is told of steps."""
@@ -240,8 +263,28 @@ class Docket:
                 return self.cases[case_id]
         return None
 
-    def watching(self, names: Iterable[Named]) -> list[Case]:
-        """Return the open cases with a record of one of these identifiers."""
+    def clock(self, case: Case, today: date) -> Clock:
+        """Return how the time of Art 12(3) stands for a case."""
+        found = self._clocks.get(case.id)
+        if found is None or found[0] != today:
+            clock = clock_of(case.content, case.steps, today)
+            found = self._clocks[case.id] = today, clock
+        return found[1]
+
+    def look_out(self, names: frozenset[Named]) -> "Lookout":
+        """Note whether a record of these identifiers is added, until `stop_looking`."""
+        lookout = Lookout(names)
+        self._lookouts.append(lookout)
+        return lookout
+
+    def stop_looking(self, lookout: "Lookout") -> None:
+        """End a lookout."""
+        self._lookouts.remove(lookout)
+
+    def watching(self, names: Collection[Named]) -> list[Case]:
+        """Return the open cases of children whom a record that comes now names, too."""
+        for lookout in self._lookouts:
+            lookout.seen = lookout.seen or not lookout.names.isdisjoint(names)
         ids = {case_id for name in names for case_id in self.watched.get(name, ())}
         cases = (self.cases[case_id] for case_id in sorted(ids))
         return [case for case in cases if self.standing(case).is_open]
@@ -250,7 +293,7 @@ class Docket:
         """Return the records that are not answered although they protect a child."""
         return frozenset(
             record_id
-            for case in self.cases.values()
+            for case in map(self.cases.__getitem__, self._restricted)
             if self.standing(case).hides(now)
             for record_id in case.record_ids
         )
@@ -263,6 +306,14 @@ class Docket:
         """Return every case, open or not, that names one of these records."""
         ids = {case_id for each in record_ids for case_id in self.by_record.get(each, ())}
         return [self.cases[case_id] for case_id in sorted(ids)]
+
+
+@dataclass(slots=True, eq=False)
+class Lookout:
+    """Whether a record of these identifiers was added while somebody walked over the vault."""
+
+    names: frozenset[Named]
+    seen: bool = False
 
 
 def removal(case: Case) -> tuple[Batch, BlobChange]:
@@ -279,14 +330,19 @@ def load_docket(
 ) -> Docket:
     """Read a vault's cases; `names_of` tells a record's identifiers.
 
-    A case whose content was lost with a store is left aside: it hides and destroys nothing.
+    A case whose content was lost with a store is left aside: it hides and destroys nothing. Where
+    pages are damaged all are, until a restore: hospitals are told what they would be without cases.
     """
+    try:
+        steps, entries = list(vault.scan(Kind.STEP)), list(vault.scan(Kind.CASE))
+    except PageDamaged:
+        return Docket(office, damaged=True)
     signed: dict[bytes, list[Signed]] = {}
-    for entry in vault.scan(Kind.STEP):
-        found = _read_step(vault, entry)
+    for step in steps:
+        found = _read_step(vault, step)
         signed.setdefault(found.step.case, []).append(found)
     docket = Docket(office)
-    for entry in vault.scan(Kind.CASE):
+    for entry in entries:
         case = _read_case(vault, store, entry)
         if case is None:
             docket.lost += 1
@@ -305,7 +361,7 @@ def _read_case(vault: Vault, store: Store, entry: Entry) -> Case | None:
         content = parse_content(unseal_payload(key, blob, vault.id, entry.id, entry.version))
     except InvalidCiphertext:
         return None
-    return Case(entry.id, key, body.salt, body.opening_key, body.certificate, content)
+    return Case(entry.id, key, body.salt, body.opening_key, EntryId(body.certificate), content)
 
 
 def _read_step(vault: Vault, entry: Entry) -> Signed:

@@ -128,6 +128,10 @@ def _custodian(report: Json) -> Iterator[Metric]:
         ("start_time_seconds", "When the custodian started, since 1970.", report["started"]),
     ):
         yield _gauge(name, text, value)
+    cases = GaugeMetricFamily(_PREFIX + "cases", "Cases, and what waits of them.", labels=["what"])
+    for what, number in report["cases"].items():
+        cases.add_metric([what], number)
+    yield cases
     if mirror["behind"] is not None:
         yield _gauge("mirror_commits_behind", "Commits that the mirror lacks.", mirror["behind"])
     if mirror["age_seconds"] is not None:

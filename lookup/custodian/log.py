@@ -36,7 +36,7 @@ from crypto.note import (
     open_note,
     sign_note,
 )
-from keys.errors import LogForked, LogLost
+from keys.errors import LogDamaged, LogForked, LogLost
 from keys.log import LogSource
 from lookup.config import Config, InvalidConfig
 from lookup.custodian.log_key import LogKey, marks_in
@@ -122,6 +122,18 @@ class TransparencyLog:
         Raises ValueError if it is not.
         """
         return inclusion_proof(position, self._within(size), self.entries.read_hash)
+
+    def place_of(self, leaf: bytes, expected: int) -> int:
+        """Return where a leaf is: where it was put, or elsewhere in a log that was begun anew.
+
+        Raises LogDamaged if it is nowhere.
+        """
+        if expected < self.size and self.entries.leaf(expected) == leaf:
+            return expected
+        found = self.entries.find(leaf)
+        if found is None:
+            raise LogDamaged("an entry that was logged is not in the log any more")
+        return found
 
     def consistency(self, old: int, new: int | None = None) -> list[Hash]:
         """Return what shows that the log only grew from a size to another. Raises ValueError."""

@@ -91,7 +91,7 @@ class Publisher:
 
     def _begin(self) -> None:
         """Find out how far the folder is, and put another log's files aside."""
-        self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_public(self._folder)
         self._reached, self._published = 0, None
         for raw in published_checkpoint(self._folder):
             try:
@@ -105,7 +105,7 @@ class Publisher:
     def _put_aside(self, raw: bytes) -> None:
         former = self._folder / "former" / _folder_name(raw)
         shutil.rmtree(former, ignore_errors=True)
-        former.mkdir(mode=0o755, parents=True)
+        make_public(former)
         (self._folder / CHECKPOINT).rename(former / CHECKPOINT)
         tiles = self._folder / "tile"
         if tiles.is_dir():
@@ -149,14 +149,23 @@ def fetch_from(folder: Path) -> Callable[[str], bytes]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file by a whole one, synced, that everybody may read."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_public(path.parent)
     unfinished = path.with_name(f"{path.name}.unfinished")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with os.fdopen(os.open(unfinished, flags, 0o644), "wb") as file:
+        os.fchmod(file.fileno(), 0o644)  # whatever the umask: it is for a web server
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def make_public(folder: Path) -> None:
+    """Make a folder that everybody may read, and what it lies in."""
+    if not folder.is_dir():
+        make_public(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
 
 
 def _folder_name(raw: bytes) -> str:

@@ -15,8 +15,9 @@ from crypto.derive import RFC_9106_SECOND
 from keys.disk import Disk
 from lookup.catalogue import HONEY
 from lookup.config import Config
-from lookup.custodian.auditing import Auditing
+from lookup.custodian.auditing import Auditing, Known
 from lookup.custodian.casework import resume_all
+from lookup.custodian.certifying import issue_waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.log import load_log
@@ -24,6 +25,7 @@ from lookup.custodian.policy import Policy
 from lookup.custodian.running import Running
 from lookup.custodian.unlocking import OpenSite
 from lookup.index.folder import supersede_others
+from lookup.officers.roles import OfficerId
 
 _LEAVES_PER_STEP: Final = 1024
 # A worker that served the custodian before this one comes back within a second.
@@ -44,6 +46,7 @@ def publish(custody: Custody) -> None:
     if custody.publication is not None:
         kept = custody.publication.table.path
         supersede_others(custody.index, kept, change_over=_WORKERS_RETURN)
+    issue_waiting(custody)
     custody.audit.begin()
     resume_all(custody)
 
@@ -61,8 +64,11 @@ def take_custody(
         opened.vault,
         opened.store.audit,
         config.audit,
-        is_client=lambda entry_id: entry_id in policy.clients,
-        is_honey=lambda body: body.category == HONEY,
+        Known(
+            is_client=lambda entry_id: entry_id in policy.clients,
+            is_officer=lambda entry_id: OfficerId(entry_id) in policy.office.officers,
+            is_honey=lambda body: body.category == HONEY,
+        ),
     )
     custody = Custody(
         vault=opened.vault,
@@ -109,6 +115,8 @@ def _build(custody: Custody) -> None:
             logger.info("building the index: %d %%", int(100 * progress))
     gc.enable()
     logger.info("%d records indexed in %.1f s", len(custody.sources), time.monotonic() - begun)
+    if custody.docket.damaged:
+        logger.error("pages with cases are damaged: none is carried out until they are restored")
     if custody.damaged:
         logger.error(
             "%d pages open neither in the store nor in the mirror: every miss is"

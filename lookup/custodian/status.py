@@ -9,7 +9,6 @@ from typing import Any, Final
 from keys.entry import Kind
 from keys.pages import SlotId
 from lookup.cases.standing import State
-from lookup.cases.supporting import clock_of
 from lookup.custodian.certifying import waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.log import TransparencyLog
@@ -57,7 +56,7 @@ def report(custody: Custody, site: Running) -> dict[str, Any]:
         "traffic": _traffic(custody.door.counters()),
         "work": {
             "import_lines": dict(site.counts.import_lines),
-            "destroyed": site.counts.destroyed,
+            "destroyed": custody.destroyed,
         },
         "cases": _cases(custody),
         "alarms": _alarms(custody),
@@ -162,13 +161,12 @@ def _cases(custody: Custody) -> dict[str, int]:
         "cooling_off": sum(each.state is State.COOLING_OFF for each in standings),
         "held": sum(each.is_open and each.held_by is not None for each in standings),
         "overdue": sum(
-            docket.standing(case).is_open
-            and clock_of(case.content, case.steps, today).state == "overdue"
+            docket.standing(case).is_open and docket.clock(case, today).state == "overdue"
             for case in docket.cases.values()
         ),
         "hidden_records": len(custody.hidden),
         "parked": len(custody.lot.parked),
-        "lost": docket.lost,
+        "lost": docket.lost + len(custody.stuck),
         "certificates_waiting": len(waiting(custody)),
     }
 

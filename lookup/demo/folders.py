@@ -1,6 +1,7 @@
 """The folders of a demonstration: made anew each time, and nobody else's ever touched.
 
-    <folder>/demo-site   configuration, store, mirror, backup, log, secrets; the marker file
+    <folder>/demo-site   configuration, store, mirror, backup, log, secrets, officers' keys, what
+                         the family gets; the marker file
     <folder>/demo-slot   the root slot; a marker file too
     /dev/shm/lacuna-…    in memory: sockets, the index, and for a while the thief's copies
 
@@ -54,9 +55,23 @@ class Folders:
         return self.site / "passphrase"
 
     @property
-    def officer_token(self) -> Path:
-        """What the custodian's interface asks for."""
-        return self.site / "officer.token"
+    def evidence(self) -> Path:
+        """What the council's case rests on."""
+        return self.site / "evidence.json"
+
+    @property
+    def family(self) -> Path:
+        """What the family gets: certificate, opening, letter; and the log's key, to verify it."""
+        return self.site / "family"
+
+    @property
+    def anywhere(self) -> Path:
+        """A folder that has nothing to do with the site."""
+        return self.memory / "anywhere"
+
+    def officer_key(self, role: str) -> Path:
+        """The key of the officer who has this role; `lacuna init` made it."""
+        return self.site / "officers" / role
 
     @property
     def enrolment(self) -> Path:

@@ -10,7 +10,7 @@ Invariants:
 import shlex
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
@@ -32,13 +32,25 @@ class Promise(StrEnum):
     KEPT_BACK = "the council's record is there, for the council"
     NOT_TOLD = "the hospital is told: no record, in the very bytes of a child nobody knows"
     BACKED_UP = "the backup holds sealed rows, and neither a slot nor a passphrase"
-    SHREDDED = "the slot has shown that the key of before is not in it any more"
-    GONE = "the council's own interface does not know the record any more"
+    RULED = "it takes three officers to say from when ground (g) is law here; two change nothing"
+    APART = "ground (g) holds for the mother, and fails for the child: each is looked at alone"
+    TOLD_YET = "one officer's case hides nothing: the hospital is told as before"
+    NOT_ALONE = "who opened the case cannot approve it"
+    HIDDEN = "two officers' signatures hide the record at once: no record"
+    ALARMED = "that is an alarm, and whoever watches the site is told until it ends"
+    CARRIED_OUT = (
+        "approved by two, and due, it is carried out by the site itself, without a command"
+    )
+    GONE = "the council's own interface does not know the record any more, nor the case"
+    VERIFIED = "the certificate verifies in a folder that has nothing to do with the site"
+    OPENED = "with the family's opening it speaks of this very record; without, of nobody's"
+    LETTER = "the family's letter is written, and no child's number is in it"
     FORGOTTEN = "no record, over 16 new connections, whichever worker takes them"
     SAME_BYTES = "the answer is the unknown child's in every byte but request id, date and padding"
     OTHERS_KNOWN = "another child, with records of two councils, is known as before"
+    SIBLING_KNOWN = "the sibling's plan, of the same council, protects him as before"
     OTHERS_OPEN = "every other record opens for the thief, also out of the old backup"
-    NOT_FOUND = "of the shredded record nothing is found: not its text, number or reference"
+    NOT_FOUND = "of record and case nothing is found: not text, number, reference or evidence"
     OLD_SLOT_WINS = "with the old slot the thief opens it: nothing else stood in the way"
     CLEARED = "the thief's copies, the old slot among them, are deleted; they lay in memory only"
 
@@ -50,19 +62,22 @@ class StepFailed(Exception):
 class Narrator:
     """Tells the story, and keeps count."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, expected: Collection[Promise] = tuple(Promise)
+    ) -> None:
         self._console = console or Console(highlight=False)
         own = self._console.width if self._console.is_terminal else MAX_WIDTH
         self._width = min(max(own, MIN_WIDTH), MAX_WIDTH)
         self._begun = time.monotonic()
         self._acts = 0
+        self._expected = expected
         self.judged: dict[Promise, bool] = {}
         self.failures = 0
 
     @property
     def broken(self) -> int:
         """How many promises were not kept, or never came to be judged; and failed steps."""
-        unkept = sum(not self.judged.get(promise, False) for promise in Promise)
+        unkept = sum(not self.judged.get(promise, False) for promise in self._expected)
         return unkept + self.failures
 
     def title(self, text: str, aside: str) -> None:
@@ -81,9 +96,10 @@ class Narrator:
         for line in self._wrapped(text, _INDENT):
             self._line(Text(line, style))
 
-    def command(self, arguments: Sequence[str]) -> None:
-        """Show a command that is about to run."""
-        for line in self._wrapped(f"$ {shlex.join(arguments)}", _INDENT, hanging=2):
+    def command(self, arguments: Sequence[str], by: str = "") -> None:
+        """Show a command that is about to run; `by`: the officer who runs it."""
+        prompt = f"{by} $" if by else "$"
+        for line in self._wrapped(f"{prompt} {shlex.join(arguments)}", _INDENT, hanging=2):
             self._line(Text(line, "cyan"))
 
     def quote(self, output: str) -> None:
@@ -124,15 +140,15 @@ class Narrator:
     def end(self) -> None:
         """Sum up."""
         self._line(Text(""))
-        for promise in Promise:
+        for promise in self._expected:
             if promise not in self.judged:
                 self._verdict("BROKEN", "bold red", f"{promise}; the story did not get there")
         took = f"The story took {time.monotonic() - self._begun:.1f} s"
         if self.broken:
             kept = sum(self.judged.values())
-            self.tell(f"{kept} of {len(Promise)} promises were kept. {took}.", "bold red")
+            self.tell(f"{kept} of {len(self._expected)} promises were kept. {took}.", "bold red")
         else:
-            self.tell(f"All {len(Promise)} promises were kept. {took}.", "bold green")
+            self.tell(f"All {len(self._expected)} promises were kept. {took}.", "bold green")
 
     def _verdict(self, verdict: str, style: str, text: str) -> None:
         first, *rest = self._wrapped(text, _INDENT + _VERDICT)

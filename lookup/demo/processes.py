@@ -32,15 +32,21 @@ RECOVER: Final = (sys.executable, "-P", "-m", "lookup.demo.recover")
 
 
 class Ran(NamedTuple):
-    """What a program printed, what it warned of, and how long it took."""
+    """What a program printed, what it warned of, how long it took, and how it ended."""
 
     output: str
     warnings: str
     seconds: float
+    status: int = 0
 
 
-def run(command: Sequence[str], *, typed: str = "", folder: Path | None = None) -> Ran:
-    """Run a program to its end. Raises StepFailed with what it said if it fails."""
+def run(
+    command: Sequence[str], *, typed: str = "", folder: Path | None = None, refused: int = 0
+) -> Ran:
+    """Run a program to its end. Raises StepFailed with what it said if it fails.
+
+    `refused` is the status, besides 0, of an end that the story tells of.
+    """
     begun = time.perf_counter()
     try:
         done = subprocess.run(  # noqa: S603  # our own programs, no shell
@@ -54,10 +60,10 @@ def run(command: Sequence[str], *, typed: str = "", folder: Path | None = None) 
         )
     except subprocess.TimeoutExpired:
         raise StepFailed(f"the command did not end within {_DEADLINE:.0f} s") from None
-    if done.returncode != 0:
+    if done.returncode not in {0, refused}:
         said = " ".join(done.stderr.split())
         raise StepFailed(f"the command ended with status {done.returncode}: {said}")
-    return Ran(done.stdout, done.stderr, time.perf_counter() - begun)
+    return Ran(done.stdout, done.stderr, time.perf_counter() - begun, done.returncode)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
     passphrase, salt          -> Argon2id -> KEK        KEK, slot blob  -> epoch key
     epoch key, any wrap ever  -> root key               root key, root  -> page keys
-    page key, any page ever   -> page keys, entries     entry           -> DEK
-    DEK, any blob ever        -> payload
+    page key, any page ever   -> page keys, entries     entry           -> DEK, case key
+    DEK, any blob ever        -> payload                case key        -> content of the case
 
 It shares no code with `keys` and repeats the formats of slots, locks, pages, entries and intents
 on purpose: it is the proof that what was shredded is gone, and a proof that used the code it
@@ -41,6 +41,8 @@ FANOUT: Final = 256
 KEY_SIZE: Final = 32
 KIND_RECORD: Final = 1
 KIND_INTENT: Final = 4
+# Kinds whose entries hold keys of blobs: records, cases, and what was parked for a case.
+KEEPERS: Final = frozenset({KIND_RECORD, 16, 20})
 _LABEL = Struct(">8sBB16s16sQ16sQ")
 _COST = Struct(">III")
 _LOCK_SIZE = 16 + _COST.size + 12 + KEY_SIZE + 16
@@ -125,7 +127,8 @@ class Loot:
     @property
     def records(self) -> set[bytes]:
         """The ids of all records whose payload opened."""
-        return {blob.id for blob in self.payloads}
+        others = {entry.id for entry in self.entries if entry.kind in KEEPERS - {KIND_RECORD}}
+        return {blob.id for blob in self.payloads} - others
 
 
 def recover(evidence: Evidence) -> Loot:
@@ -211,10 +214,10 @@ class _Thief:
                     self._note(_unpadded(opened)[1:])
 
     def _note(self, encoded: bytes) -> None:
-        """Keep entries that stand one behind the other, and the keys in those of records."""
+        """Keep entries that stand one behind the other, and the keys of blobs in them."""
         for entry in _entries(encoded):
             self.loot.entries.add(entry)
-            if entry.kind == KIND_RECORD:
+            if entry.kind in KEEPERS:
                 self._deks[entry.id].update(_keys_in(entry.body))
 
     def _read_intents(self) -> None:

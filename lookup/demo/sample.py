@@ -1,4 +1,4 @@
-"""The demonstration's records: 16 that tell a story, and as many generated ones as are asked for.
+"""The demonstration's records: 17 that tell a story, and as many generated ones as are asked for.
 
     python -m lookup.demo.sample > lookup/demo/data/sample.ndjson
 
@@ -75,7 +75,7 @@ class Scene:
 class Scenes:
     """Who the demonstration is about."""
 
-    known: Scene  # a plan that rests on malicious calls; the record that is shredded
+    known: Scene  # a plan that rested on malicious calls, and ended; the record that is expunged
     unknown: Scene  # a valid number under which nothing is recorded
     no_further_action: Scene  # an allegation, looked into, with nothing in it
     two_records: Scene  # one child, two authorities
@@ -88,6 +88,7 @@ class Scenes:
     child_in_need: Scene  # stored, not answered
     allegation: Scene  # stored, not answered
     local_number: Scene  # known by the authority's own number only
+    sibling: Scene  # of the first child: a plan that protects him, of the same authority
 
 
 def load_authorities() -> dict[str, Any]:

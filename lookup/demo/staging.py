@@ -21,6 +21,7 @@ from lookup.demo.folders import SLOT, Folders
 from lookup.demo.narrator import Narrator, Promise, StepFailed
 from lookup.demo.processes import LACUNA, Ran, Site, run, serving
 from lookup.demo.sample import SAMPLE_SIZE, Scene
+from lookup.officers.keyfile import load_key_file
 
 CLIENT: Final = "A&E of the demonstration"
 _DATA: Final = Path(str(files("lookup.demo") / "data"))
@@ -63,11 +64,23 @@ class Stage:
     site: Site
     hospital: Hospital
     council: Council
+    noted: dict[str, str] = field(default_factory=dict)  # what later acts need of earlier ones
     _record_ids: dict[str, str] = field(default_factory=dict)
 
-    def lacuna(self, *arguments: str, typed: str = "") -> Ran:
+    def lacuna(self, *arguments: str, refused: int = 0) -> Ran:
         """Show a command about this site, and run it."""
-        return lacuna(self.narrator, "--config", str(self.folders.config), *arguments, typed=typed)
+        about = ("--config", str(self.folders.config))
+        return lacuna(self.narrator, *about, *arguments, refused=refused)
+
+    def officer(self, role: str, *arguments: str, refused: int = 0) -> Ran:
+        """Show a command without what each officer's has alike, and run it as that officer."""
+        folders = self.folders
+        self.narrator.command(["lacuna", *arguments], by=role)
+        alike = ("--key", folders.officer_key(role), "--key-passphrase-file", folders.passphrase)
+        return run(
+            [*LACUNA, "--config", str(folders.config), *arguments, *map(str, alike)],
+            refused=refused,
+        )
 
     def ask(self, child: Scene) -> Heard:
         """Let the hospital ask about a child."""
@@ -89,10 +102,16 @@ class Stage:
         return known
 
 
-def lacuna(narrator: Narrator, *arguments: str, typed: str = "") -> Ran:
-    """Show a command, and run it."""
+def lacuna(
+    narrator: Narrator,
+    *arguments: str,
+    typed: str = "",
+    folder: Path | None = None,
+    refused: int = 0,
+) -> Ran:
+    """Show a command, and run it; in a folder, or here."""
     narrator.command(["lacuna", *arguments])
-    return run([*LACUNA, *arguments], typed=typed)
+    return run([*LACUNA, *arguments], typed=typed, folder=folder, refused=refused)
 
 
 @contextmanager
@@ -127,8 +146,8 @@ def _make(folders: Folders, addresses: Addresses, narrator: Narrator) -> None:
         *("--config", str(folders.config), "init", "--generate-passphrase", "--leaves", "256"),
     )
     narrator.timed(
-        "Store, mirror and root slot should lie on three media. Here they share one, so everything"
-        " says demo.",
+        "Store, mirror and root slot should lie on three media, and officers make their keys on"
+        " their own machines. Here all share one, so everything says demo.",
         made.seconds,
     )
     if made.warnings:
@@ -170,8 +189,9 @@ def _furnished(folders: Folders, narrator: Narrator, site: Site) -> Stage:
         imported.seconds,
     )
     narrator.judge(Promise.STORED, kept=added == SAMPLE_SIZE, seen=f"{added} were added")
-    token = folders.officer_token.read_text().strip()
-    council = Council(load_config(folders.config).custodian, token)
+    passphrase = folders.passphrase.read_bytes().strip()
+    key = load_key_file(folders.officer_key("registrar"), lambda: passphrase)
+    council = Council(load_config(folders.config).custodian, key)
     return Stage(folders, narrator, site, Hospital(load_enrolment(folders.enrolment)), council)
 
 

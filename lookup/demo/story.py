@@ -1,4 +1,4 @@
-"""The story: a record goes in, is found, is shredded, and stays shredded.
+"""The story: a record goes in, is found, is expunged by a case, and stays expunged.
 
 Told over HTTP and the real command line, about a site made for it. Whatever is claimed is checked
 when it is claimed; a promise that is broken is printed, and the story goes on where it can.
@@ -9,16 +9,16 @@ are from the 999 range and never issued.
 
 import json
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from keys.slot import DESTRUCTION
 from lookup.catalogue import Authority
 from lookup.client.outcome import Known
-from lookup.demo import thieving
+from lookup.demo import casework, thieving
 from lookup.demo.asking import Heard
 from lookup.demo.narrator import Narrator, Promise
 from lookup.demo.sample import SAMPLE_SIZE, load_authorities, scenes
-from lookup.demo.staging import Stage, lacuna
+from lookup.demo.staging import Stage, lacuna, shown
 
 TITLE: Final = "Lacuna, the demonstration"
 ASIDE: Final = "demo: one medium"
@@ -32,6 +32,15 @@ _CONNECTIONS: Final = 16
 _SCENES: Final = scenes()
 _AUTHORITIES: Final = {each["code"]: Authority(**each) for each in load_authorities()["authority"]}
 
+Act = Callable[[Stage], None]
+
+
+class Story(NamedTuple):
+    """What is played, and what it has to show."""
+
+    acts: tuple[Act, ...]
+    promises: frozenset[Promise]
+
 
 def introduce(narrator: Narrator) -> None:
     """Say what this is."""
@@ -39,11 +48,21 @@ def introduce(narrator: Narrator) -> None:
     narrator.tell(INTRODUCTION)
 
 
-def play(stage: Stage) -> None:
+def play(stage: Stage, story: Story) -> None:
     """Play every act; a step that fails ends its act alone."""
-    for act in ACTS:
+    for act in story.acts:
         with stage.narrator.step():
             act(stage)
+
+
+def close(stage: Stage) -> None:
+    """Sum up, and say where what the family got is."""
+    stage.narrator.end()
+    if stage.folders.family.exists():
+        stage.narrator.tell(
+            f"The family's certificate, opening and letter, and the log's key, lie in"
+            f" {shown(stage.folders.family)} until another demonstration is made here."
+        )
 
 
 def _a_known_child(stage: Stage) -> None:
@@ -108,25 +127,6 @@ def _a_backup(stage: Stage) -> None:
     )
 
 
-def _a_shred(stage: Stage) -> None:
-    narrator, child = stage.narrator, _SCENES.known
-    narrator.act("The record of the first child is shredded")
-    record_id = stage.record_id(child)
-    narrator.tell(
-        "The calls that it rests on were lies, and the one who made them has said so. The council"
-        " sends the record once more: it is stored already, and the answer names its record id."
-    )
-    done = stage.lacuna("shred", record_id, "--reason", "art-17-1-g", "--yes")
-    narrator.quote(done.output)
-    narrator.timed("That is the whole command, with starting and ending it.", done.seconds)
-    confirmed = record_id in done.output and DESTRUCTION["D"] in done.output
-    narrator.judge(
-        Promise.SHREDDED, kept=confirmed, seen="no confirmation of the slot in the report"
-    )
-    status = stage.council.read(record_id).status
-    narrator.judge(Promise.GONE, kept=status == 404, seen=f"status {status}")
-
-
 def _asked_again(stage: Stage) -> None:
     narrator, child, unknown = stage.narrator, _SCENES.known, _SCENES.unknown
     narrator.act("The same question again")
@@ -142,6 +142,8 @@ def _asked_again(stage: Stage) -> None:
     size = f"{len(heard.raw)} and {len(other.raw)} bytes"
     narrator.tell(f"Beside the answer about {unknown.identifier}: {size}, headers included.")
     narrator.judge(Promise.SAME_BYTES, kept=same, seen=f"{size}, and not the same")
+    brother = stage.ask(_SCENES.sibling)
+    narrator.judge(Promise.SIBLING_KNOWN, kept=brother.said == "known", seen=brother.said)
     others = stage.ask(_SCENES.two_records)
     known = isinstance(others.answer, Known) and len(others.answer.records) == 2
     narrator.judge(Promise.OTHERS_KNOWN, kept=known, seen=others.said)
@@ -151,11 +153,11 @@ def _a_thief(stage: Stage) -> None:
     narrator = stage.narrator
     narrator.act("A thief takes everything that there is")
     narrator.tell(
-        "That backup, which still has the shredded record's ciphertext, and all that exists now:"
+        "That backup, which still has the expunged record's ciphertext, and all that exists now:"
         " store, mirror, slot and passphrase. A recovery program that shares no code with Lacuna's"
-        " key handling opens whatever these open together, and looks for four texts in it: 1 a mark"
-        " in the shredded record, 2 its number, 3 its reference; and, to see that looking works,"
-        " 4 a mark in another child's record."
+        " key handling opens whatever these open together, and looks for five texts in it: 1 a mark"
+        " in the expunged record, 2 its number, 3 its reference, 4 the case's evidence; and, to see"
+        " that looking works, 5 a mark in the sibling's record."
     )
     thieving.steal(stage.folders)
     loot = _recover(stage, ["slot"])
@@ -176,10 +178,11 @@ def _a_thief_with_the_old_slot(stage: Stage) -> None:
     narrator.act("The same thief, had there been a copy of the old slot")
     narrator.tell(
         "Now the limit of the promise. Everything is as before, but the thief also has the copy of"
-        " the slot from before the shred."
+        " the slot from before the case."
     )
     loot = _recover(stage, ["slot", thieving.OLD_SLOT])
-    wins = loot.records == SAMPLE_SIZE and all(loot.found)
+    # The case came later than that slot: its evidence is not for this thief either.
+    wins = loot.records == SAMPLE_SIZE and all(loot.found[:3])
     narrator.judge(Promise.OLD_SLOT_WINS, kept=wins, seen=f"{loot.records} records opened")
     narrator.tell(
         "This is why no backup ever contains a slot, and why a slot lies on a medium of its own"
@@ -191,23 +194,41 @@ def _a_thief_with_the_old_slot(stage: Stage) -> None:
     )
 
 
-ACTS: Final[tuple[Callable[[Stage], None], ...]] = (
-    _a_known_child,
-    _an_unknown_child,
-    _nothing_in_it,
-    _a_backup,
-    _a_shred,
-    _asked_again,
-    _a_thief,
-    _a_thief_with_the_old_slot,
+_BESIDE_THE_CASE: Final[dict[Act, set[Promise]]] = {
+    _an_unknown_child: {Promise.UNKNOWN},
+    _nothing_in_it: {Promise.KEPT_BACK, Promise.NOT_TOLD},
+}
+_ALL: Final = Story(
+    (
+        _a_known_child,
+        _an_unknown_child,
+        _nothing_in_it,
+        _a_backup,
+        casework.what_came_out,
+        casework.a_case_is_opened,
+        casework.it_is_hidden,
+        casework.it_is_carried_out,
+        casework.it_is_certified,
+        _asked_again,
+        _a_thief,
+        _a_thief_with_the_old_slot,
+    ),
+    frozenset(Promise),
 )
+STORIES: Final = {
+    "all": _ALL,
+    "case": Story(
+        tuple(act for act in _ALL.acts if act not in _BESIDE_THE_CASE),
+        _ALL.promises.difference(*_BESIDE_THE_CASE.values()),
+    ),
+}
 
 
 def _recover(stage: Stage, slots: list[str]) -> thieving.Loot:
-    """Let the thief look for what was shredded and, to see that looking works, for another."""
-    narrator, gone, other = stage.narrator, _SCENES.known, _SCENES.two_identifiers
+    """Let the thief look for what was expunged and, to see that looking works, for another."""
+    narrator, gone, other = stage.narrator, _SCENES.known, _SCENES.sibling
     number = gone.identifier.partition(":")[2]
-    texts = [gone.marker, number, gone.source_ref, other.marker]
+    texts = [gone.marker, number, gone.source_ref, casework.EVIDENCE_MARK, other.marker]
     narrator.command(thieving.command(slots))
     loot = thieving.recover(stage.folders, slots, texts)
     narrator.quote(loot.output)
@@ -244,4 +265,32 @@ def invite(stage: Stage, program: str) -> None:
     )
     narrator.tell("See where the site stands:")
     narrator.plain(f"\n{program} --config {folders.config} status\n\n")
+    _invite_to_a_case(stage, program)
     narrator.tell("The site serves until you press Ctrl-C.", "bold")
+
+
+def _invite_to_a_case(stage: Stage, program: str) -> None:
+    narrator, folders, child = stage.narrator, stage.folders, _SCENES.two_identifiers
+    evidence = folders.site / "evidence-of-yours.json"
+    evidence.write_text('{"purpose": "file 7", "retention": "schedule 2, row 3"}\n')
+    number = child.identifier
+    narrator.tell(
+        f"Carry a case through yourself, about {number}, known to {child.records[0]['authority']}."
+        f" The officers' keys lie in {folders.site / 'officers'}, one for each role, all under one"
+        " passphrase; on a real site nobody has two. CASE and CERTIFICATE are printed by the first"
+        " command; the last destroys nothing more, it fetches what proves it:"
+    )
+    words = f"{program} --config {folders.config} case"
+    steps = (
+        ("requester", f"open {stage.record_id(child)} --ground art-17-1-a --evidence {evidence}"),
+        ("legal", "shorten CASE --days 0 --court-order 'order 2 of the story'"),
+        ("legal", "approve CASE"),
+        ("approver", "approve CASE"),
+        ("requester", f"certificate CERTIFICATE --output {folders.family / 'second.txt'}"),
+    )
+    lines = (
+        f"{words} {step} \\\n  --key {folders.officer_key(role)} --key-passphrase-file"
+        f" {folders.passphrase}\n"
+        for role, step in steps
+    )
+    narrator.plain("\n" + "".join(lines) + "\n")

@@ -43,6 +43,7 @@ The shares do not drift with changes, since places do not depend on them. `FULL_
 bytes for each link of a full table, 77 just after growing one by half.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from struct import Struct
 from struct import error as StructError  # noqa: N812  # a class, whatever its name
@@ -88,6 +89,10 @@ _AUTHORITIES: Final = 2**10
 _CATEGORIES: Final = 2**4
 _TEST: Final = 1 << 14
 _HONEY: Final = 1 << 15
+
+
+# Handle, since, until, answer_until and `who` of a link, as a slot has them.
+Fields = tuple[bytes, int, int, int, int]
 
 
 class InvalidSlot(ValueError):
@@ -177,7 +182,12 @@ def pack_slot(tag: Tag, link: Link) -> bytes:
         raise ValueError(f"tags have {TAG_SIZE} bytes")
     if tag == EMPTY_TAG:
         raise ValueError("the tag of an empty slot belongs to no link")
-    checked = tag + pack_body(link)
+    return seal_slot(tag, pack_body(link))
+
+
+def seal_slot(tag: bytes, body: bytes) -> bytes:
+    """Return the slot of these bytes: with the checksum behind them."""
+    checked = tag + body
     return checked + checksum(checked).to_bytes(2, "little")
 
 
@@ -186,7 +196,7 @@ def who_of(authority: int, category: int, *, test: bool, honey: bool) -> int:
     return authority | category << 10 | (_TEST if test else 0) | (_HONEY if honey else 0)
 
 
-def read_slot(slot: bytes) -> tuple[bytes, int, int, int, int]:
+def read_slot(slot: bytes) -> Fields:
     """Return handle, since, until, answer_until and `who` of a slot.
 
     Raises InvalidSlot if the checksum does not match.
@@ -195,6 +205,23 @@ def read_slot(slot: bytes) -> tuple[bytes, int, int, int, int]:
     if int.from_bytes(slot[:CHECKED_SIZE], "little") % CHECKSUM_MODULUS + 1 != stored:
         raise InvalidSlot("a slot does not match its checksum")
     return handle, since, until, answer_until, who
+
+
+def read_slots(slots: bytes) -> list[Fields]:
+    """Return the same of each of these slots, side by side. Raises InvalidSlot."""
+    return [read_slot(slots[at : at + SLOT_SIZE]) for at in range(0, len(slots), SLOT_SIZE)]
+
+
+def read_each(slots: Sequence[bytes]) -> list[Fields]:
+    """Return the same of each of these slots. Raises InvalidSlot."""
+    number, checked, modulus = int.from_bytes, slice(CHECKED_SIZE), CHECKSUM_MODULUS
+    links = []
+    for slot in slots:
+        handle, since, until, answer_until, who, stored = _SLOT.unpack(slot)
+        if number(slot[checked], "little") % modulus + 1 != stored:
+            raise InvalidSlot("a slot does not match its checksum")
+        links.append((handle, since, until, answer_until, who))
+    return links
 
 
 def unpack_slot(slot: bytes) -> Link:

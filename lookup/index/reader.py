@@ -39,7 +39,14 @@ from crypto.tag import TAG_SIZE, Tag
 from lookup.errors import IndexNotReady, IndexStale, IndexSuperseded
 from lookup.index import layout
 from lookup.index.errors import InvalidTable
-from lookup.index.layout import HEADER_SIZE, SLOT_SIZE, WINDOW, WINDOW_SIZE, InvalidSlot, Link
+from lookup.index.layout import (
+    HEADER_SIZE,
+    SLOT_SIZE,
+    WINDOW,
+    WINDOW_SIZE,
+    Fields,
+    InvalidSlot,
+)
 from lookup.index.mapping import announce_reader, map_table
 
 # An attempt takes half a microsecond, a change of the writer's less than ten.
@@ -48,15 +55,31 @@ ATTEMPTS: Final = 100
 _ORDERED: Final = os.uname().machine in {"x86_64", "i686"}
 _STATE: Final = slice(layout.STATE_OFFSET, layout.STATE_OFFSET + layout.STATE.size)
 _TOP: Final = Struct(f">I{TAG_SIZE - 4}x")
-# One for each first byte of a tag, of different days, as real links have: wording the same days
-# each time would be quicker by what a cache saves, and so tell misses from hits.
-_DECOYS: Final = tuple(
-    layout.pack_slot(
-        Tag(bytes(TAG_SIZE)),
-        Link(bytes(layout.HANDLE_SIZE), 9_700 - 37 * n, layout.NO_DAY - n % 2, 0, 0, 0, test=False),
+_DECOYS: Final = 256
+
+Decoys = tuple[bytes, ...]  # 256 slots, one for each first byte of a tag
+
+
+def make_decoys(whos: Sequence[int]) -> Decoys:
+    """Return the links that misses read, of what links may say that is answered.
+
+    They are of different days and different `who`, as real links are: wording the same each time
+    would be quicker by what a cache saves, and so tell misses from hits. Their answer windows have
+    ended.
+    """
+    return tuple(
+        layout.seal_slot(
+            bytes(TAG_SIZE),
+            layout.BODY.pack(
+                bytes(layout.HANDLE_SIZE),
+                9_700 - 37 * n,
+                layout.NO_DAY - n % 2,
+                0,
+                whos[n * len(whos) // _DECOYS],
+            ),
+        )
+        for n in range(_DECOYS)
     )
-    for n in range(256)
-)
 
 
 class Probe:
@@ -74,25 +97,61 @@ class Probe:
         """Whether there is a link; none: *no record*."""
         return bool(self._slots)
 
-    def read(self) -> list[tuple[bytes, int, int, int, int]]:
+    def read(self, decoys: Decoys) -> list[Fields]:
         """Return the fields of each link of the tag (`layout.read_slot`), in no telling order.
 
         A miss reads a decoy: a link whose answer window has ended costs no more than no link.
         Raises IndexStale if a slot does not match its checksum.
         """
-        slots = self._slots or _DECOYS[self._tag[0]]
+        slots = self._slots or decoys[self._tag[0]]
         try:
             if len(slots) == SLOT_SIZE:
                 return [layout.read_slot(slots)]
-            return [
-                layout.read_slot(slots[at : at + SLOT_SIZE])
-                for at in range(0, len(slots), SLOT_SIZE)
-            ]
+            return layout.read_slots(slots)
         except InvalidSlot as error:
             raise IndexStale(str(error)) from None
 
     def __repr__(self) -> str:
         return "<Probe>"
+
+
+class Probes:
+    """What looks at the table for many tags found."""
+
+    __slots__ = ("_slots", "_state", "_tags")
+
+    def __init__(self, tags: Sequence[Tag], state: bytes, slots: Sequence[bytes]) -> None:
+        self._tags = tags
+        self._state = state
+        self._slots = slots
+
+    @property
+    def found(self) -> list[bool]:
+        """Whether there is a link, for each tag."""
+        return [bool(slots) for slots in self._slots]
+
+    def read(self, decoys: Decoys) -> tuple[list[Fields], dict[int, list[Fields]]]:
+        """Return the first link of each tag; and, by their places, all links where there are more.
+
+        A miss reads a decoy. Raises as `Probe.read`.
+        """
+        slots = [
+            found or decoys[tag[0]] for found, tag in zip(self._slots, self._tags, strict=True)
+        ]
+        try:
+            several = {
+                place: layout.read_slots(found)
+                for place, found in enumerate(slots)
+                if len(found) > SLOT_SIZE
+            }
+            for place in several:
+                slots[place] = slots[place][:SLOT_SIZE]
+            return layout.read_each(slots), several
+        except InvalidSlot as error:
+            raise IndexStale(str(error)) from None
+
+    def __repr__(self) -> str:
+        return "<Probes>"
 
 
 class TableReader:
@@ -129,59 +188,36 @@ class TableReader:
         window = memory[start : start + WINDOW_SIZE]
         if state != self._settled or memory[_STATE] != state:
             state, window = self._settle(home)
-        first = window.find(tag)
-        if first >= 0:
-            # A tag's slots lie side by side; the rest is searched from the far end.
-            last = window.rfind(tag)
-            if (first | last) % SLOT_SIZE == 0:
-                return Probe(tag, state, window[first : last + SLOT_SIZE])
-            if slots := _aligned(tag, window):
-                return Probe(tag, state, slots)
-        if state != self._settled:
+        slots = _search(tag, window)
+        if not slots and state != self._settled:
             _require_complete(state)
-        return Probe(tag, state, b"")
+        return Probe(tag, state, slots)
 
-    def probe_all(self, tags: Sequence[Tag]) -> list[Probe]:
+    def probe_all(self, tags: Sequence[Tag]) -> Probes:
         """Look many tags up. Raises as `probe`.
 
         The state is read before the first and after the last: while it is the same, and settled,
         nothing has changed in between, and no window needs to be looked at twice.
         """
-        memory, homes, top = self._memory, self._homes, _TOP.unpack
+        memory, homes = self._memory, self._homes
         state = memory[_STATE]
         if state != self._settled:
-            return [self.probe(tag) for tag in tags]
-        probes = []
-        for tag in tags:
-            start = HEADER_SIZE + SLOT_SIZE * (top(tag)[0] * homes >> 32)
-            window = memory[start : start + WINDOW_SIZE]
-            first, last = window.find(tag), window.rfind(tag)
-            if first < 0:
-                probes.append(Probe(tag, state, b""))
-            elif (first | last) % SLOT_SIZE == 0:
-                probes.append(Probe(tag, state, window[first : last + SLOT_SIZE]))
-            else:
-                probes.append(self.probe(tag))
+            return self._probe_each(tags)
+        found = []
+        for tag, (top,) in zip(tags, _TOP.iter_unpack(b"".join(tags)), strict=True):
+            start = HEADER_SIZE + SLOT_SIZE * (top * homes >> 32)
+            found.append(_search(tag, memory[start : start + WINDOW_SIZE]))
         if memory[_STATE] != state:
-            return [self.probe(tag) for tag in tags]
-        return probes
+            return self._probe_each(tags)
+        return Probes(tags, state, found)
 
-    def check(self, probe: Probe) -> None:
+    def check(self, probe: Probe | Probes) -> None:
         """Return if the answer still stands; call it just before the answer leaves.
 
         Raises as `probe`, and IndexStale if the answer is another one by now.
         """
-        if self._memory[_STATE] == probe._state:  # noqa: SLF001  # only a reader reads a probe
-            return
-        if self.probe(probe._tag)._slots != probe._slots:  # noqa: SLF001  # as above
+        if self._memory[_STATE] != probe._state and not self._finds_again(probe):  # noqa: SLF001  # only a reader reads a probe
             raise IndexStale("the answer has changed since it was looked up")
-
-    def check_all(self, probes: Sequence[Probe]) -> None:
-        """As `check`, of many probes."""
-        state = self._memory[_STATE]
-        for probe in probes:
-            if probe._state != state:  # noqa: SLF001  # as above
-                self.check(probe)
 
     def require_ready(self) -> None:
         """Return if a miss in this table is an answer; else raise as `probe` would."""
@@ -196,6 +232,15 @@ class TableReader:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def _finds_again(self, probe: Probe | Probes) -> bool:
+        if isinstance(probe, Probe):
+            return self.probe(probe._tag)._slots == probe._slots  # noqa: SLF001  # as above
+        return self.probe_all(probe._tags)._slots == probe._slots  # noqa: SLF001  # as above
+
+    def _probe_each(self, tags: Sequence[Tag]) -> Probes:
+        state = self._memory[_STATE]  # before the first: `check` then sees what changed in between
+        return Probes(tags, state, [self.probe(tag)._slots for tag in tags])  # noqa: SLF001  # as above
 
     def _settle(self, home: int) -> tuple[bytes, bytes]:
         """Return a state and the window at that state."""
@@ -223,6 +268,19 @@ class TableReader:
         if not _ORDERED:
             self._fence.release()
             self._fence.acquire()
+
+
+def _search(tag: Tag, window: bytes) -> bytes:
+    """Return the slots of a tag, which lie side by side; all of the window is looked at, once."""
+    first = window.find(tag)
+    if first < 0:
+        first = WINDOW_SIZE  # a miss takes the same steps from here on, and finds nothing
+    last = first
+    while (other := window.find(tag, last + SLOT_SIZE)) >= 0:
+        last = other
+    if (first | last) % SLOT_SIZE:
+        return _aligned(tag, window)
+    return window[first : last + SLOT_SIZE]
 
 
 def _aligned(tag: Tag, window: bytes) -> bytes:

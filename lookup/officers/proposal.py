@@ -27,6 +27,7 @@ import msgspec
 
 from crypto.sshsig import InvalidPublicKey, parse_public_key
 from lookup.officers.roles import Act, OfficerId, Role
+from lookup.officers.signed_text import InvalidText, read_text, write_text
 
 NAMESPACE: Final = "lacuna-proposal@v1"
 MAX_TEXT: Final = 4_096
@@ -109,8 +110,7 @@ class Proposal:
             self.act.value,
             encode_change(self.change).decode(),
         )
-        lines = (f"{name}: {value}" for name, value in zip(_NAMES, values, strict=True))
-        return "\n".join((_HEAD, *lines, ""))
+        return write_text(_HEAD, _NAMES, values)
 
 
 def encode_change(change: Change) -> bytes:
@@ -149,17 +149,10 @@ def _require_day(text: str) -> None:
 
 def parse_proposal(text: str) -> Proposal:
     """Return the proposal that a text is. Raises InvalidProposal."""
-    if len(text) > MAX_TEXT:
-        raise InvalidProposal(f"a proposal has at most {MAX_TEXT} characters")
-    head, *lines = text.split("\n")
-    if head != _HEAD or len(lines) != len(_NAMES) + 1 or lines[-1]:
-        raise InvalidProposal(f"a proposal is {_HEAD} and {len(_NAMES)} lines")
-    values: list[str] = []
-    for name, line in zip(_NAMES, lines, strict=False):
-        if not line.startswith(f"{name}: "):
-            raise InvalidProposal(f"a line does not say {name}")
-        values.append(line.removeprefix(f"{name}: "))
-    vault, proposal_id, officer, act, change = values
+    try:
+        vault, proposal_id, officer, act, change = read_text(_HEAD, _NAMES, text, MAX_TEXT)
+    except InvalidText as error:
+        raise InvalidProposal(f"this is no proposal: {error}") from None
     if not all(_HEX.fullmatch(each) for each in (vault, proposal_id, officer)):
         raise InvalidProposal("vault, proposal and officer have 32 hexadecimal digits")
     if act not in {Act.PROPOSE, Act.APPROVE_PROPOSAL}:

@@ -10,9 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from crypto.sshsig import OfficerKey, sign
 from lookup.cases.content import Content
-from lookup.cases.step import FIRST_AFTER, NAMESPACE, SALT_SIZE, Step, digest_of
+from lookup.cases.step import (
+    FIRST_AFTER,
+    NAMESPACE,
+    SALT_SIZE,
+    InvalidStep,
+    Step,
+    digest_of,
+    parse_step,
+)
 from lookup.officers import proposal as proposals
 from lookup.officers.proposal import Change, Proposal
 from lookup.officers.roles import Act, OfficerId
@@ -101,6 +111,33 @@ class Signer:
     def _proposal(self, proposal_id: bytes, act: Act, change: Change) -> Json:
         proposal = Proposal(self.vault, proposal_id, self.officer_id, act, change)
         return _request(self.key, proposals.NAMESPACE, proposal.text())
+
+
+class NotAsShown(Exception):
+    """What is to be signed is not what was shown: whoever answered for the site lied, or erred."""
+
+
+def require_shown(case: Json, case_id: str) -> None:
+    """Raise NotAsShown unless the next step is of this case, with the content and steps it shows.
+
+    Whoever signs reads the content; what they sign is its digest. So it is computed here, too.
+    """
+    following = case["next"]
+    try:
+        content = msgspec.convert(case["content"], Content).encode()
+        digest = digest_of(
+            bytes.fromhex(following["salt"]),
+            bytes.fromhex(case_id),
+            following["revision"],
+            content,
+        )
+        last = parse_step(case["steps"][-1]["text"])
+    except (msgspec.ValidationError, InvalidStep, ValueError, LookupError, TypeError):
+        raise NotAsShown("the case that the site shows is none") from None
+    shown = (case_id, digest.hex(), last.hash().hex(), last.number + 1)
+    asked = tuple(following[name] for name in ("case", "digest", "after", "number"))
+    if shown != asked or last.case.hex() != case_id:
+        raise NotAsShown("what the site asks to be signed is not the case that it shows")
 
 
 def token_header(key: OfficerKey, vault: bytes, now: int) -> dict[str, str]:

@@ -15,25 +15,29 @@ Pure but for the reading of the shared table, whose state `Decision.check` asks 
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from lookup import wire
 from lookup.errors import IndexStale, UnknownKid
-from lookup.index.reader import Probe, TableReader
+from lookup.index.layout import Fields
+from lookup.index.reader import Probe, Probes, TableReader
 from lookup.worker.view import OpenView
 from lookup.worker.wording import Wordings
+
+_UNNAMED: Final = "the index names what the hand-off does not"
 
 
 class Decision:
     """An answer, what it rests on, and the handles that the audit is to witness, by token."""
 
-    __slots__ = ("_probes", "_table", "body", "handles", "known")
+    __slots__ = ("_probe", "_table", "body", "handles", "known")
 
     def __init__(
         self,
         body: bytes,
         handles: Sequence[Sequence[bytes]],
         table: TableReader,
-        probes: Sequence[Probe],
+        probe: Probe | Probes,
         *,
         known: int,
     ) -> None:
@@ -41,20 +45,20 @@ class Decision:
         self.handles = handles
         self.known = known  # how many of the tokens
         self._table = table
-        self._probes = probes
+        self._probe = probe
 
     @property
     def tokens(self) -> int:
         """How many were looked up."""
-        return len(self._probes)
+        return len(self.handles)
 
     def check(self) -> None:
         """Return if the answer still stands; call it just before the answer leaves.
 
         Raises IndexSuperseded, IndexNotReady or IndexStale.
         """
-        self._table.check_all(self._probes)
-        if self.known < len(self._probes):  # also where links were found that may not be answered
+        self._table.check(self._probe)
+        if self.known < len(self.handles):  # also where links were found that may not be answered
             self._table.require_ready()
 
 
@@ -69,20 +73,16 @@ def decide_one(view: OpenView, request: wire.Lookup, today: int) -> Decision:
     """Answer one lookup. Raises InvalidRequest, UnknownKid, or what the table's reader raises."""
     _require_kid(view, request.kid)
     probe = view.table.probe(view.tags.make(wire.parse_token(request.token)))
-    records, handles = _records(probe, today, view.wordings)
+    records, handles = _records(probe.read(view.decoys), today, view.wordings, found=probe.found)
     body = wire.make_answer(records)
-    return Decision(body, (handles,), view.table, (probe,), known=bool(records))
+    return Decision(body, (handles,), view.table, probe, known=bool(records))
 
 
 def decide_many(view: OpenView, request: wire.Lookups, today: int) -> Decision:
     """Answer a batch, all or nothing. Raises as `decide_one`."""
     _require_kid(view, request.kid)
-    make_tag, parse_token = view.tags.make, wire.parse_token
-    probes = view.table.probe_all([make_tag(parse_token(token)) for token in request.tokens])
-    wordings = view.short_wordings
-    found = [_records(each, today, wordings) for each in probes]
-    answers = [records for records, _ in found]
-    handles = [witnessed for _, witnessed in found]
+    probes = view.table.probe_all(view.tags.make_each(wire.parse_tokens(request.tokens)))
+    answers, handles = _records_of_each(probes, view, today)
     body = wire.make_batch_answer(answers)
     return Decision(body, handles, view.table, probes, known=sum(map(bool, answers)))
 
@@ -92,27 +92,52 @@ def _require_kid(view: OpenView, kid: str) -> None:
         raise UnknownKid("this lookup key is unknown, retired or not completely indexed")
 
 
-def _records(probe: Probe, today: int, wordings: Wordings) -> tuple[list[bytes], list[bytes]]:
+def _records(
+    links: list[Fields], today: int, wordings: Wordings, *, found: bool
+) -> tuple[list[bytes], list[bytes]]:
     """Word every link; return those that may be answered, newest first, and their handles.
 
     A honey link is witnessed like an answered one, and answered like none.
     """
-    links = probe.read()
     if len(links) > 1:
         links.sort(key=_newest_first)
     records: list[bytes] = []
     handles: list[bytes] = []
+    hidden: list[bytes] = []  # so that what is not told takes the same steps
     for handle, since, until, answer_until, who in links:
         try:
             answerable, honey, begin, end = wordings[who]
         except KeyError:
-            raise IndexStale("the index names what the hand-off does not") from None
+            raise IndexStale(_UNNAMED) from None
         record = wire.word_record(begin, since, until, end)
-        if answerable and answer_until >= today and probe.found:
-            handles.append(handle)
-            if not honey:
-                records.append(record)
+        witnessed = answerable and answer_until >= today and found
+        (handles if witnessed else hidden).append(handle)
+        (records if witnessed and not honey else hidden).append(record)
     return records, handles[: wire.MAX_RECORDS]
+
+
+def _records_of_each(
+    probes: Probes, view: OpenView, today: int
+) -> tuple[list[list[bytes]], list[list[bytes]]]:
+    """As `_records`, for each token of a batch."""
+    wordings, word = view.short_wordings, wire.word_record
+    links, several = probes.read(view.decoys)
+    answers: list[list[bytes]] = []
+    handles: list[list[bytes]] = []
+    try:
+        for found, (handle, since, until, answer_until, who) in zip(
+            probes.found, links, strict=True
+        ):
+            answerable, honey, begin, end = wordings[who]
+            record = word(begin, since, until, end)
+            witnessed = answerable and answer_until >= today and found
+            handles.append([handle] if witnessed else [])
+            answers.append([record] if witnessed and not honey else [])
+    except KeyError:
+        raise IndexStale(_UNNAMED) from None
+    for place, of_token in several.items():
+        answers[place], handles[place] = _records(of_token, today, wordings, found=True)
+    return answers, handles
 
 
 def _newest_first(link: tuple[bytes, int, int, int, int]) -> tuple[int, bytes]:

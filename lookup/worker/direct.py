@@ -157,7 +157,8 @@ class _Queue:
     def submit(self, descriptor: int, data: bytes, offset: int, written: Written) -> None:
         """Write; `written` hears of it."""
         size, iocb = whole_blocks(len(data)), self._iocb
-        self._buffer[:size] = data.ljust(size, b"\0")
+        self._buffer[: len(data)] = data
+        self._buffer[len(data) : size] = bytes(size - len(data))
         iocb.descriptor, iocb.offset = descriptor, offset
         iocb.buffer, iocb.size = self._address, size
         self._written = written

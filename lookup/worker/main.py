@@ -27,7 +27,7 @@ from lookup.handoff import Hello, PassPage
 from lookup.httpd import BoundedProtocol, BoundedServer, Limits, make_server
 from lookup.logs import add_log_options, configure_process_logging
 from lookup.metering import Meter
-from lookup.process import add_testing_options, settle_in
+from lookup.process import add_testing_options, keep_memory, settle_in
 from lookup.tls import InvalidTls, TlsFiles, make_server_context
 from lookup.worker.answering import Desk
 from lookup.worker.auditing import Auditor
@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parse(arguments)
     configure_process_logging(f"worker {options.slot}", options)
     settle_in(testing_only_dumpable=options.testing_only_dumpable)
+    keep_memory()
     try:
         tls = _make_context(options)
     except InvalidTls as error:

@@ -35,8 +35,8 @@ from lookup.audit.segment import (
 from lookup.worker.medium import Medium, Written
 
 # What is written of zeros at once: as long on the medium as two or three groups, which may have to
-# wait for it.
-SLICE: Final = 64 * 1_024
+# wait for it (0.19 ms here; 64 KiB: 0.12 ms, but three times the CPU for a segment).
+SLICE: Final = 256 * 1_024
 _ATTEMPTS: Final = 8
 _CLOSED: Final = -1
 

@@ -12,7 +12,7 @@ Invariants:
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,8 +26,8 @@ from lookup.audit.entry import CLIENT_ID_SIZE
 from lookup.cells import MAX_CLIENTS
 from lookup.errors import CustodianUnavailable
 from lookup.index.errors import InvalidTable
-from lookup.index.layout import days_of
-from lookup.index.reader import TableReader
+from lookup.index.layout import days_of, who_of
+from lookup.index.reader import Decoys, TableReader, make_decoys
 from lookup.worker.access import TokenKey, TokenKeys
 from lookup.worker.auditing import require_keys
 from lookup.worker.wording import (
@@ -54,7 +54,8 @@ class OpenView:
     """A view, ready to answer from.
 
     `clients` are found by the bytes of their id, `secrets` by its text; both are what an access
-    token and a token request have. `short_wordings` are what a batch's answers show.
+    token and a token request have. `short_wordings` are what a batch's answers show, `decoys` what
+    stands in for no link.
     """
 
     number: int
@@ -68,6 +69,7 @@ class OpenView:
     token_keys: TokenKeys
     wordings: Wordings
     short_wordings: Wordings
+    decoys: Decoys
     belt_seconds: int
     audit: handoff.Audit | None
 
@@ -111,9 +113,20 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
         token_keys=token_keys,
         wordings=make_wordings(categories, authorities, TEST_AUTHORITY),
         short_wordings=make_wordings(categories, short_authorities, SHORT_TEST_AUTHORITY),
+        decoys=make_decoys(_whos(categories, len(authorities))),
         belt_seconds=view.belt_seconds,
         audit=view.audit,
     )
+
+
+def _whos(categories: Sequence[bytes | None], authorities: int) -> list[int]:
+    """What links may say of a record that may be answered; of any record where none may be."""
+    numbers = [number for number, category in enumerate(categories) if category is not None]
+    return [
+        who_of(authority, number, test=False, honey=False)
+        for number in numbers or range(len(categories))
+        for authority in range(authorities)
+    ]
 
 
 def _clients(view: handoff.View) -> dict[bytes, handoff.Client]:

@@ -274,10 +274,11 @@ BEFORE = {
 }
 
 
+@pytest.mark.parametrize("anew", [False, True])
 @pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
-def test_a_log_is_taken_from_another(site: Site, before: tuple[bytes, ...]) -> None:
+def test_a_log_is_taken_from_another(site: Site, before: tuple[bytes, ...], *, anew: bool) -> None:
     site.pages.commit(replace(FIRST, log=before), NO_BLOBS)
-    site.pages.take_log(Leaves(LEAVES))
+    site.pages.take_log(Leaves(LEAVES), anew=anew)
     for _ in ("at once", "after the next open"):
         assert tuple(site.pages.log.leaves(0)) == LEAVES
         assert [site.pages.log.root(n) for n in (256, 600)] == [

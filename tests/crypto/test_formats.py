@@ -77,7 +77,7 @@ def test_token_and_tag() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "end"), [("Audit entry", 256), ("Anchor", 194), ("Slot file", 194)]
+    ("heading", "end"), [("Audit entry", 256), ("Anchor", 202), ("Slot file", 194)]
 )
 def test_offsets_add_up(heading: str, end: int) -> None:
     """Each line of a layout begins where the one before it ends."""

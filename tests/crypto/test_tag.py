@@ -52,6 +52,13 @@ def test_a_second_implementation_agrees(key: bytes, token: bytes) -> None:
     assert TagMaker(IndexKey(key)).make(token) == reference.tag(key, token)
 
 
+@given(st.lists(st.binary(max_size=40), max_size=20))
+def test_many_are_made_as_one_is(tokens: list[bytes]) -> None:
+    maker = TagMaker(KEY)
+
+    assert maker.make_each(tokens) == [maker.make(token) for token in tokens]
+
+
 @given(st.binary(max_size=40), st.binary(max_size=40))
 def test_two_tokens_have_two_tags(a: bytes, b: bytes) -> None:
     assert (TagMaker(KEY).make(a) == TagMaker(KEY).make(b)) == (a == b)

@@ -18,10 +18,12 @@ from keys.disk import Disk
 from keys.entry import Kind
 from keys.errors import WrongPassphrase
 from keys.slot.file import FileSlot
+from lookup.custodian.carrying_out import tend
 from lookup.custodian.record import Record
 from lookup.custodian.unlocking import OpenSite
 from lookup.demo.recover import KIND_INTENT, Evidence, Loot, database_keys, read_database, recover
 from tests.faults.audited import files_in, notices_in, requests_in
+from tests.faults.casework import Found, find
 from tests.faults.site import PASSPHRASES, Serving, marker, records, serve, unlock
 
 T = TypeVar("T")
@@ -46,11 +48,15 @@ class Question(msgspec.Struct):
 class Started(msgspec.Struct):
     """A start: the records that it shows, and how many epoch changes it made first.
 
-    `secrets` gives what was drawn for the records, in hex; `requests`, `notices` and `segments`
-    tell what has become of the audit (tests/faults/audited.py).
+    `at_start` and `cases_at_start` are from before what was due is carried out, the others from
+    after it. `secrets` gives what was drawn for the records, in hex; `requests`, `notices` and
+    `segments` tell what has become of the audit (tests/faults/audited.py).
     """
 
+    at_start: dict[str, int]
+    cases_at_start: Found
     state: dict[str, int]
+    cases: Found
     secrets: dict[str, str]
     finished: int
     tables: int
@@ -93,8 +99,23 @@ def examine(folder: Path, question: Question) -> Answer:
 
 
 def _start(folder: Path, question: Question) -> Started:
-    """Start a site and stop it; meanwhile read every record, payload included."""
+    """Start a site, carry out what is due, and stop it."""
     site = _with_either(partial(serve, folder, question.slots), question.passphrases)
+    call = site.writer.call
+    at_start, _ = _read(site)
+    cases_at_start = call(find).result()
+    call(tend).result()
+    state, secrets = _read(site)
+    cases = call(find).result()
+    finished = len(site.opened.vault.started_with)
+    tables = len(list(site.config.index.glob("*.table")))
+    audit = requests_in(site), notices_in(site), files_in(site)
+    site.stop()
+    return Started(at_start, cases_at_start, state, cases, secrets, finished, tables, *audit)
+
+
+def _read(site: Serving) -> tuple[dict[str, int], dict[str, str]]:
+    """Read every record, payload included; return versions, and what was drawn for them."""
     state: dict[str, int] = {}
     secrets: dict[str, str] = {}
     for record in records(site.opened.vault):
@@ -102,11 +123,7 @@ def _start(folder: Path, question: Question) -> Started:
         assert marker(name, record.version).encode() in _payload(site, record)
         state[name] = record.version
         secrets |= _secrets(name, record)
-    finished = len(site.opened.vault.started_with)
-    tables = len(list(site.config.index.glob("*.table")))
-    audit = requests_in(site), notices_in(site), files_in(site)
-    site.stop()
-    return Started(state, secrets, finished, tables, *audit)
+    return state, secrets
 
 
 def start_again(folder: Path, slots: Sequence[str], passphrases: Sequence[int]) -> Again:

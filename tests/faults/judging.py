@@ -4,6 +4,8 @@
 * What was decided is done: a store with an intent in it is where the intent leads, after a start.
 * Each registered slot holds exactly one key, of the store's epoch; one that was let go holds none.
 * The anchors say where the store stands, and the mirror equals it.
+* What was due is carried out; each case that was has one certificate, and each certificate and each
+  step of a case has one leaf of the log. Of a case that was carried out nothing else is left.
 * Every audited request is in the chain once, its record's notice is there once, and no segment is
   left, nor a notice of a record that is gone.
 * The next start has nothing left to do.
@@ -11,23 +13,27 @@
   of what does not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import pytest
 
+from tests.faults.casework import note
 from tests.faults.examination import Answer, Question
 from tests.faults.operations import OPERATIONS
 from tests.faults.playing import Outcome, Refused, Stage
 from tests.faults.site import lasting, passing
+
+_CASE: Final = "case of "
 
 
 class Play:
     """One operation, performed again and again from one folder.
 
     `secrets` names, in hex, what records have: `name/...` as long as they live, `name/version/...`
-    in that version alone.
+    in that version alone, `case of name/...` as long as there is a case about it.
     """
 
     def __init__(
@@ -47,8 +53,12 @@ class Play:
         self.base = base or stage.base(self.operation.base)
         self.past = stage.copy(self.base)
         self.states = self.operation.states()
+        self.elsewhere = base is not None
         self.secrets = dict(secrets or {})
-        self._know_before(elsewhere=base is not None)
+        self.certified = 0  # before the operation
+        self._know_before()
+        for about in {*self.operation.cases, self.operation.opens} - {""}:
+            self.secrets[f"{_CASE}{about}/text"] = note(about).encode().hex()
         outcome = stage.perform(name, self.base)
         assert outcome.status == 0, outcome.raised
         self.calls = outcome.calls
@@ -67,8 +77,9 @@ class Play:
             self._repeat_restore(folder)
         answer = self._examine(folder, outcome.copy, done=done)
         possible = self.states[outcome.answers + answer.decided : outcome.answers + 2]
-        found = answer.started.state
+        found = answer.started.at_start
         assert found in possible, f"{found} is none of {possible}"
+        self._judge_cases(answer, outcome.answers)
         self._compare(answer)
         if answer.again.registered != len(answer.again.slots):
             answer = self._examine(folder, outcome.copy, done=True)
@@ -77,17 +88,41 @@ class Play:
         if self.operation.passphrase_after:
             self._try_the_old_passphrase(folder, done=done or answer.decided)
 
-    def _know_before(self, *, elsewhere: bool) -> None:
+    def _know_before(self) -> None:
         """Learn the secrets of the base; one that is not the operation's own says its state."""
         if not (self.base / "store" / "vault.db").exists():
             return
         folder = self.stage.copy(self.base)
         started = self._examine(folder, self.past, done=False).started
         self.stage.remove(folder)
-        if elsewhere:
-            self.states = [started.state] * len(self.states)
-        assert started.state == self.states[0]
+        if self.elsewhere:
+            self.states = [started.at_start] * len(self.states)
+            self.certified = len(started.cases.certified)
+        assert started.at_start == self.states[0]
         self.secrets |= started.secrets | dict(_texts(started.state))
+
+    def _judge_cases(self, answer: Answer, answers: int) -> None:
+        started, operation = answer.started, self.operation
+        before, after = started.cases_at_start, started.cases
+        for found in (before, after):
+            assert not found.twice, f"{found.twice} leaves are in the log twice"
+            assert set(found.logged) <= {1}, f"steps are logged so often: {found.logged}"
+            assert set(found.certified) <= {1}, f"certificates are logged: {found.certified}"
+            assert not found.waiting, f"{found.waiting} cases have no certificate"
+        left = {name: v for name, v in started.at_start.items() if name not in before.due}
+        assert started.state == left, f"{started.state}, of {started.at_start} due: {before.due}"
+        assert not after.due, f"still due: {after.due}"
+        if self.elsewhere:
+            return
+        known = {*operation.before, *(operation.cases if answers else ())}
+        gone = [name for name in operation.cases if name in known and name not in started.state]
+        assert len(after.certified) == len(gone), f"{len(after.certified)} certificates: {gone}"
+        assert not set(gone) & set(after.open), f"cases of {gone} are still there"
+        there = {name for name in operation.cases if name in started.state}
+        assert set(after.open) >= there & operation.before.keys()
+        if operation.opens:
+            steps = after.steps.get(operation.opens, 0)
+            assert answers <= steps <= answers + 1, f"{steps} steps, {answers} answers"
 
     def _repeat_restore(self, folder: Path) -> None:
         """See that a site without a store does not start, and that this has spoilt nothing."""
@@ -110,7 +145,7 @@ class Play:
         assert all(held == [again.epoch] for held in again.slots.values()), str(again)
         assert not any(again.let_go.values()), str(again)
         stolen = set(answer.stolen)
-        living = {name for name in self.secrets if _lives(name, started.state)}
+        living = {name for name in self.secrets if _lives(name, started.state, started.cases.open)}
         assert not stolen - living, f"the thief found {sorted(stolen - living)}"
         assert not living - stolen, f"the thief did not find {sorted(living - stolen)}"
 
@@ -153,6 +188,8 @@ def _texts(state: Mapping[str, int]) -> Iterator[tuple[str, str]]:
             yield f"{name}/{version}/text {number}", text.encode().hex()
 
 
-def _lives(secret: str, state: Mapping[str, int]) -> bool:
+def _lives(secret: str, state: Mapping[str, int], cases: Collection[str]) -> bool:
+    if secret.startswith(_CASE):
+        return secret.removeprefix(_CASE).partition("/")[0] in cases
     name, *version = secret.split("/")[:-1]
     return name in state and version in ([], [str(state[name])])

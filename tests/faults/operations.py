@@ -11,20 +11,22 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from unittest import mock
 
-from lookup.custodian.shredding import shred
-
 from keys.pages import SlotId
 from keys.slot.file import FileSlot
 from lookup.custodian import slotting
 from lookup.custodian.adding import add, add_or_change, change
+from lookup.custodian.carrying_out import tend
 from lookup.custodian.custody import Custody
 from lookup.custodian.enrolling import rotate_lookup_key
 from lookup.custodian.store.backup import back_up
 from lookup.custodian.store.restore import rehearse, restore
 from lookup.custodian.writer import Prepare
 from lookup.index.writer import Table
+from lookup.officers.roles import Act
 from tests.faults.audited import AUDITED, serve_audited
+from tests.faults.casework import approve, case_about, note, serve_approved
 from tests.faults.site import (
+    BENCH,
     NOW,
     ONE_SLOT,
     PASSPHRASES,
@@ -51,7 +53,9 @@ BEFORE: Final[State] = {"ann": 1, "bob": 1, "cat": 1, "dan": 1}
 class Operation:
     """`prepare` runs before any fault can happen, `perform` under it; both in `folder`.
 
-    `audited` entries lie in segments by then; `tests/faults/audited.py` says what they are.
+    `audited` entries lie in segments by then; `tests/faults/audited.py` says what they are. There
+    is an approved case about each of `cases`, from before or, where the record is new, made by the
+    operation; about `opens` it makes one that is not decided.
     """
 
     base: str
@@ -62,6 +66,8 @@ class Operation:
     slots_after: Sequence[str] = ONE_SLOT
     passphrase_after: int = 0
     audited: int = 0
+    cases: Sequence[str] = ()
+    opens: str = ""
     before: State = field(default_factory=lambda: BEFORE)
 
     def states(self) -> list[dict[str, int]]:
@@ -150,15 +156,38 @@ def _update(site: Serving, answer: Answer) -> None:
     answer()
 
 
-def _shred(names: Sequence[str], site: Serving, answer: Answer) -> None:
-    _change(site, shred([site.record_id(name) for name in names]))
+def _work_on_a_case(site: Serving, answer: Answer) -> None:
+    """It is opened, then approved by one: nothing is decided."""
+    case = _call(
+        site,
+        lambda custody: BENCH.case_of(custody, [site.record_id("ann")], note("ann")),
+    )
+    answer()
+    _call(site, lambda custody: BENCH.step(custody, "ana", case, Act.APPROVE))
     answer()
 
 
-def _shred_after_add(site: Serving, answer: Answer) -> None:
+def _carry_out(name: str, site: Serving, answer: Answer) -> None:
+    """An officer's last step."""
+
+    def run(custody: Custody) -> None:
+        BENCH.step(custody, "rita", case_about(custody, name), Act.CARRY_OUT)
+
+    _call(site, run)
+    answer()
+
+
+def _tend(site: Serving, answer: Answer) -> None:
+    """What the scheduler does with all that is due."""
+    _call(site, tend)
+    answer()
+
+
+def _carry_out_after_add(site: Serving, answer: Answer) -> None:
     """The WAL is not empty, and a page changes that was written a moment ago."""
     _add(["new"], site, answer)
-    _shred(["new"], site, answer)
+    approve(site, "new")
+    _carry_out("new", site, answer)
 
 
 def _add_slot(site: Serving, answer: Answer) -> None:
@@ -279,18 +308,41 @@ def _served(
     )
 
 
+def _approved(
+    perform: Callable[[Serving, Answer], None],
+    step: Step,
+    *,
+    cases: Sequence[str],
+    prepare: Callable[..., Serving] = serve,
+    **more: Any,  # noqa: ANN401  # as _served has them
+) -> Operation:
+    return _served(
+        perform,
+        step,
+        prepare=partial(serve_approved, cases, prepare=prepare),
+        cases=cases,
+        **more,
+    )
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "add": _served(partial(_add, ["new", "one"]), {"new": 1}, {"one": 1}),
     "add and checkpoint": _served(_add_and_checkpoint, {"new": 1}),
     "import": _served(_import, {"new": 1, "one": 1, "two": 1}, {"six": 1, "ann": 2}),
     "update": _served(_update, {"ann": 2}),
-    "shred": _served(partial(_shred, ["ann"]), {"ann": None}),
-    "shred a batch": _served(
-        partial(_shred, ["ann", "bob", "cat"]), {"ann": None, "bob": None, "cat": None}
+    "work on a case": _served(_work_on_a_case, {}, {}, opens="ann"),
+    "carry out": _approved(partial(_carry_out, "ann"), {"ann": None}, cases=["ann"]),
+    "carry out what is due": _approved(_tend, {"ann": None}, cases=["ann"]),
+    "carry out a batch": _approved(
+        _tend, {"ann": None, "bob": None, "cat": None}, cases=["ann", "bob", "cat"]
     ),
-    "shred after add": _served(_shred_after_add, {"new": 1}, {"new": None}),
-    "shred with two slots": _served(
-        partial(_shred, ["ann"]), {"ann": None}, base="two slots", slots=TWO_SLOTS
+    "carry out after add": _served(_carry_out_after_add, {"new": 1}, {"new": None}, cases=["new"]),
+    "carry out with two slots": _approved(
+        partial(_carry_out, "ann"),
+        {"ann": None},
+        cases=["ann"],
+        base="two slots",
+        slots=TWO_SLOTS,
     ),
     "add a slot": _served(_add_slot, slots_after=TWO_SLOTS),
     "remove a slot": _served(_remove_slot, base="two slots", slots=TWO_SLOTS, slots_after=ONE_SLOT),
@@ -300,8 +352,12 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "purge": _served(_purge),
     "take segments in": _served(_take_in, prepare=serve_audited, audited=AUDITED),
-    "shred what was asked for": _served(
-        partial(_shred, ["ann"]), {"ann": None}, prepare=serve_audited, audited=AUDITED
+    "carry out what was asked for": _approved(
+        partial(_carry_out, "ann"),
+        {"ann": None},
+        cases=["ann"],
+        prepare=serve_audited,
+        audited=AUDITED,
     ),
     "rotate the lookup key": _served(_rotate, {}, {}),
     "stop": _served(_stop),

@@ -6,6 +6,7 @@ It is opened as the custodian's main opens it, table and writer included; only H
 are missing.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,11 +34,14 @@ from lookup.custodian.stopping import fail_stop
 from lookup.custodian.store.restore import Held
 from lookup.custodian.unlocking import OpenSite, create_site, open_site
 from lookup.custodian.writer import Writer
+from tests.officers import Bench
 
 PASSPHRASES: Final = (b"the first passphrase", b"the second passphrase")
 ONE_SLOT: Final = ("slot-0",)
 TWO_SLOTS: Final = ("slot-0", "slot-1")
 NOW: Final = 1_800_000_000
+# Whoever forks this process has the same officers.
+BENCH: Final = Bench()
 _AUTHORITY: Final = {"code": "TST", "name": "T", "office_hours": "1", "out_of_hours": "2"}
 _CATALOGUE: Final = parse_catalogue({"authority": [_AUTHORITY]})
 SMALL_BLOB: Final = 4096
@@ -59,7 +63,7 @@ def make_site(folder: Path, slots: Sequence[str] = ONE_SLOT) -> None:
         configure(folder, slots),
         Passphrase(PASSPHRASES[0]),
         lambda: NOW,
-        lambda vault: first_entries(vault, "token", demo=True, now=NOW),
+        lambda vault: first_entries(vault, list(BENCH.officers.values()), demo=True, now=NOW),
         cost=TESTING_ONLY_COST,
         depth=1,
         blob_size=SMALL_BLOB,
@@ -107,6 +111,7 @@ def serve(folder: Path, slots: Sequence[str] = ONE_SLOT, passphrase: int = 0) ->
     custody = take_custody(config, opened, Door(config.worker_socket, _unexpected))
     publish(custody)
     writer = Writer(custody, fail_stop)
+    writer._cases_due = math.inf  # they are carried out when an operation says so
     writer.start()
     running = replace(describe_running(config, opened), cost=TESTING_ONLY_COST)
     return Serving(config, opened, custody, writer, running)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 SERVED: Final = (
     "add",
     "add and checkpoint",
-    "shred with two slots",
+    "carry out with two slots",
     "add a slot",
     "take segments in",
 )
@@ -86,9 +86,9 @@ def test_what_fails_is_not_acknowledged_and_ends_the_process(stage: Stage, name:
     assert not fail(Play(stage, name))
 
 
-def test_so_does_what_fails_while_a_start_finishes_a_shred(stage: Stage) -> None:
+def test_so_does_what_fails_while_a_start_finishes_an_expungement(stage: Stage) -> None:
     """An epoch change again, from where another one was cut off."""
-    play = Play(stage, "shred")
-    outcome = stage.perform("shred", play.base, kill_at(play.calls[len(play.calls) // 2]))
+    play = Play(stage, "carry out")
+    outcome = stage.perform("carry out", play.base, kill_at(play.calls[len(play.calls) // 2]))
 
     assert not fail(Play(stage, "start", outcome.copy, play.secrets))

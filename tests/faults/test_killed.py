@@ -28,17 +28,18 @@ VARIANTS: Final = frozenset(
         "make a site",
         "purge",
         "restore from the mirror",
-        "shred a batch",
-        "shred after add",
+        "carry out a batch",
+        "carry out after add",
+        "carry out what is due",
         "start with two slots",
     }
 )
 # Operations, and the start that follows when they were cut off.
 STARTS: Final = {
-    "shred": "start",
+    "carry out": "start",
     "update": "start",
     "remove a slot": "start with two slots",
-    "shred with two slots": "start with two slots",
+    "carry out with two slots": "start with two slots",
 }
 
 
@@ -67,7 +68,7 @@ def chosen(play: Play) -> Sequence[Call]:
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - {"back up", "make a site"}))
 def test_the_next_start_goes_forward(stage: Stage, name: str) -> None:
-    """Nothing acknowledged is lost, nothing shredded comes back, nothing is there by halves.
+    """Nothing acknowledged is lost, nothing destroyed comes back, nothing is there by halves.
 
     A restore that was cut off is repeated first.
     """

@@ -9,25 +9,28 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 import pytest
-from lookup.custodian.shredding import shred as shredding
 
 from keys.entry import EntryId
 from lookup.client.enrolment import Enrolment
 from lookup.custodian.adding import add as adding
 from lookup.custodian.adding import change as changing
-from lookup.custodian.writer import Prepare
+from lookup.custodian.carrying_out import carry_out
 from lookup.index.layout import MIN_CAPACITY
+from lookup.officers.roles import Act
 from tests.guarantees.histories import KNOWN, NO_RECORD, History, Life, Look
 from tests.lookup.custodian.puppeteer import Puppet
 from tests.lookup.raw_http import WAIT, Connection
+from tests.officers import COURT_ORDER, Desk
+from tests.processes import Process
 from tests.simulator import (
-    Process,
+    Json,
     Site,
     Worker,
     add,
@@ -36,7 +39,6 @@ from tests.simulator import (
     nhs,
     outcome_of,
     record,
-    shred,
 )
 
 SECONDS = 3.0
@@ -57,10 +59,19 @@ class Crowd:
     workers: list[Worker]
     asking: Enrolment
     history: History = field(default_factory=History)
-    living: dict[str, EntryId] = field(default_factory=dict)
+    cases: dict[str, Json] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
     failures: list[BaseException] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(20_000, 40_000)))
+
+    def prepare(self, feed: httpx2.Client, desk: Desk) -> None:
+        """Add records about which cases wait for the last approval: then they are due."""
+        for number in range(2 * ENOUGH):
+            child = nhs(19_000 + number)
+            case = desk.open([add(feed, record(child, child))])
+            case = desk.take("leo", case, Act.SHORTEN, **COURT_ORDER)
+            self.cases[child] = desk.take("ana", case, Act.APPROVE)
+            self.history.lives[child] = Life(0, time.monotonic())
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -97,29 +108,28 @@ class Crowd:
                 child = nhs(next(self.numbers))
                 life = self.history.lives[child] = Life()
                 life.add_began = time.monotonic()
-                self.living[child] = add(feed, record(child, child))
+                add(feed, record(child, child))
                 life.add_ended = time.monotonic()
 
     def shred_records(self) -> None:
-        """Any record that is there, at random."""
+        """By the last approval, and by carrying out what the site has not carried out meanwhile."""
         with self.site.officer() as officer:
-            while not self.stopping.is_set():
+            desk = self.site.desk(officer)
+            for child, case in self.cases.items():
+                if self.stopping.is_set():
+                    return
                 time.sleep(0.005)
-                living = list(self.living)
-                if len(living) > 20:
-                    self._shred(officer, random.choice(living))  # noqa: S311  # no secret
-
-    def _shred(self, officer: httpx2.Client, child: str) -> None:
-        life = self.history.lives[child]
-        life.shred_began = time.monotonic()
-        shred(officer, self.living.pop(child))
-        life.shred_ended = time.monotonic()
+                life = self.history.lives[child]
+                life.shred_began = time.monotonic()
+                due = desk.take("leo", case, Act.APPROVE)
+                assert desk.step("rita", due, Act.CARRY_OUT).status_code in {200, 404}
+                life.shred_ended = time.monotonic()
 
     def look(self, worker: Worker) -> None:
-        """For whoever was added last, was shredded last, or at random."""
+        """For whoever was added last, or is in a case, at random."""
         with Connection(worker.address) as connection:
             while not self.stopping.is_set():
-                children = list(self.history.lives)[-30:] or [nhs(1)]
+                children = [*self.cases, *list(self.history.lives)[-30:]]
                 child = random.choice(children)  # noqa: S311  # no secret
                 began = time.monotonic()
                 connection.send(worker.request_for(self.asking, child))
@@ -136,14 +146,15 @@ def verify(history: History) -> None:
     assert could_not < sum(seen.values()) / 10, seen
 
 
-@pytest.mark.parametrize("verb", ["add", "shred", "change"])
+@pytest.mark.parametrize("verb", ["add", "expunge", "change"])
 def test_an_acknowledgement_waits_for_answers_on_their_way(site: Site, verb: str) -> None:
     """A lookup that began before: nobody hears of the change until its answer is out.
 
-    Of a shred nothing is destroyed until then, either, and by then the link is gone already; so it
-    is of a change. Both renew the key that answers are sealed under, which has to be confirmed.
+    Of an expungement nothing is destroyed until then, either, and by then the link is gone already;
+    so it is of a change. Both renew the key that answers are sealed under, which has to be
+    confirmed.
     """
-    with site.open() as custodian:
+    with site.open() as custodian, custodian.unscheduled():
         puppet = Puppet(site.config.worker_socket)
         assert puppet("connect", "receive", "confirm", "enter") == "entered"
         first = custodian.writer.change(adding(site.draft("first", nhs(1))))
@@ -151,18 +162,21 @@ def test_an_acknowledgement_waits_for_answers_on_their_way(site: Site, verb: str
         assert not first.done()
         puppet("leave")
         record_id = first.result(WAIT).record_id
+        if verb == "expunge":
+            case = custodian.call(lambda custody: site.officers.approved_of(custody, [record_id]))
         before = custodian.custody.vault.version
         puppet("enter")
-        ways: dict[str, Prepare[Any]] = {
-            "add": adding(site.draft("second", nhs(2))),
-            "shred": shredding([record_id]),
-            "change": changing(record_id, site.draft("first", nhs(2)), 1),
+        writer = custodian.writer
+        ways: dict[str, Callable[[], Future[Any]]] = {
+            "add": lambda: writer.change(adding(site.draft("second", nhs(2)))),
+            "expunge": lambda: writer.call(lambda custody: carry_out(custody, [case])),
+            "change": lambda: writer.change(changing(record_id, site.draft("first", nhs(2)), 1)),
         }
-        second = custodian.writer.change(ways[verb])
+        second = ways[verb]()
         time.sleep(0.1)
         assert not second.done()
         links = custodian.custody.publication.table  # type: ignore[union-attr]  # there is one
-        assert len(links) == {"add": 3, "shred": 1, "change": 1}[verb]
+        assert len(links) == {"add": 3, "expunge": 1, "change": 1}[verb]
         if verb != "add":
             puppet("receive", "confirm")
             time.sleep(0.1)
@@ -181,6 +195,7 @@ def test_additions_shreds_and_lookups_while_tables_come_and_go(site: Site) -> No
         officer = closing.enter_context(site.officer())
         feed = closing.enter_context(site.feed())
         crowd = Crowd(site, workers, enrol(officer, "St. Elsewhere"))
+        crowd.prepare(feed, site.desk(officer))
         switches = 0
         with crowd.at_work():
             bulk = [record(f"bulk-{n}", nhs(n)) for n in range(MIN_CAPACITY)]
@@ -230,7 +245,7 @@ def test_no_answer_from_the_table_of_a_custodian_that_was_killed(site: Site) -> 
             second = site.spawn_custodian()
             second.await_log("ready: ")
             change_over = _timed(history, nhs(2), lambda: add(feed, record("added", nhs(2))))
-            _shredded(history.lives[nhs(1)], lambda: shred(officer, record_id))
+            _shredded(history.lives[nhs(1)], lambda: site.desk(officer).expunge(record_id))
             time.sleep(0.2)
         assert stopped.process.process.wait(1) == -signal.SIGKILL
         assert change_over is not None
@@ -309,7 +324,7 @@ def _until_killed(site: Site, process: Process, known: dict[str, bool | None], r
                 known[child] = True
                 if number % 2:
                     known[child] = None
-                    shred(officer, record_id)
+                    site.desk(officer).expunge(record_id)
                     known[child] = False
     except httpx2.TransportError:
         pass

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import pytest
 
 from keys.entry import EntryId
+from lookup.officers.roles import Act
 from tests.guarantees.memory import find_in_memory, find_reachable
-from tests.simulator import Custodian, Json, Site, nhs, record, shred
+from tests.simulator import Custodian, Json, Site, nhs, record
 
 MARKER = "Sorrel-Bexley-7731"
 LOCAL = "local:AXT:MARKER-7731"
@@ -63,8 +64,19 @@ def secrets_of(custodian: Custodian) -> dict[str, bytes]:
         "database key": lock.database_key.expose(),
         "key encryption key": lock.kek.expose(),
         "root key": root_key,
-        "officer's token": custodian.site.token.encode(),
+        "officer's private key": custodian.site.officers.keys["ana"].expose(),
     }
+
+
+def _case_key(custodian: Custodian) -> bytes:
+    """Return the key of the only case."""
+    (case,) = custodian.call(lambda custody: list(custody.docket.cases.values()))
+    return case.key.expose()
+
+
+def _salt(case: Json) -> bytes:
+    """Return what opens the case's commitments in the log."""
+    return bytes.fromhex(case["next"]["salt"])
 
 
 @pytest.fixture
@@ -114,7 +126,11 @@ def test_after_a_shred_nothing_refers_to_the_record(site: Site) -> None:
         held = find_reachable(roots, known.needles | secret)
         assert "root key" in held
         custodian.call(lambda custody: custody.begin_build())
-        custodian.shred(known.id)
+        with custodian.unscheduled():
+            case = custodian.desk.approved([known.id], note=MARKER)
+            known.needles |= {"case's key": _case_key(custodian), "case's salt": _salt(case)}
+            assert "case's key" in find_reachable(roots, known.needles)
+            custodian.desk.take("rita", case, Act.CARRY_OUT)
         custodian.await_build()
         custodian.call(lambda _: None)
         found = find_reachable(roots, known.needles | {"root key": secret["root key"]})
@@ -138,7 +154,7 @@ def test_freed_memory_is_not_wiped_and_a_restart_ends_it(site: Site) -> None:
         before = find_in_memory(process.pid, known.needles | opens)
         assert before["database key"]
         assert any(before[name] for name in known.needles)  # so that the scan is known to work
-        shred(officer, known.id)
+        site.desk(officer).expunge(known.id)
         assert feed.get(path).status_code == 404
         remains = find_in_memory(process.pid, known.needles)
     # Copies in freed memory: a few at most, of whatever was not overwritten yet.

@@ -13,10 +13,11 @@ import pytest
 from crypto.token import TokenMaker
 from lookup.client.enrolment import Enrolment
 from lookup.identifiers import parse_identifier
+from lookup.officers.roles import Act
 from tests.lookup.raw_http import Connection
+from tests.processes import Process
 from tests.simulator import (
     Json,
-    Process,
     Site,
     Worker,
     add,
@@ -24,7 +25,6 @@ from tests.simulator import (
     import_lines,
     nhs,
     record,
-    shred,
 )
 
 EVERYTHING = "--testing-only-log-everything"
@@ -34,6 +34,8 @@ MARKERS = {
     "encounter-1": "MARK-OF-ENC",
 }
 NAMED = ("MARK-SOURCE", "MARK-PAYLOAD", "MARK-CLIENT", "MARK-TOKEN", "MARK-PATH", "MARK-AUTHORITY")
+CASE = ("MARK-NOTE", "MARK-EVIDENCE", "MARK-STEP")
+EVIDENCE = {"purpose": "MARK-EVIDENCE", "retention": "MARK-EVIDENCE"}
 
 
 @pytest.fixture(params=["text", "json"])
@@ -96,7 +98,14 @@ def test_nothing_of_a_request_is_in_a_log(logged: tuple[Site, Process, Worker]) 
         for bad in spoiled(requests[0]):
             (status,) = send(worker.address, bad)
             assert status >= 400
-        shred(officer, record_id)
+        desk = site.desk(officer)
+        case = desk.approved([record_id], note="MARK-NOTE", evidence=EVIDENCE)
+        for path in (f"/v1/cases/{case['case']}", "/v1/cases/MARK-PATH", "/v1/cases?MARK-PATH"):
+            desk.ask("ana", "GET", path)
+        wrong = desk.signer("rita").step(case["next"], Act.CARRY_OUT)
+        wrong |= {"text": wrong["text"] + "MARK-STEP", "content": "MARK-NOTE"}
+        assert desk.ask("rita", "POST", f"/v1/cases/{case['case']}/steps", wrong).status_code >= 400
+        desk.step("rita", case, Act.CARRY_OUT)
         for path in ("/MARK-PATH", "/v1/records/MARK-PATH", "/v1/records?MARK-PATH"):
             assert feed.get(path).status_code >= 400
         wrong = {"authorization": "Bearer MARK-TOKEN"}
@@ -105,7 +114,8 @@ def test_nothing_of_a_request_is_in_a_log(logged: tuple[Site, Process, Worker]) 
         send(site.listening[0].getsockname(), *spoiled(requests[0])[5:])
     logs = {"worker": worker.process.log, "custodian": custodian.log}
 
-    secrets = [*MARKERS.values(), *NAMED, *secrets_of(asking), record_id.hex()]
+    secrets = [*MARKERS.values(), *NAMED, *CASE, *secrets_of(asking), record_id.hex()]
+    secrets += [case["case"], case["next"]["salt"], case["certificate"]]
     for name, log in logs.items():
         assert "Started server process" in log, name  # a foreign logger's INFO: all is on
         assert [secret for secret in secrets if secret in log] == [], name

@@ -70,9 +70,9 @@ class Watched:
     def log(self) -> Log:
         return self._pages.log
 
-    def take_log(self, source: LogSource) -> None:
+    def take_log(self, source: LogSource, *, anew: bool = False) -> None:
         self._accidents.point()
-        self._pages.take_log(source)
+        self._pages.take_log(source, anew=anew)
         self._accidents.point()
 
     def checkpoint(self) -> None:

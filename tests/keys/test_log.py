@@ -242,9 +242,13 @@ class Rescue:
     """What a restore is told of logs: these, and what others have seen."""
 
     def __init__(self, *logs: LogSource, marks: tuple[LogMark, ...] = ()) -> None:
-        self.logs = list(logs)
+        self.at_hand = list(logs)
         self._marks = marks
         self.loss: LogLoss | None = None
+
+    def logs(self, key: Entry | None) -> list[LogSource]:
+        assert key is None or key.body == KEY.body
+        return self.at_hand
 
     def marks(self, key: Entry) -> tuple[LogMark, ...]:
         assert key.body == KEY.body
@@ -327,8 +331,18 @@ def test_what_others_have_seen_counts_too(logged: Place) -> None:
         rescue = Rescue(store.log, marks=(seen,))
         with pytest.raises(LogLost, match="301 entries of the log were seen"):
             restored(logged, rescue)
-        assert restored(logged, rescue, accept_loss=True) == LogLoss(seen, rescue.logs[0])
+        assert restored(logged, rescue, accept_loss=True) == LogLoss(seen, rescue.at_hand[0])
     assert leaves_in(logged)[0] == (GAP, *LEAVES)
+
+
+def test_who_has_seen_more_may_have_it(logged: Place, folder: Path) -> None:
+    """Store, mirror and anchors were put back together, and one copy was not."""
+    older = logged.copy(folder / "older")
+    commit(logged, b"newer")
+    seen = mark_of_leaves((*LEAVES, b"newer"))
+    with logged.storages() as (store, _):
+        assert restored(older, Rescue(store.log, marks=(seen,))) is None
+    assert leaves_in(older) == [(*LEAVES, b"newer")] * 2
 
 
 def test_logs_that_contradict_each_other_are_lost(logged: Place) -> None:

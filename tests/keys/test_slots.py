@@ -76,6 +76,7 @@ def test_a_slot_that_is_away_lags_and_service_goes_on(two_slots: Place, second: 
             assert done.lagging == (second.id,)
             assert len(done.confirmed) == 1
         assert vault.lagging == {second.id}
+        assert vault.confirmed == done.confirmed
 
 
 def test_a_slot_that_comes_back_while_the_vault_runs(two_slots: Place, second: Away) -> None:
@@ -102,8 +103,10 @@ def test_a_slot_that_comes_back_at_a_start(two_slots: Place, second: Away) -> No
         assert second.id in confirmed(done)
         assert vault.lagging == frozenset()
         assert held(two_slots, 1) == [vault.version.epoch]
+        assert vault.confirmed == done.confirmed
     with two_slots.opened() as vault:
         assert vault.started_with == ()
+        assert vault.confirmed == done.confirmed
 
 
 def test_a_slot_that_went_away_in_the_middle(two_slots: Place, second: Away) -> None:

@@ -183,6 +183,35 @@ def test_where_the_operator_may_listen(address: str) -> None:
     assert str(parse_config(_tables(serve={"operator": address}), WHERE).operator) == address
 
 
+def test_a_log_is_published_and_witnessed_where_that_is_said() -> None:
+    assert parse_config(_tables(), WHERE).published is None
+    assert parse_config(_tables(), WHERE).witnesses == ()
+    rows = [{"name": "a university", "key": "a.test+00000000+AA=="}, {"name": "b", "key": "b"}]
+    config = parse_config({**_tables(log={"published": "out"}), "witness": rows}, WHERE)
+    assert config.published == Path("/etc/lacuna/out")
+    assert config.witnesses == (("a university", "a.test+00000000+AA=="), ("b", "b"))
+
+
+WITNESS = {"name": "a", "key": "b"}
+WRONG_LOGS = {
+    "no table": ({"witness": WITNESS}, "witness: write at most 16 tables [[witness]]"),
+    "texts": ({"witness": ["a"]}, "witness: write at most 16 tables [[witness]]"),
+    "too many": ({"witness": [WITNESS] * 17}, "witness: write at most 16 tables [[witness]]"),
+    "no key": ({"witness": [{"name": "a"}]}, "witness 1.key: missing"),
+    "a word too many": ({"witness": [{**WITNESS, "x": "y"}]}, "witness 1.x: unknown key"),
+    "one name twice": ({"witness": [WITNESS, {**WITNESS, "key": "c"}]}, "write each name once"),
+    "one key twice": ({"witness": [WITNESS, {**WITNESS, "name": "c"}]}, "write each key once"),
+    "in the store": ({"log": {"published": "/s/store/log"}}, "log.published must be folders apart"),
+    "unknown": ({"log": {"publish": "/log"}}, "log.publish: unknown key"),
+}
+
+
+@pytest.mark.parametrize(("tables", "rule"), WRONG_LOGS.values(), ids=WRONG_LOGS)
+def test_what_is_wrong_with_a_log_is_said(tables: dict[str, Any], rule: str) -> None:
+    with pytest.raises(InvalidConfig, match=re.escape(rule)):
+        parse_config(_tables() | tables, WHERE)
+
+
 def test_two_links_to_one_folder_are_one_folder(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "store")

@@ -170,6 +170,25 @@ def test_tokens_have_one_alphabet(bad: str) -> None:
             wire.parse_token(TOKEN[:place] + bad + TOKEN[place + 1 :])
 
 
+@given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=5))
+def test_many_tokens_are_parsed_as_one_is(tokens: list[bytes]) -> None:
+    texts = [urlsafe_b64encode(token).rstrip(b"=").decode() for token in tokens]
+
+    assert wire.parse_tokens(texts) == tokens
+
+
+@pytest.mark.parametrize("bad", ["+", "/", "=", " ", "\n", "é", "\0", "🙂"])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_one_misspelled_token_is_enough_to_refuse_all(bad: str, which: int) -> None:
+    """Another alphabet, or two bits too many at the end; wherever it stands among them."""
+    misspelled = [TOKEN[:place] + bad + TOKEN[place + 1 :] for place in (0, 21, 42)]
+    for text in (*misspelled, TOKEN[:-1] + "9", TOKEN[:-1] + "_"):
+        texts = [TOKEN] * 3
+        texts[which] = text
+        with pytest.raises(InvalidRequest, match="43 characters of base64url"):
+            wire.parse_tokens(texts)
+
+
 def make_records(count: int, name: str = "Axtonbury City Council") -> list[bytes]:
     authority = wire.make_authority("AXT", name, "01632 960100", "01632 960199")
     return [
@@ -240,4 +259,12 @@ def test_the_largest_record_fits_exactly() -> None:
 def test_padding_does_not_compress() -> None:
     """Or a proxy that compresses would make lengths differ again (base64 loses a quarter)."""
     padding = json.loads(wire.make_answer([]))["padding"]
+    assert len(zlib.compress(padding.encode(), 9)) > 0.74 * len(padding)
+
+
+def test_nor_does_that_of_a_whole_batch() -> None:
+    """No answer's padding has anything of another's."""
+    answers = json.loads(wire.make_batch_answer([[]] * 1_000))
+    padding = "".join(answer["padding"] for answer in answers)
+
     assert len(zlib.compress(padding.encode(), 9)) > 0.74 * len(padding)

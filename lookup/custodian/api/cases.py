@@ -10,6 +10,8 @@ Invariants:
 """
 
 from asyncio import wrap_future
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -30,7 +32,7 @@ from lookup.custodian.case_view import describe_record, summary, whole
 from lookup.custodian.casework import Opening, Wanted, find, open_case, others_of, take_step
 from lookup.custodian.certifying import opening_of
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case, Named
+from lookup.custodian.docket import Case, Lookout, Named
 from lookup.custodian.record import Record, names_of
 from lookup.custodian.writer import Writer
 from lookup.errors import Forbidden, RecordNotFound
@@ -112,8 +114,8 @@ async def open_one(request: Request, officer: Opener, writer: TheWriter) -> Resp
     del officer
     wanted = await read_json(request, StepRequest)
     opening = Opening(wanted.wanted(), wanted.salt)
-    others = await _others_besides(writer, opening.wanted.parsed())
-    case = await wrap_future(writer.call(open_case(opening, others)))
+    async with _looked(writer, opening.wanted.parsed()) as (others, lookout):
+        case = await wrap_future(writer.call(open_case(opening, others, lookout)))
     return answer(await _told(writer, case), 201, {"Location": f"/v1/cases/{case.id.hex()}"})
 
 
@@ -134,13 +136,13 @@ async def take_one(
     """Take a case's next step; what it leads to is in the answer."""
     del officer
     wanted = await read_json(request, StepRequest)
-    step, others = wanted.wanted(), frozenset[EntryId]()
+    step, taken = wanted.wanted(), EntryId(bytes.fromhex(case_id))
     if step.content:
-        others = await _others_besides(writer, step.parsed())
-    run = take_step(EntryId(bytes.fromhex(case_id)), step, others)
-    done = await wrap_future(writer.call(run))
+        async with _looked(writer, step.parsed()) as (others, lookout):
+            done = await wrap_future(writer.call(take_step(taken, step, others, lookout)))
+    else:
+        done = await wrap_future(writer.call(take_step(taken, step)))
     if done.carried_out is not None:
-        request.app.state.site.counts.destroyed += len(done.carried_out.record_ids)
         demo = request.app.state.custody.policy.demo
         return answer(describe_carried_out(done.carried_out, demo=demo))
     return answer(await _told(writer, done.case))
@@ -162,16 +164,23 @@ async def read_opening(
     return Response(opening, headers={"cache-control": "no-store"}, media_type=JSON)
 
 
-async def _others_besides(writer: Writer, content: Content) -> frozenset[EntryId]:
-    """Return the records that a content has to list, besides those that it names."""
+@asynccontextmanager
+async def _looked(
+    writer: Writer, content: Content
+) -> AsyncIterator[tuple[frozenset[EntryId], Lookout]]:
+    """Give the records that a content has to list, and keep a lookout for others that come."""
     ids = [EntryId(each) for each in content.record_ids]
 
-    def look(custody: Custody) -> frozenset[Named]:
+    def begin(custody: Custody) -> Lookout:
         records = (custody.record(each) for each in ids)
-        return frozenset(name for each in records if each is not None for name in names_of(each))
+        names = (name for each in records if each is not None for name in names_of(each))
+        return custody.docket.look_out(frozenset(names))
 
-    names = await wrap_future(writer.call(look))
-    return frozenset(await _others(writer, names, ids))
+    lookout = await wrap_future(writer.call(begin))
+    try:
+        yield frozenset(await _others(writer, lookout.names, ids)), lookout
+    finally:
+        writer.call(lambda custody: custody.docket.stop_looking(lookout))
 
 
 async def _others(

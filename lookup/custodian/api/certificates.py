@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
 
+from keys.entry import EntryId
 from lookup.custodian.api.requests import TheWriter, answer, may
 from lookup.custodian.certifying import certificates, find_certificate, waiting
 from lookup.custodian.custody import Custody
 from lookup.errors import Conflict, NotFound
 from lookup.officers.roles import Act, Officer
-from lookup.transparency.certificate import make_certificate
+from lookup.transparency.certificate import leaf_of, make_certificate
 from lookup.transparency.statement import moment
 
 router = APIRouter(prefix="/v1/certificates", tags=["certificates"])
@@ -55,19 +56,15 @@ async def read_certificate(
     """Return a certificate, proved by the newest checkpoint."""
 
     def read(custody: Custody) -> bytes:
-        found = find_certificate(custody, bytes.fromhex(certificate))
+        found = find_certificate(custody, EntryId(bytes.fromhex(certificate)))
         if found is None and waiting(custody):
             raise Conflict("certificates wait for a slot that lags: see `lacuna status`")
         if found is None or not officer.may(Act.READ_CASES, found.statement.authority):
             raise NotFound("there is no such certificate, or its case is not carried out yet")
         log = custody.log
-        made = make_certificate(
-            found.statement,
-            found.nonce,
-            found.position,
-            log.inclusion(found.position),
-            log.checkpoint(),
-        )
+        position = log.place_of(leaf_of(found.statement, found.nonce), found.position)
+        proof = log.inclusion(position)
+        made = make_certificate(found.statement, found.nonce, position, proof, log.checkpoint())
         return made.text()
 
     text = await wrap_future(writer.call(read))

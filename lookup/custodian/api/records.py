@@ -56,7 +56,10 @@ async def read_record(
     officer: Annotated[Officer, Depends(may(Act.READ_RECORDS))],
     writer: TheWriter,
 ) -> Response:
-    """Return a record with its payload and last accesses; its version is the ETag."""
+    """Return a record with its payload and last accesses, this one first; its version is the ETag.
+
+    The access is durable before the record leaves.
+    """
 
     def read(custody: Custody) -> tuple[int, dict[str, Any]]:
         return _read(custody, officer, record_id)
@@ -105,6 +108,7 @@ def _read(custody: Custody, officer: Officer, record_id: EntryId) -> tuple[int, 
     if record is None or not officer.may(Act.READ_RECORDS, record.body.authority):
         raise RecordNotFound("there is no such record")
     body = record.body
+    custody.audit.note_read(officer, record)
     content = {
         "record_id": record.id.hex(),
         "version": record.version,

@@ -29,8 +29,10 @@ from keys.log import LogSource
 from lookup.custodian.store.database import Database
 from lookup.transparency.tiles import HEIGHT, WIDTH
 
-# 8 KiB each; a proof in a log of a million entries reads three of them.
+# 8 KiB each; a proof in a log of a million entries reads three of them, and what it computes
+# near the root and at the right edge is the same for most others.
 _CACHED: Final = 64
+_CACHED_HASHES: Final = 4096
 _CHUNK: Final = 512
 
 Tile = tuple[Hash, ...]
@@ -63,7 +65,8 @@ class Log:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: _End | None = None
-        self._cache: OrderedDict[tuple[int, int], Tile] = OrderedDict()
+        self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
+        self._hashes: OrderedDict[tuple[int, int], Hash] = OrderedDict()
 
     @property
     def size(self) -> int:
@@ -125,10 +128,15 @@ class Log:
 
     def read_hash(self, level: int, index: int) -> Hash:
         """Return the root of a complete subtree: a `crypto.merkle.ReadHash`."""
-        at, within = divmod(level, HEIGHT)
-        first = index << within
-        hashes = self._tile(at, first // WIDTH)[first % WIDTH : first % WIDTH + (1 << within)]
-        return fold(hashes)
+        found = self._hashes.get((level, index))
+        if found is None:
+            at, within = divmod(level, HEIGHT)
+            first = index << within
+            hashes = self._tile(at, first // WIDTH)[first % WIDTH : first % WIDTH + (1 << within)]
+            found = self._hashes[level, index] = fold(hashes)
+            if len(self._hashes) > _CACHED_HASHES:
+                self._hashes.popitem(last=False)
+        return found
 
     def appending(self, leaves: Sequence[bytes], *, anew: bool = False) -> Appending:
         """Return what a transaction has to write to append these leaves; `anew`: to nothing."""
@@ -156,17 +164,16 @@ class Log:
     def stand_on(self, appending: Appending, *, anew: bool = False) -> None:
         """Take note that the transaction has ended well."""
         if anew:
-            self._cache.clear()
+            self._forget()
         self._known = appending.end
 
-    def take(self, source: LogSource) -> None:
+    def take(self, source: LogSource, *, anew: bool = False) -> None:
         """Equal another log, in one transaction; see `keys.pages.Pages.take_log`."""
-        end, want = self._known_sound(source), source.root(source.size)
-        anew = end is None
-        end = _NOTHING if end is None else end
+        kept, want = None if anew else self._known_sound(source), source.root(source.size)
+        end = _NOTHING if kept is None else kept
         with self._database.transaction() as connection:
             chunk: list[bytes] = []
-            if anew:
+            if kept is None:
                 self.write(connection, Appending(0, (), (), _NOTHING), anew=True)
             for leaf in source.leaves(end.frontier.size):
                 chunk.append(leaf)
@@ -176,8 +183,12 @@ class Log:
             end = self._write_on(connection, end, chunk)
             if end.frontier.root() != want:
                 raise LogForked("the entries of the log that was to be copied are not its root's")
-        self._cache.clear()
+        self._forget()
         self._known = end
+
+    def _forget(self) -> None:
+        self._tiles.clear()
+        self._hashes.clear()
 
     def _known_sound(self, source: LogSource) -> _End | None:
         """Return this log's end if it is the source's beginning; None if it must go."""
@@ -246,12 +257,12 @@ class Log:
         partial = self._end.partial
         if number == self.size >> HEIGHT * (level + 1):
             return partial[level]
-        if (level, number) in self._cache:
-            self._cache.move_to_end((level, number))
-            return self._cache[level, number]
-        tile = self._cache[level, number] = self._stored(level, number)
-        if len(self._cache) > _CACHED:
-            self._cache.popitem(last=False)
+        if (level, number) in self._tiles:
+            self._tiles.move_to_end((level, number))
+            return self._tiles[level, number]
+        tile = self._tiles[level, number] = self._stored(level, number)
+        if len(self._tiles) > _CACHED:
+            self._tiles.popitem(last=False)
         return tile
 
     def _stored(self, level: int, number: int) -> Tile:

@@ -67,9 +67,9 @@ class Mirror:
             self._write_blobs(connection, blobs)
         self.log.stand_on(leaves, anew=change.log_anew)
 
-    def take_log(self, source: LogSource) -> None:
+    def take_log(self, source: LogSource, *, anew: bool = False) -> None:
         """Make the log equal to another."""
-        self.log.take(source)
+        self.log.take(source, anew=anew)
 
     def _write_blobs(self, connection: sqlcipher3.Connection, blobs: BlobChange) -> None:
         """Leave the blobs aside: a mirror has none."""

@@ -74,8 +74,9 @@ class Rescue:
     ) -> None:
         self._clock = clock
         self._notes: list[bytes] = []
+        self._copies: list[LogSource] = []
+        self._published = published
         self.cosigned: dict[str, bytes] = {}
-        self.logs: list[LogSource] = []
         for database in sources:
             store = Store(database)
             with suppress(*_UNREADABLE):
@@ -84,9 +85,15 @@ class Rescue:
                     if _size_in(note) >= _size_in(self.cosigned.get(witness, b"")):
                         self.cosigned[witness] = note
             with suppress(*_UNREADABLE):
-                self.logs.append(Copy(store.log.span, store.log.count()))
+                self._copies.append(Copy(store.log.span, store.log.count()))
         if published is not None:
-            self._take_published(published)
+            self._notes += published_checkpoint(published)
+
+    def logs(self, key: Entry | None) -> list[LogSource]:
+        """Return the sources' logs, and the published one as far as the log's key has signed it."""
+        if key is None or self._published is None:
+            return self._copies
+        return [*self._copies, *_published_log(self._published, LogKey.of(key))]
 
     def marks(self, key: Entry) -> list[LogMark]:
         """Return what the log of this key has signed."""
@@ -98,17 +105,6 @@ class Rescue:
         left = () if loss.left is None else tuple(loss.left.leaves(0))
         gap = public_leaf(describe_gap(old.origin, loss, len(left), self._clock()))
         return (Put(old.succeeded()),), (gap, *left)
-
-    def _take_published(self, folder: Path) -> None:
-        fetch = fetch_from(folder)
-
-        def span(start: int, stop: int) -> list[bytes]:
-            raw = fetch(Bundle(start // WIDTH, stop - start).path())
-            return read_bundle(raw, stop - start)
-
-        for note in published_checkpoint(folder):
-            self._notes.append(note)
-            self.logs.append(Copy(span, max(0, _size_in(note))))
 
 
 def describe_gap(origin: str, loss: LogLoss, left: int, now: int) -> str:
@@ -127,6 +123,22 @@ def describe_gap(origin: str, loss: LogLoss, left: int, now: int) -> str:
         f"kept: {left} entries of it follow this one\n"
         f"time: {time}\n"
     )
+
+
+def _published_log(folder: Path, key: LogKey) -> list[LogSource]:
+    """Return the log in a folder, or nothing if it is not the one that was signed."""
+    fetch = fetch_from(folder)
+
+    def span(start: int, stop: int) -> list[bytes]:
+        raw = fetch(Bundle(start // WIDTH, stop - start).path())
+        return read_bundle(raw, stop - start)
+
+    found = []
+    for size, root in marks_in(published_checkpoint(folder), key):
+        copy = Copy(span, size)
+        if copy.root(size) == root:
+            found.append(copy)
+    return list[LogSource](found)
 
 
 def _size_in(note: bytes) -> int:

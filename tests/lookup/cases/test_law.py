@@ -5,9 +5,9 @@ from importlib.resources import files
 
 import msgspec
 import pytest
-from lookup.custodian.shredding import Reason
 
 from lookup.cases import law
+from lookup.cases.grounds import Ground
 
 # Entry, enactment, sections, jurisdiction, the entries of a corresponding offence: written from the
 # table of Art 17(5).
@@ -89,7 +89,7 @@ def test_the_table_does_not_say_from_when_it_applies_and_says_why() -> None:
 
 
 def test_the_grounds_are_those_that_records_are_shredded_for() -> None:
-    assert [each.code for each in law.grounds().ground] == [each.value for each in Reason]
+    assert [each.code for each in law.grounds().ground] == list(Ground)
     assert all(each.text and each.evidence for each in law.grounds().ground)
 
 

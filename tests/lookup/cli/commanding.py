@@ -17,6 +17,7 @@ from unittest.mock import patch
 from click.testing import CliRunner
 
 from crypto.derive import TESTING_ONLY_COST
+from crypto.sshsig import OfficerKey, format_public_key
 from keys.slot.lock import Passphrase
 from keys.vault import Vault
 from lookup.cli.main import main
@@ -98,6 +99,15 @@ class Folders:
     def run(self, *arguments: str | Path, typed: str | bytes = b"") -> Result:
         """Run a command of this site's."""
         return lacuna("--config", self.config, *arguments, typed=typed)
+
+    def key(self, role: str) -> Path:
+        """Return the key that a demonstration has for an officer of a role."""
+        return self.config.parent / "officers" / role
+
+    def act(self, role: str, *arguments: str | Path, typed: str | bytes = b"") -> Result:
+        """Run a command as an officer of a demonstration."""
+        alike = ("--key", self.key(role), "--key-passphrase-file", self.passphrase)
+        return self.run(*arguments, *alike, typed=typed)
 
     def init(self, *more: str | Path) -> Result:
         """Run `lacuna init` for it."""
@@ -205,11 +215,60 @@ def record_line(number: int, **more: object) -> str:
     return json.dumps(record | more) + "\n"
 
 
+def public_key(file: Path) -> Path:
+    """Make a public key file; nobody keeps the key."""
+    file.write_text(format_public_key(OfficerKey.generate().public()))
+    return file
+
+
+def first_officers(folder: Path) -> list[str]:
+    """Return the options by which a site that is no demonstration begins."""
+    options = []
+    for name, role in (("rita", "requester"), ("ana", "approver"), ("leo", "legal")):
+        options += ["--officer", f"{name}:{role}:{public_key(folder / f'{name}.pub')}"]
+    return options
+
+
 def import_records(site: Folders, results: Path, *numbers: int) -> list[str]:
     """Import some records; return their ids."""
     lines = "".join(record_line(number) for number in numbers)
     assert site.run("import", "-", "--results", results, typed=lines).status == 0
     return [json.loads(line)["record_id"] for line in results.read_text().splitlines()]
+
+
+def own_records(
+    site: Folders, folder: Path, *names: str, category: str = "allegation"
+) -> list[str]:
+    """Import records of children whom no other test knows; return their ids."""
+    lines = "".join(
+        record_line(0, source_ref=name, identifiers=[f"local:AXT:{name}"], category=category)
+        for name in names
+    )
+    results = folder / f"results-{'-'.join(names)}"
+    assert site.run("import", "-", "--results", results, typed=lines).status == 0
+    return [json.loads(line)["record_id"] for line in results.read_text().splitlines()]
+
+
+def open_case(site: Folders, folder: Path, *record_ids: str) -> Any:  # noqa: ANN401  # the document
+    """Open a case about records; return what is said of it."""
+    evidence = folder / "evidence.json"
+    evidence.write_text('{"purpose": "file 1 of the tests", "retention": "schedule 2, row 3"}')
+    about = ("--ground", "art-17-1-a", "--evidence", evidence, "--json")
+    opened = site.act("requester", "case", "open", *record_ids, *about)
+    assert opened.status == 0, opened.stderr
+    return opened.json
+
+
+def approve_case(site: Folders, case: str) -> None:
+    """Have a case approved by two, and due at once."""
+    order = ("--days", "0", "--court-order", "order 1 of the tests")
+    for role, *words in (
+        ("legal", "shorten", case, *order),
+        ("legal", "approve", case),
+        ("approver", "approve", case),
+    ):
+        done = site.act(role, "case", *words)
+        assert done.status == 0, done.stderr
 
 
 def until(so: Callable[[], object], served: Served) -> None:

@@ -5,11 +5,26 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keys.claims import Finding, Severity
 from lookup import exits
+from lookup.cli.officer import ROLES
 from lookup.config import load_config
-from tests.lookup.cli.commanding import AUTHORITIES, PASSPHRASE, Folders, lacuna
+from lookup.custodian.officers import Office
+from lookup.officers.errors import WrongPassphrase
+from lookup.officers.keyfile import load_key_file
+from lookup.officers.roles import Role
+from tests.lookup.cli.commanding import (
+    AUTHORITIES,
+    PASSPHRASE,
+    Folders,
+    first_officers,
+    lacuna,
+    opened,
+    public_key,
+)
 
 
 def _modes(folder: Path) -> dict[str, int]:
@@ -40,17 +55,58 @@ def test_a_site_is_private_and_whole(site: Folders) -> None:
     assert {mode for path, mode in modes.items() if (site.folder / path).is_dir()} == {0o700}
     assert {mode for path, mode in modes.items() if (site.folder / path).is_file()} == {0o600}
     assert load_config(site.config).store_file.exists()
-    assert {"slot/slot", "slot/anchor", "site/officer.token"} <= modes.keys()
+    officers = {f"site/officers/{role}{ending}" for role in ROLES for ending in ("", ".pub")}
+    assert {"slot/slot", "slot/anchor"} | officers <= modes.keys()
+    assert made["officers"] == list(ROLES)
+    assert made["officer_keys"] == str(site.config.parent / "officers")
 
 
-def test_the_token_and_the_passphrase_are_said_nowhere(site: Folders) -> None:
+def test_the_passphrase_is_said_nowhere(site: Folders) -> None:
     result = site.init("--demo")
 
-    token = (site.config.parent / "officer.token").read_text().strip()
-    assert len(token) == 43
-    for text in (result.stdout, result.stderr, site.config.read_text()):
-        assert token not in text
+    public = [file.read_text() for file in (site.config.parent / "officers").glob("*.pub")]
+    for text in (result.stdout, result.stderr, site.config.read_text(), *public):
         assert PASSPHRASE not in text
+
+
+def test_a_demonstration_s_keys_are_sealed_with_its_passphrase(site: Folders) -> None:
+    """And with it each opens: a private key for every public one that the site knows."""
+    assert site.init("--demo").status == 0
+
+    with opened(site) as vault:
+        known = {officer.name: officer.key for officer in Office.load(vault).officers.values()}
+    for role in ROLES:
+        key = load_key_file(site.key(role), PASSPHRASE.encode)
+        assert key.public() == known[role]
+        with pytest.raises(WrongPassphrase):
+            load_key_file(site.key(role), lambda: b"another passphrase")
+
+
+def test_officers_who_are_named_are_the_first(site: Folders, tmp_path: Path) -> None:
+    """Also in a demonstration: then no key is made."""
+    result = site.init("--demo", *first_officers(tmp_path), "--json")
+
+    assert result.json["officers"] == ["rita", "ana", "leo"]
+    assert result.json["officer_keys"] is None
+    assert not (site.config.parent / "officers").exists()
+    with opened(site) as vault:
+        officers = Office.load(vault).officers.values()
+        assert {officer.name: set(officer.roles) for officer in officers} == {
+            "rita": {Role.REQUESTER},
+            "ana": {Role.APPROVER},
+            "leo": {Role.LEGAL},
+        }
+
+
+def test_an_officer_may_have_several_roles(site: Folders, tmp_path: Path) -> None:
+    both = f"sue:safeguarding,auditor:{public_key(tmp_path / 'sue.pub')}"
+
+    assert site.init("--demo", *first_officers(tmp_path), "--officer", both).status == 0
+
+    with opened(site) as vault:
+        sue = Office.load(vault).named("sue")
+    assert sue is not None
+    assert sue.roles == {Role.SAFEGUARDING, Role.AUDITOR}
 
 
 def test_a_passphrase_is_generated_into_a_private_file(site: Folders) -> None:
@@ -69,7 +125,7 @@ def test_a_passphrase_is_generated_into_a_private_file(site: Folders) -> None:
 
 
 TAKEN = ["site/lacuna.toml", "site/store/vault.db", "site/mirror/mirror.db", "slot/slot"]
-TAKEN += ["slot/anchor", "site/officer.token"]
+TAKEN += ["slot/anchor", "site/officers/legal", "site/officers/legal.pub"]
 
 
 @pytest.mark.parametrize("name", TAKEN)
@@ -92,8 +148,12 @@ def test_what_is_there_is_never_touched(site: Folders, name: str) -> None:
 
 
 @pytest.mark.usefixtures("fit")
-def test_without_demo_it_is_no_demonstration(site: Folders) -> None:
-    assert site.init("--json").json["demo"] is False
+def test_without_demo_it_is_no_demonstration(site: Folders, tmp_path: Path) -> None:
+    """And no officer's key is made for anybody."""
+    made = site.init(*first_officers(tmp_path), "--json").json
+
+    assert made["demo"] is False
+    assert made["officer_keys"] is None
 
 
 @pytest.mark.parametrize(
@@ -106,12 +166,12 @@ def test_without_demo_it_is_no_demonstration(site: Folders) -> None:
     ],
 )
 def test_a_machine_that_cannot_keep_the_promise_is_refused_before_anything_is_written(
-    site: Folders, rule: str, severity: Severity, status: int
+    site: Folders, tmp_path: Path, rule: str, severity: Severity, status: int
 ) -> None:
     finding = Finding(severity, rule, "something is so", "change it")
 
     with patch("lookup.cli.fitness.judge", return_value=(finding,)):
-        result = site.init()
+        result = site.init(*first_officers(tmp_path))
 
     assert result.status == status
     assert "something is so" in result.stderr
@@ -191,7 +251,7 @@ class TestConfigured:
         result = lacuna("--config", config, "init", "--leaves", "256", "--json")
 
         assert result.status == 0, result.stderr
-        assert result.json["officer_token_file"] == str(site.folder / "var" / "officer.token")
+        assert result.json["officer_keys"] == str(site.folder / "var" / "officers")
         assert (site.folder / "var" / "store" / "vault.db").exists()
         assert config.read_bytes() == before
 
@@ -272,6 +332,65 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert result.status == status, result.stderr
     assert result.ends_in_a_hint
     assert _content(site.folder) == before
+
+
+ANA, LEO = "ana:approver:{t}/a.pub", "leo:legal:{t}/b.pub"
+OFFICERS = {
+    "nobody": ([], exits.USAGE),
+    "fewer than three": ([ANA, LEO], exits.USAGE),
+    "nobody who may request": ([ANA, LEO, "tom:approver:{t}/c.pub"], exits.USAGE),
+    "nobody of law": ([ANA, "tom:approver:{t}/b.pub", "rita:requester:{t}/c.pub"], exits.USAGE),
+    "one who may approve": (
+        [LEO, "rita:requester:{t}/c.pub", "sam:auditor:{t}/a.pub"],
+        exits.USAGE,
+    ),
+    "two of one name": ([ANA, LEO, "ana:requester:{t}/c.pub"], exits.USAGE),
+    "two with one key": ([ANA, LEO, "rita:requester:{t}/a.pub"], exits.USAGE),
+    "a role that nobody knows": ([ANA, LEO, "rita:queen:{t}/c.pub"], exits.USAGE),
+    "no such file": ([ANA, LEO, "rita:requester:{t}/none.pub"], exits.NO_INPUT),
+    "a folder": ([ANA, LEO, "rita:requester:{t}"], exits.NO_INPUT),
+    "an RSA key": ([ANA, LEO, "rita:requester:{t}/rsa.pub"], exits.USAGE),
+    "no key": ([ANA, LEO, "rita:requester:{t}/noise.pub"], exits.USAGE),
+    "a key's beginning": ([ANA, LEO, "rita:requester:{t}/cut.pub"], exits.USAGE),
+    "an empty file": ([ANA, LEO, "rita:requester:{t}/empty.pub"], exits.USAGE),
+    "two keys in a file": ([ANA, LEO, "rita:requester:{t}/two.pub"], exits.USAGE),
+    "a name alone": ([ANA, LEO, "rita"], exits.USAGE),
+    "no file": ([ANA, LEO, "rita:requester"], exits.USAGE),
+    "no role": ([ANA, LEO, "rita::{t}/c.pub"], exits.USAGE),
+    "no name": ([ANA, LEO, ":requester:{t}/c.pub"], exits.USAGE),
+    "nothing": ([ANA, LEO, ""], exits.USAGE),
+    "a name of two lines": ([ANA, LEO, "ri\nta:requester:{t}/c.pub"], exits.USAGE),
+    "a name with a space": ([ANA, LEO, "rita b:requester:{t}/c.pub"], exits.USAGE),
+    "a name too long": ([ANA, LEO, "r" * 41 + ":requester:{t}/c.pub"], exits.USAGE),
+    "a name that is no text": ([ANA, LEO, "r\udcff:requester:{t}/c.pub"], exits.USAGE),
+}
+
+
+@pytest.mark.parametrize(("officers", "status"), OFFICERS.values(), ids=OFFICERS.keys())
+@pytest.mark.usefixtures("fit")
+def test_officers_who_could_decide_nothing_are_refused(
+    site: Folders, tmp_path: Path, officers: list[str], status: int
+) -> None:
+    """Before anything is made, and before anybody is asked for a passphrase."""
+    keys = [public_key(tmp_path / f"{name}.pub").read_text() for name in "abc"]
+    rsa = generate_private_key(65_537, 2_048).public_key()
+    files = {
+        "rsa": rsa.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
+        "noise": "ssh-ed25519 noise",
+        "cut": keys[0][:40],
+        "empty": "",
+        "two": "\n".join(keys),
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.pub").write_text(content)
+    options = [part for text in officers for part in ("--officer", text.format(t=tmp_path))]
+
+    result = site.init(*options)
+
+    assert result.status == status, result.stderr
+    assert result.ends_in_a_hint
+    assert "Traceback" not in result.stderr
+    assert _content(site.folder) == {"passphrase"}
 
 
 def test_names_with_quotes_survive(site: Folders) -> None:

@@ -9,7 +9,7 @@ from lookup import exits
 from lookup.cli.console import Failure
 from lookup.cli.custodian import CustodianAway, CustodianGone
 from lookup.client.enrolment import load_enrolment
-from tests.lookup.cli.commanding import Served, import_records
+from tests.lookup.cli.commanding import Served, approve_case, open_case, own_records, until
 
 KNOWN = "nhs:9990001014"
 
@@ -111,28 +111,37 @@ class TestSlots:
     def test_a_slot_out_of_reach_is_signed_off_by_name(
         self, served: Served, tmp_path: Path
     ) -> None:
-        """And while it is away, who shreds hears that it lags."""
+        """While it is away whoever destroys hears that it lags, and certificates wait for it."""
         site = served.site
         folder = tmp_path / "away"
         assert site.run("slot", "add", folder).status == 0
         (mine,) = [s["id"] for s in served.status()["slots"] if s["label"] == str(folder)]
         folder.rename(tmp_path / "elsewhere")
-        (record,) = import_records(site, tmp_path / "results", 20)
+        case = open_case(site, tmp_path, *own_records(site, tmp_path, "LAGS-1"))
+        approve_case(site, case["case"])
+        ask = ("case", "show", case["case"])
+        until(lambda: site.act("legal", *ask).status == exits.REFUSED, served)
+        fetch = ("case", "certificate", case["certificate"], "--output", tmp_path / "certificate")
 
-        shredded = site.run("shred", record, "--reason", "art-17-1-g")
+        waiting = site.act("legal", *fetch)
+        purged = site.run("purge")
         status, listed = site.run("status"), site.run("slot", "list")
         refused = site.run("slot", "remove", mine)
         signed_off = site.run("slot", "remove", mine, "--lost", "--json")
 
-        assert shredded.status == exits.FINDING
-        assert f"lagging    {mine}" in shredded.stdout
+        assert waiting.status == exits.REFUSED
+        assert "a slot" in waiting.stderr
+        assert purged.status == exits.FINDING
+        assert f"lagging    {mine}" in purged.stdout
         assert status.status == listed.status == exits.FINDING
         assert f"slot {mine[:8]} lags" in status.stdout
         assert refused.status == exits.REFUSED
         assert "--lost" in refused.stderr
         assert signed_off.status == exits.FINDING
         assert signed_off.json["lost"] == [mine]
-        assert served.healthy()
+        until(served.healthy, served)
+        assert site.act("legal", *fetch).status == 0
+        assert f"lost_slot: {mine}" in (tmp_path / "certificate").read_text()
         assert "lost" in site.run("slot", "list").stdout
 
     def test_the_last_one_at_hand_stays(self, served: Served) -> None:

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import click
 import pytest
 
+from crypto.sshsig import OfficerKey, format_public_key
 from lookup import exits
 from lookup.cli.main import COMMANDS, group
 from tests.lookup.cli.commanding import ROOT, lacuna
@@ -33,9 +34,10 @@ def _all_commands() -> dict[str, click.Command]:
 
 
 ALL = _all_commands()
-NO_DOCUMENT = {"serve", "client", "lookup-key", "slot", "passphrase", "audit", "certificate"}
-# They need no configuration and no site; test_certificate.py has their table.
-WITHOUT_A_SITE = {"certificate verify", "certificate letter"}
+NO_DOCUMENT = {"serve", "client", "lookup-key", "slot", "passphrase", "audit", "certificate", "log"}
+NO_DOCUMENT |= {"case", "officer"}
+# They need no configuration and no site; test_certificate.py and test_officer_key.py have theirs.
+WITHOUT_A_SITE = {"certificate verify", "certificate letter", "officer key"}
 
 
 def test_help_names_every_command() -> None:
@@ -111,7 +113,6 @@ CALLS = {
     "doctor": ["doctor"],
     "init": ["init"],
     "import": ["import", "-"],
-    "shred": ["shred", "0" * 32, "--reason", "art-17-1-a"],
     "purge": ["purge"],
     "backup": ["backup", "{tmp}/backup"],
     "restore": ["restore", "--check"],
@@ -128,9 +129,36 @@ CALLS = {
     "audit verify": ["audit", "verify"],
     "audit accesses": ["audit", "accesses", "0" * 32],
     "audit export": ["audit", "export", "--json"],
+    "log key": ["log", "key"],
+    "log checkpoint": ["log", "checkpoint"],
+    "log cosign": ["log", "cosign", "-"],
+    "log verify": ["log", "verify"],
     "passphrase change": ["passphrase", "change", "--new-passphrase-file", "{tmp}/new", "--write"],
+    "case open": ["case", "open", "0" * 32, "--ground", "art-17-1-a"],
+    "case opening": ["case", "opening", "0" * 32, "--output", "{tmp}/opening"],
+    "case certificate": ["case", "certificate", "0" * 32, "--output", "{tmp}/certificate"],
+    "case list": ["case", "list"],
+    "case certificates": ["case", "certificates"],
+    "case refuse": ["case", "refuse", "0" * 32, "--reason", "art-17-3-b", "--words", "so"],
+    "case hold": ["case", "hold", "0" * 32, "--reason", "inquiry"],
+    "case extend": ["case", "extend", "0" * 32, "--reason", "complexity"],
+    "case shorten": ["case", "shorten", "0" * 32, "--days", "1"],
+    **{
+        f"case {act}": ["case", act, "0" * 32]
+        for act in (
+            *("amend", "show", "approve", "review", "restrict", "confirm", "lift", "release"),
+            *("ask-identity", "confirm-identity", "withdraw", "carry-out"),
+        )
+    },
+    "officer list": ["officer", "list"],
+    "officer add": ["officer", "add", "ana", "{tmp}/key.pub", "--role", "approver"],
+    "officer change": ["officer", "change", "ana", "--role", "approver"],
+    "officer remove": ["officer", "remove", "ana"],
+    "officer rules": ["officer", "rules", "--approvals", "3"],
+    "officer approve": ["officer", "approve", "0" * 32],
 }
 WITHOUT_A_CUSTODIAN = {"serve", "doctor", "init", "restore"}
+PUBLIC_KEY = format_public_key(OfficerKey.generate().public())
 CONFIG = """
 demo = true
 [vault]
@@ -157,6 +185,7 @@ def test_the_table_holds_every_command() -> None:
 
 @pytest.mark.parametrize("words", CALLS)
 def test_without_a_configuration(words: str, tmp_path: Path) -> None:
+    (tmp_path / "key.pub").write_text(PUBLIC_KEY)
     call = [word.format(tmp=tmp_path) for word in CALLS[words]]
 
     result = lacuna("--config", tmp_path / "none.toml", *call, typed="{}\n")
@@ -173,6 +202,7 @@ def test_without_a_custodian(words: str, tmp_path: Path) -> None:
     for name in ("new", "passphrase"):
         (tmp_path / name).touch(mode=0o600)
         (tmp_path / name).write_text("a passphrase of words\n")
+    (tmp_path / "key.pub").write_text(PUBLIC_KEY)
     before = set(tmp_path.iterdir())
 
     call = [word.format(tmp=tmp_path) for word in CALLS[words]]
@@ -232,7 +262,7 @@ def test_what_is_not_allowed_has_a_status_of_its_own(tmp_path: Path) -> None:
     assert result.ends_in_a_hint
 
 
-@pytest.mark.parametrize("arguments", [(), ("client",), ("slot",)])
+@pytest.mark.parametrize("arguments", [(), ("client",), ("slot",), ("case",), ("officer",)])
 def test_without_a_command_it_shows_its_help(arguments: tuple[str, ...]) -> None:
     result = lacuna(*arguments)
 

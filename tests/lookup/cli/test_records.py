@@ -1,14 +1,10 @@
-"""Records through the command line: in, by `lacuna import`, and out, by `lacuna shred`."""
+"""Records through the command line: in, by `lacuna import`. How they leave is in test_case.py."""
 
 import json
 from pathlib import Path
 
-import pytest
-from lookup.custodian.shredding import MAX_RECORDS, Reason
-
 from lookup import exits
-from lookup.cli.shred import REASONS
-from tests.lookup.cli.commanding import SAMPLE, Served, import_records, record_line
+from tests.lookup.cli.commanding import SAMPLE, Served, record_line
 
 
 class TestImport:
@@ -22,6 +18,7 @@ class TestImport:
             *("added", "0"),
             *("updated", "0"),
             *("unchanged", "1000"),
+            *("parked", "0"),
             *("invalid", "0"),
         ]
 
@@ -74,58 +71,3 @@ class TestImport:
 
             assert result.status == status
             assert result.ends_in_a_hint
-
-
-class TestShred:
-    """`lacuna shred` destroys what it was told to, and says what the slots have shown."""
-
-    def test_the_codes_are_the_custodian_s(self) -> None:
-        assert list(REASONS) == list(Reason)
-
-    def test_what_is_destroyed_is_listed(self, served: Served, tmp_path: Path) -> None:
-        one, two = import_records(served.site, tmp_path / "results", 1, 2)
-        epoch = served.status()["epoch"]
-
-        result = served.site.run("shred", one, two, "--reason", "art-17-1-g")
-
-        assert result.status == 0
-        for text in (one, two, "malicious", f"epoch      {epoch + 1}", "class D: a file", "demo"):
-            assert text in result.stdout
-
-    def test_ids_may_come_from_standard_input(self, served: Served, tmp_path: Path) -> None:
-        """Given twice, a record is shredded once."""
-        one, two = import_records(served.site, tmp_path / "results", 3, 4)
-
-        arguments = ("shred", "-", "--reason", "art-17-1-a", "--json")
-        result = served.site.run(*arguments, typed=f"{one}\n{two}\n{one}\n")
-
-        assert result.json["record_ids"] == [one, two]
-        assert result.json["lagging"] == []
-        assert [slot["class"] for slot in result.json["confirmed"]] == ["D"]
-
-    def test_all_or_nothing(self, served: Served, tmp_path: Path) -> None:
-        (one,) = import_records(served.site, tmp_path / "results", 5)
-
-        result = served.site.run("shred", one, "f" * 32, "--reason", "art-17-1-a")
-
-        assert result.status == exits.REFUSED
-        assert "1 of 2 records are not there; none was shredded" in result.stderr
-        assert served.site.run("shred", one, "--reason", "art-17-1-a").status == 0
-
-    @pytest.mark.parametrize("text", ["9990001014", "nhs:9990001014", "0" * 31, "G" * 32, ""])
-    def test_what_is_no_record_id_is_not_repeated(self, served: Served, text: str) -> None:
-        """Somebody may take a child's number for a record's."""
-        result = served.site.run("shred", "0" * 32, text, "--reason", "art-17-1-a")
-
-        assert result.status == exits.USAGE
-        assert "record id 2 of 2 is not 32 hexadecimal digits" in result.stderr
-        assert not text or text not in result.stderr
-
-    @pytest.mark.parametrize("count", [0, MAX_RECORDS + 1])
-    def test_one_call_has_a_bound(self, served: Served, count: int) -> None:
-        ids = "".join(f"{number:032x}\n" for number in range(count))
-
-        result = served.site.run("shred", "-", "--reason", "art-17-1-a", typed=ids)
-
-        assert result.status == exits.USAGE
-        assert str(MAX_RECORDS) in result.stderr

@@ -4,13 +4,19 @@ A record's own rules are all in test_draft.py; bytes that are no HTTP in tests/l
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
 
+from lookup.cases.content import Content, Named
+from lookup.cases.step import FIRST_AFTER, Step
 from lookup.custodian.draft import MAX_RECORD
+from lookup.custodian.starting import now
+from lookup.officers.roles import Act, OfficerId
+from tests.officers import EVIDENCE
 from tests.simulator import Custodian, Json, Site, nhs, record
 
 SECRET: Final = "Sorrel-Bexley"
@@ -32,6 +38,7 @@ class Case:
     headers: dict[str, str] = field(default_factory=lambda: JSON)
     rule: str | None = None
     local: bool = False
+    officer: str = ""
 
 
 def add(content: bytes, rule: str | None = None, status: int = 400, **more: Any) -> Case:  # noqa: ANN401
@@ -55,8 +62,41 @@ def local(path: str, members: object, status: int = 400, kind: str = "invalid-re
     return Case("POST", f"/v1/local/{path}", status, kind, content, local=True)
 
 
-def shredding(ids: object, reason: object = "art-17-1-a", **more: Any) -> Case:  # noqa: ANN401
-    return local("shred", {"record_ids": ids, "reason": reason}, **more)
+def case(
+    path: str,
+    members: object,
+    status: int = 400,
+    kind: str = "invalid-request",
+    officer: str = "rita",
+) -> Case:
+    content = members if isinstance(members, bytes) else json.dumps(members).encode()
+    path = f"/v1/cases/{path}".rstrip("/")
+    return Case("POST", path, status, kind, content, officer=officer)
+
+
+def preview(ids: object, **more: Any) -> Case:  # noqa: ANN401  # of `case`
+    return case("preview", {"record_ids": ids}, **more)
+
+
+# A step in its form, that nobody has signed.
+STEP: Final = Step(
+    bytes(16), bytes(16), 1, FIRST_AFTER, bytes(32), OfficerId(bytes(16)), Act.OPEN
+).text()
+CONTENT: Final = Content(
+    authority="AXT",
+    records=[Named(NOBODY, 1)],
+    ground="art-17-1-a",
+    received="2026-01-05",
+    evidence=EVIDENCE,
+)
+
+
+def signed(text: str, **changes: str) -> Json:
+    return {"text": text, "signature": b64encode(bytes(64)).decode()} | changes
+
+
+def opened(text: str, **changes: str) -> Case:
+    return case("", signed(text, content=CONTENT.encode().decode()) | changes)
 
 
 CASES: Final = {
@@ -150,20 +190,39 @@ CASES: Final = {
     "a method that nobody knows": Case("PURGE", "/v1/records/{id}", 405, "method-not-allowed"),
     "a path that nobody knows": Case("GET", f"/v1/children/{CHILD}", 404, "not-found"),
     "an import of JSON": Case("POST", "/v1/records/import", 415, "unsupported-media-type", b"{}"),
-    "a local call over TCP": Case("POST", "/v1/local/shred", 404, "not-found", b"{}"),
+    "a local call over TCP": Case("POST", "/v1/local/purge", 404, "not-found", b"{}"),
     # Officers' calls
-    "a shred of nothing": shredding([]),
-    "a shred of a child": shredding([CHILD]),
-    "a shred of a text": shredding(NOBODY),
-    "a shred of too many": shredding([NOBODY] * 10_001),
-    "a shred of what is not there": shredding([NOBODY], status=404, kind="record-not-found"),
-    "a shred for no reason": local("shred", {"record_ids": [NOBODY]}),
-    "a shred for a reason in words": shredding([NOBODY], f"{SECRET} asked for it"),
-    "a shred with more to say": local(
-        "shred", {"record_ids": [NOBODY], "reason": "art-17-1-a", "note": SECRET}
+    "a preview of nothing": preview([]),
+    "a preview of a child": preview([CHILD]),
+    "a preview of a text": preview(NOBODY),
+    "a preview of too many": preview([NOBODY] * 65),
+    "a preview of what is not there": preview([NOBODY], status=404, kind="record-not-found"),
+    "a preview with more to say": case("preview", {"record_ids": [NOBODY], "note": SECRET}),
+    "a preview that is no JSON": case("preview", f"record_ids={NOBODY}".encode()),
+    "a preview that is too large": case("preview", b"[" * (1 << 20) + b"[", 413, "too-large"),
+    "a case without a step": case("", {}),
+    "a case of a step in words": opened(f"{SECRET} asked for it"),
+    "a case of a step with more to say": opened(STEP + f"note: {SECRET}\n"),
+    "a case of a step of another content": opened(STEP),
+    "a case of a child": opened(STEP, content=json.dumps({"record_ids": [CHILD]})),
+    "a case of a content in words": opened(STEP, content=f"{SECRET} asked for it"),
+    "a case of a content too large": opened(STEP, content="x" * ((1 << 18) + 1)),
+    "a case with half a signature": opened(STEP, signature="MDE="),
+    "a case with a long salt": opened(STEP, salt="A" * 400),
+    "a step of a case that is not there": case(f"{NOBODY}/steps", signed(STEP), 404, "not-found"),
+    "a step of another case": case(f"{'f' * 32}/steps", signed(STEP)),
+    "a step with a content": case(f"{NOBODY}/steps", signed(STEP, content=SECRET)),
+    "a step in words": case(f"{NOBODY}/steps", signed(f"{SECRET} asked for it")),
+    "a step of a case of no id": case(f"{SECRET}/steps", signed(STEP)),
+    "a step that is no JSON": case(f"{NOBODY}/steps", f"step={SECRET}".encode()),
+    "a case that is not there": Case("GET", f"/v1/cases/{NOBODY}", 404, "not-found", officer="ana"),
+    "a case of a child's id": Case(
+        "GET", f"/v1/cases/{CHILD}", 400, "invalid-request", officer="ana"
     ),
-    "a shred that is no JSON": local("shred", f"record_ids={NOBODY}".encode()),
-    "a shred that is too large": local("shred", b"[" * (1 << 20) + b"[", 413, "too-large"),
+    "a case that an officer may not open": case("preview", {}, 403, "forbidden", officer="ana"),
+    "an opening of a case that is not there": Case(
+        "GET", f"/v1/cases/{NOBODY}/opening", 404, "not-found", officer="rita"
+    ),
     "a client without a name": local("clients", {"name": ""}),
     "a client whose name is a number": local("clients", {"name": 7}),
     "a client whose name is too long": local("clients", {"name": SECRET * 9}),
@@ -224,7 +283,9 @@ def test_a_request_that_is_not_as_described(
     before = custodian.call(lambda custody: (custody.vault.version, len(custody.sources)))
     client = custodian.officer if case.local else custodian.feed
     path = case.path.format(**names)
-    answer = client.request(case.method, path, content=case.content, headers=case.headers)
+    bearer = custodian.desk.signer(case.officer).headers(now()) if case.officer else {}
+    headers = case.headers | bearer
+    answer = client.request(case.method, path, content=case.content, headers=headers)
     members: Json = answer.json()
     assert (answer.status_code, members["type"]) == (case.status, f"urn:lacuna:problem:{case.type}")
     assert answer.headers["content-type"] == "application/problem+json"

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lookup.custodian.shredding import shred
 
 from lookup.custodian.adding import add_or_change, change
 from lookup.custodian.custody import Custody, Edit
@@ -72,7 +71,7 @@ def _perform(custody: Custody, site: Site, number: int, verb: str, argument: int
     elif verb == "add" or not ids:
         commit(custody, add_or_change([site.draft(f"add-{number}", child, nhs(100 + number))]))
     elif verb == "shred":
-        commit(custody, shred([ids[argument % len(ids)]]))
+        site.officers.expunge(custody, ids[argument % len(ids)])
     else:
         _change(custody, site, ids[argument % len(ids)], child, argument)
 

@@ -11,7 +11,8 @@ from lookup.officers.roles import Act
 from tests.clocks import SetClocks
 from tests.lookup.raw_http import wait_until
 from tests.officers import COURT_ORDER, Json
-from tests.simulator import LONG, Custodian, Site, nhs, record
+from tests.processes import LONG
+from tests.simulator import Custodian, Site, nhs, record
 
 
 @pytest.fixture

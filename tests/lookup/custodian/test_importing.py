@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from lookup.custodian.api import imports
 from lookup.custodian.draft import MAX_RECORD
+from lookup.officers.roles import Act
 from tests.lookup.raw_http import WAIT, wait_until
 from tests.simulator import Custodian, Json, Site, import_lines, nhs, port, record
 
@@ -235,20 +236,23 @@ def test_a_caller_who_does_not_read(site: Site, monkeypatch: pytest.MonkeyPatch)
     }
 
 
-def test_shreds_and_a_backup_go_on_while_records_are_imported(site: Site, tmp_path: Path) -> None:
+def test_expungements_and_a_backup_go_on_while_records_are_imported(
+    site: Site, tmp_path: Path
+) -> None:
     """Nothing waits longer than a batch, half a second; the backup is of one commit."""
     lines = [record(f"bulk-{n}", nhs(n), payload="x" * 1_000) for n in range(8_000)]
     waits: list[float] = []
     answer: list[Json] = []
-    with site.open() as custodian:
-        ids = [custodian.add(f"one-{n}", nhs(20_000 + n)) for n in range(100)]
+    with site.open() as custodian, custodian.unscheduled():
+        ids = [custodian.add(f"one-{n}", nhs(20_000 + n)) for n in range(50)]
+        cases = [custodian.desk.approved([each]) for each in ids]
         with site.feed() as feed:
             importing = threading.Thread(target=lambda: answer.extend(import_lines(feed, lines)))
             importing.start()
             backup = custodian.officer.post("/v1/local/backup", json={"folder": str(tmp_path)})
-            while importing.is_alive() and ids:
+            while importing.is_alive() and cases:
                 begun = time.monotonic()
-                custodian.shred(ids.pop())
+                custodian.desk.take("rita", cases.pop(), Act.CARRY_OUT)
                 waits.append(time.monotonic() - begun)
             importing.join()
     assert answer[-1]["summary"]["added"] == 8_000

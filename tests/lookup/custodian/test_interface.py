@@ -1,12 +1,16 @@
 """What both listeners have in common, and what only the UNIX socket knows."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from crypto.sshsig import OfficerKey
 from lookup.custodian.api import imports
 from lookup.custodian.api.local import PREFIX
+from lookup.custodian.starting import now
+from lookup.officers.signing import Signer
 from tests.lookup.raw_http import Connection, Response
 from tests.simulator import Custodian, Json, nhs, port
 
@@ -15,10 +19,7 @@ def routes(custodian: Custodian) -> Iterator[tuple[str, str]]:
     """Method and path of every endpoint; placeholders filled."""
     for path, methods in custodian.app.openapi()["paths"].items():
         for method in methods:
-            filled = path.format(
-                record_id="0" * 32, kid="k" * 16, slot_id="0" * 32, client_id="0" * 28
-            )
-            yield method.upper(), filled
+            yield method.upper(), re.sub(r"\{\w+\}", "0" * 32, path)
 
 
 def raw(custodian: Custodian, head: str, body: bytes = b"") -> Response:
@@ -44,9 +45,24 @@ def test_nothing_deletes(shared: Custodian) -> None:
 
 
 def test_over_tcp_every_call_needs_the_token(shared: Custodian) -> None:
-    """All but health; a wrong token and none are told in the same words."""
+    """All but health and the log, which is for everybody.
+
+    A wrong token and none are told in the same words. Wrong are those of somebody whom the site
+    does not know, of another site, and of an hour ago.
+    """
+    bench, vault = shared.site.officers, shared.site.vault
+    stranger = Signer(vault, bench.officers["feed"].id, OfficerKey.generate())
+    wrong = [
+        signer.headers(at)["authorization"]
+        for signer, at in (
+            (stranger, now()),
+            (bench.signer(bytes(16), "feed"), now()),
+            (bench.signer(vault, "feed"), now() - 3_600),
+            (bench.signer(vault, "feed"), now() + 3_600),
+        )
+    ]
     for method, path in routes(shared):
-        if path.startswith(("/health", PREFIX)):
+        if path.startswith(("/health", "/log/", PREFIX)):
             continue
         head = f"{method} {path} HTTP/1.1\nHost: site.test"
         length = "\nContent-Type: application/json\nContent-Length: 0"
@@ -58,6 +74,7 @@ def test_over_tcp_every_call_needs_the_token(shared: Custodian) -> None:
                 "\nAuthorization: Bearer \xff wrong",
                 f"\nAuthorization: Basic {shared.site.token}",
                 f"\nAuthorization: Bearer {shared.site.token[:-1]}",
+                *(f"\nAuthorization: {each}" for each in wrong),
             )
         ]
         assert {each.body for each in answers} == {answers[0].body}, path
@@ -66,8 +83,10 @@ def test_over_tcp_every_call_needs_the_token(shared: Custodian) -> None:
 
 
 def test_health_needs_no_token(shared: Custodian) -> None:
-    for path in ("/health/live", "/health/ready"):
-        assert raw(shared, f"GET {path} HTTP/1.1\nHost: a").json == {"status": "pass"}
+    """That it is ready names the vault, for which tokens are made."""
+    ready = {"status": "pass", "vault": shared.site.vault.hex()}
+    for path, said in (("/health/live", {"status": "pass"}), ("/health/ready", ready)):
+        assert raw(shared, f"GET {path} HTTP/1.1\nHost: a").json == said
 
 
 @pytest.mark.parametrize("token", [True, False], ids=["with the token", "without it"])

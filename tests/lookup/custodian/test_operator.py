@@ -86,7 +86,7 @@ def test_figures_are_those_of_the_site(operated: Operated) -> None:
         ("lacuna_import_lines_total", "added"): 2,
         ("lacuna_import_lines_total", "unchanged"): 1,
         ("lacuna_import_lines_total", "invalid"): 1,
-        ("lacuna_shredded_records_total", ""): 1,
+        ("lacuna_destroyed_records_total", ""): 1,
         ("lacuna_commits_total", ""): version.sequence,
         ("lacuna_epoch", ""): version.epoch,
         ("lacuna_records", ""): 2,
@@ -130,7 +130,7 @@ def test_labels_hold_nothing_of_a_request(operated: Operated) -> None:
     assert asking.client_id not in text
     families = list(text_string_to_metric_families(text))
     labels = {name for f in families for s in f.samples for name in s.labels}
-    known = {"outcome", "problem", "fault", "route", "le", "worker", "result", "kind"}
+    known = {"outcome", "problem", "fault", "route", "le", "worker", "result", "kind", "what"}
     assert labels == known
     assert not any({"outcome", "worker"} <= set(s.labels) for f in families for s in f.samples)
 

@@ -17,7 +17,8 @@ from lookup import exits
 from lookup.custodian import main
 from lookup.custodian.unlocking import InUse, open_site
 from tests.lookup.raw_http import wait_until
-from tests.simulator import LONG, Process, Site, add, enrol, nhs, record, shred
+from tests.processes import LONG, Process
+from tests.simulator import Site, add, enrol, nhs, record
 
 READY = "ready: "
 
@@ -51,7 +52,7 @@ def test_what_was_acknowledged_survives_a_kill(site: Site) -> None:
     with site.feed() as feed, site.officer() as officer:
         asking = enrol(officer, "St. Elsewhere")
         kept, gone = (add(feed, record(f"r{n}", nhs(n))) for n in (1, 2))
-        shred(officer, gone)
+        site.desk(officer).expunge(gone)
         custodian.kill()
         assert worker.outcome(asking, nhs(1)) == "known"
         assert worker.outcome(asking, nhs(2)) == "no-record"

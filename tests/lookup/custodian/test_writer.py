@@ -1,19 +1,20 @@
 """The writer when something fails: who hears of it, and what goes on."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lookup.custodian.shredding import shred
 
 from keys.disk import Disk
-from keys.entry import Kind, Remove, new_entry_id
+from keys.entry import EntryId, Kind, Remove, new_entry_id
 from keys.errors import EntryMissing, Stopped
 from keys.vault import Receipt
 from lookup.custodian.adding import Stored, add
+from lookup.custodian.carrying_out import CarriedOut, carry_out
+from lookup.custodian.certifying import certificates, waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.writer import Prepare, Prepared
 from tests.lookup.raw_http import WAIT, wait_until
@@ -23,7 +24,7 @@ from tests.simulator import Custodian, Site, nhs, record
 @pytest.fixture
 def failing(site: Site) -> Iterator[Custodian]:
     """A custodian that may fail; the process that it is would end then."""
-    with site.open() as running:
+    with site.open() as running, running.unscheduled():
         yield running
 
 
@@ -34,6 +35,13 @@ def together(custodian: Custodian, *prepare: Prepare[Any]) -> list[Future[Any]]:
     futures = [custodian.writer.change(each) for each in prepare]
     held.set_result(None)
     return futures
+
+
+def carrying_out(custodian: Custodian, record_id: EntryId) -> Callable[[], Future[CarriedOut]]:
+    """Have a case approved; return what submits that it be carried out."""
+    bench = custodian.site.officers
+    case = custodian.call(lambda custody: bench.approved_of(custody, [record_id]))
+    return lambda: custodian.writer.call(lambda custody: carry_out(custody, [case]))
 
 
 def no_such_record(_: Custody) -> Prepared[None]:
@@ -73,16 +81,21 @@ def test_a_command_that_raises_harms_nobody(custodian: Custodian) -> None:
 
 def test_a_failed_write_ends_it(failing: Custodian, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every caller hears, nobody is told that it is done, and nothing is written any more."""
-    record_id = failing.add("first", nhs(1))
+    carry = carrying_out(failing, failing.add("first", nhs(1)))
 
     def fail(_disk: Disk, _path: Path, _offset: int, _data: bytes) -> None:
         raise OSError(errno.EIO, "input/output error")
 
     monkeypatch.setattr(Disk, "overwrite", fail)
-    futures = together(
-        failing, shred([record_id]), add(failing.site.draft("other", nhs(2))), no_such_record
-    )
-    for future in futures[:2]:
+    held: Future[None] = Future()
+    failing.writer.call(lambda _: held.result(WAIT))
+    futures: list[Future[Any]] = [
+        carry(),
+        failing.writer.change(add(failing.site.draft("other", nhs(2)))),
+        failing.writer.change(no_such_record),
+    ]
+    held.set_result(None)
+    for future in futures:
         with pytest.raises((OSError, Stopped)):
             future.result(WAIT)
     wait_until(lambda: bool(failing.failures))
@@ -100,9 +113,10 @@ def test_after_a_failed_write_a_start_finds_out(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The intent was durable, so the record goes; what was not acknowledged may be there or not."""
-    with site.open() as custodian:
+    with site.open() as custodian, custodian.unscheduled():
         record_id = custodian.add("first", nhs(1))
         kept = custodian.add("kept", nhs(2))
+        carry = carrying_out(custodian, record_id)
         overwrite = Disk.overwrite
         calls: list[Path] = []
 
@@ -114,12 +128,14 @@ def test_after_a_failed_write_a_start_finds_out(
 
         monkeypatch.setattr(Disk, "overwrite", fail_later)
         with pytest.raises((OSError, Stopped)):
-            custodian.change(shred([record_id]))
+            carry().result(WAIT)
         monkeypatch.undo()
     with site.open() as custodian:
         assert custodian.call(lambda custody: custody.record(record_id)) is None
         assert custodian.outcome(nhs(1)) == "no-record"
         assert custodian.call(lambda custody: custody.record(kept)) is not None
+        assert len(custodian.call(certificates)) == 1
+        assert custodian.call(waiting) == []
 
 
 def test_a_durable_change_that_workers_cannot_be_told_of_ends_it(

@@ -40,7 +40,7 @@ def commit(custody: Custody, prepare: Prepare[Any]) -> None:
     """Do what the writer does with one command."""
     prepared = prepare(custody)
     if not prepared.empty:
-        custody.commit(prepared.batch, prepared.blobs, prepared.edits)
+        custody.commit(prepared.batch, prepared.blobs, prepared.edits, prepared.steps)
 
 
 def new_record(site: Site, source_ref: str, *identifiers: str) -> Record:

@@ -134,8 +134,15 @@ def test_the_scenes_mean_what_their_names_say(today: date) -> None:
         "child_in_need": [False],
         "allegation": [False],
         "local_number": [True],
+        "sibling": [True],
     }
-    assert told.known.records[0]["category"] == "child-protection-plan"
+    for child in (told.known, told.sibling):
+        assert child.records[0]["category"] == "child-protection-plan"
+        assert child.records[0]["authority"] == "AXT"
+    assert told.known.records[0]["until"]
+    assert told.sibling.records[0]["until"] is None
+    # The thief looks for it; whoever else names it would be found instead.
+    assert load_sample().count(told.known.source_ref.encode()) == 1
     assert told.no_further_action.records[0]["category"] == "enquiry-no-further-action"
     assert told.unborn.records[0]["category"] == "unborn-plan"
     assert len({record["authority"] for record in told.two_records.records}) == 2

@@ -9,10 +9,11 @@ from crypto.tag import TAG_SIZE, Tag
 from lookup.index import layout
 from lookup.index.layout import Link, days_of
 from lookup.index.placing import Chunk
-from lookup.index.reader import Probe, TableReader
+from lookup.index.reader import Probe, TableReader, make_decoys
 from lookup.index.writer import Table
 
 LEAP_DAY = days_of(date(2024, 2, 29))
+DECOYS = make_decoys([0, 1])
 HOMES = layout.homes_for(layout.MIN_CAPACITY)
 
 
@@ -75,7 +76,7 @@ def links_of(probe: Probe) -> tuple[Link, ...]:
     """What a probe found."""
     return tuple(
         Link(handle, since, until, answer_until, who & 0x3FF, who >> 10 & 0xF, who >> 14 & 1 == 1)
-        for handle, since, until, answer_until, who in (probe.read() if probe.found else ())
+        for handle, since, until, answer_until, who in (probe.read(DECOYS) if probe.found else ())
     )
 
 

@@ -12,9 +12,9 @@ from lookup.errors import IndexNotReady, IndexStale, IndexSuperseded
 from lookup.index import layout
 from lookup.index.errors import InvalidTable
 from lookup.index.layout import HEADER_SIZE, SLOT_SIZE, WINDOW, Link
-from lookup.index.reader import Probe, TableReader
+from lookup.index.reader import Probe, Probes, TableReader, make_decoys
 from lookup.index.writer import Table
-from tests.lookup.index.links import link_of, links, links_of, tag_at
+from tests.lookup.index.links import DECOYS, link_of, links, links_of, tag_at
 
 TAG, ELSEWHERE = tag_at(100), tag_at(900)
 
@@ -400,6 +400,104 @@ def test_a_miss_unpacks_as_much_as_a_link_that_may_not_be_told(
 
     monkeypatch.setattr(layout, "read_slot", counted)
     for tag in (TAG, ELSEWHERE):
-        reader.probe(tag).read()
+        reader.probe(tag).read(DECOYS)
         assert list(map(len, unpacked)) == [SLOT_SIZE]
         unpacked.clear()
+
+
+class TestMany:
+    """A batch's probes say what one after another would."""
+
+    TAGS = (TAG, ELSEWHERE, tag_at(100, 7), tag_at(1_500))
+
+    @staticmethod
+    def read(probes: Probes) -> list[list[layout.Fields]]:
+        """The links of each tag, or none."""
+        firsts, several = probes.read(DECOYS)
+        return [
+            several.get(place, [first]) if found else []
+            for place, (found, first) in enumerate(zip(probes.found, firsts, strict=True))
+        ]
+
+    def alone(self, reader: TableReader) -> list[list[layout.Fields]]:
+        """The same, one by one."""
+        probes = [reader.probe(tag) for tag in self.TAGS]
+        return [probe.read(DECOYS) if probe.found else [] for probe in probes]
+
+    @pytest.mark.parametrize("settled", [True, False])
+    def test_one_link_several_and_none(
+        self, table: Table, reader: TableReader, *, settled: bool
+    ) -> None:
+        for number in range(3):
+            table.add(TAG, link_of(number))
+        table.add(tag_at(100, 7), link_of(9))
+        table.complete()
+        if settled:
+            reader.probe(TAG)
+
+        found = self.read(reader.probe_all(self.TAGS))
+        assert list(map(len, found)) == [3, 0, 1, 0]
+        assert found == self.alone(reader)
+
+    def test_the_bytes_of_a_tag_elsewhere_are_not_that_tag(
+        self, table: Table, reader: TableReader
+    ) -> None:
+        since = int.from_bytes(TAG[layout.HANDLE_SIZE :], "little")
+        posing = link_of(1)._replace(handle=TAG[: layout.HANDLE_SIZE], since=since)
+        table.add(tag_at(99, 1), posing)
+        table.add(tag_at(101), posing)
+        table.complete()
+        reader.probe(ELSEWHERE)
+        assert reader.probe_all([TAG]).found == [False]
+        table.add(TAG, link_of(2))
+        assert links(reader, TAG) == (link_of(2),)
+        assert self.read(reader.probe_all(self.TAGS)) == self.alone(reader)
+
+    def test_what_changes_in_between_is_seen(self, table: Table, reader: TableReader) -> None:
+        table.complete()
+        reader.probe(TAG)
+        probes = reader.probe_all(self.TAGS)
+        reader.check(probes)
+        table.add(tag_at(2_000), link_of(1))
+        reader.check(probes)
+        table.add(ELSEWHERE, link_of(1))
+        with pytest.raises(IndexStale):
+            reader.check(probes)
+
+    def test_a_change_while_they_are_made(self, table: Table, reader: TableReader) -> None:
+        """They are made anew, and see it."""
+        table.complete()
+        reader.probe(TAG)
+        recorder = Recorder(reader)
+        recorder.between = lambda: (
+            None if recorder.windows()[1:] else table.add(ELSEWHERE, link_of(1))
+        )
+        probes = reader.probe_all(self.TAGS)
+
+        assert probes.found == [False, True, False, False]
+        reader.check(probes)
+
+    def test_a_damaged_slot_is_no_answer(self, table: Table, reader: TableReader) -> None:
+        table.add(TAG, link_of(1))
+        table.add(ELSEWHERE, link_of(1))
+        table.add(ELSEWHERE, link_of(2))
+        table.complete()
+        for home in (100, 900):
+            table._memory[HEADER_SIZE + home * SLOT_SIZE + 12] ^= 1
+            with pytest.raises(IndexStale):
+                reader.probe_all([tag_at(home)]).read(DECOYS)
+
+    def test_they_do_not_print(self, table: Table, reader: TableReader) -> None:
+        table.complete()
+        assert repr(reader.probe_all(self.TAGS)) == "<Probes>"
+
+
+def test_decoys_say_all_that_links_may_say_and_are_never_told() -> None:
+    """G2: a miss meets as many wordings and days as hits do."""
+    whos = list(range(100))
+    links = [layout.read_slot(decoy) for decoy in make_decoys(whos)]
+
+    assert {link[4] for link in links} == set(whos)
+    assert len({link[1] for link in links}) == 256
+    assert {link[3] for link in links} == {0}  # days of 2000-01-01
+    assert len({layout.read_slot(decoy)[4] for decoy in make_decoys(range(1_000))}) == 256

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lookup.custodian.shredding import Reason
 
 from crypto.commitment import Commitment
+from lookup.cases.grounds import Ground
 from lookup.transparency.errors import InvalidStatement
 from lookup.transparency.statement import (
     GROUNDS,
@@ -256,7 +256,7 @@ def test_too_large_a_text_is_not_looked_at() -> None:
 
 
 def test_grounds_are_those_that_records_are_shredded_for() -> None:
-    assert tuple(Reason) == GROUNDS
+    assert tuple(Ground) == GROUNDS
 
 
 def test_times_are_in_utc() -> None:

@@ -1,5 +1,6 @@
 """The moment between the table and the wire."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import date
 
@@ -116,6 +117,35 @@ def test_an_answer_that_no_longer_stands_does_not_leave(
     else:
         with pytest.raises(refused):
             decision.check()
+
+
+def test_a_batch_says_what_one_lookup_after_another_would(
+    custodian: FakeCustodian, view: OpenView
+) -> None:
+    """And has the same handles witnessed, of one link, several, none, and what is hidden."""
+    several = custodian.add()
+    for since in (4_000, 4_001):
+        custodian.add_to(several, since=since)
+    tokens = [
+        several,
+        custodian.add(),
+        UNKNOWN,
+        custodian.add(answer_until=days_of(date(2026, 1, 1))),
+        custodian.add(category=2),
+        custodian.add(honey=True),
+    ]
+    custodian.add_to(tokens[1], honey=True)
+
+    batch = decide_many(view, parse_lookups(make_batch(tokens)), TODAY)
+    alone = [one(view, token) for token in tokens]
+    said, told = json.loads(batch.body), [json.loads(each.body) for each in alone]
+
+    assert list(map(list, batch.handles)) == [list(each.handles[0]) for each in alone]
+    assert list(map(len, batch.handles)) == [3, 2, 0, 0, 0, 1]
+    assert [each["outcome"] for each in said] == [each["outcome"] for each in told]
+    assert batch.known == sum(each.known for each in alone) == 2
+    assert batch.tokens == len(tokens)
+    batch.check()
 
 
 def test_a_hit_in_an_incomplete_table_stands(custodian: FakeCustodian, view: OpenView) -> None:

@@ -28,7 +28,10 @@ from tests.attacks.model import Living, Maker, adding, shredding
 from tests.attacks.site import Site
 
 ROOT = Path(__file__).parents[4]
-TABLES = ("root", "wrap", "page", "blob", "audit_segment", "audit_group")
+TABLES = (
+    *("root", "wrap", "page", "blob", "audit_segment", "audit_group"),
+    *("log_entry", "log_tile", "log_cosignature"),
+)
 Rows = dict[str, list[tuple[object, ...]]]
 EMPTY: Rows = {table: [] for table in TABLES}
 
@@ -392,5 +395,37 @@ def test_a_backup_with_rows_that_the_store_lost_is_not_written_over(
         store.audit.mark_gap(site.vault.audit)
     before = (site.folder / "backup" / FILE_NAME).read_bytes()
     with pytest.raises(BackupRefused, match="rows of the audit chain that the store has lost"):
+        site.back_up("backup")
+    assert (site.folder / "backup" / FILE_NAME).read_bytes() == before
+
+
+def test_the_log_is_backed_up_and_carried_on(
+    site: Site, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what witnesses have seen of it."""
+    monkeypatch.setattr(backup, "_CHUNK", 100)
+    fill(site, maker)
+    store = site.keeping.store
+    assert isinstance(store, Store)
+    for leaves in (250, 250, 100):
+        site.vault.commit((), log=tuple(b"leaf %d" % number for number in range(leaves)))
+        store.cosigned.keep("a witness", b"checkpoint of %d" % leaves)
+        site.back_up("backup")
+        assert same(site, site.folder / "backup")
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM", "UPDATE"])
+def test_a_backup_with_entries_that_the_store_lost_is_not_written_over(
+    site: Site, maker: Maker, change: str
+) -> None:
+    fill(site, maker)
+    site.vault.commit((), log=(b"one", b"two"))
+    site.back_up("backup")
+    store = site.keeping.store
+    assert isinstance(store, Store)
+    what = "log_entry SET leaf = x'00'" if change == "UPDATE" else "log_entry"
+    store._database.connection.execute(f"{change} {what} WHERE position = 1")  # ours
+    before = (site.folder / "backup" / FILE_NAME).read_bytes()
+    with pytest.raises(BackupRefused, match="entries of the log that the store has lost"):
         site.back_up("backup")
     assert (site.folder / "backup" / FILE_NAME).read_bytes() == before
