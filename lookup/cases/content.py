@@ -29,7 +29,8 @@ MAX_NOTE: Final = 4_000
 MAX_CONTENT: Final = 1 << 18
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
-HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+# A `$` alone would let a line end pass, and one record be named in two ways.
+HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", max_length=32)]
 
 
 class InvalidContent(ValueError):
@@ -46,7 +47,7 @@ class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True)
 class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a case says. `received` is the day of the request; `restrict` asks for a restriction."""
 
-    authority: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,16}$")]
+    authority: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,16}\\Z")]
     records: Annotated[list[Named], msgspec.Meta(min_length=1, max_length=MAX_RECORDS)]
     others: Annotated[list[HexId], msgspec.Meta(max_length=MAX_OTHERS)] = []
     ground: str

@@ -36,9 +36,9 @@ _HEAD: Final = "lacuna-proposal/v1"
 _NAMES: Final = ("vault", "proposal", "officer", "act", "change")
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
 
-HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,38}[A-Za-z0-9])?$")]
-AuthorityCode = Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,16}$")]
+HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}\\Z")]
+Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,38}[A-Za-z0-9])?\\Z")]
+AuthorityCode = Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,16}\\Z")]
 Roles = Annotated[list[Role], msgspec.Meta(min_length=1, max_length=len(Role))]
 
 

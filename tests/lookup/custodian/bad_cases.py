@@ -1,4 +1,4 @@
-"""What a table of bad input is made with: a scene, and requests that are right but for one thing."""
+"""What a table of bad input is made with: a scene, and requests right but for one thing."""
 
 from base64 import b64encode
 from collections.abc import Callable

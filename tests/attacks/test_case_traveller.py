@@ -1,0 +1,187 @@
+"""A3, the time traveller, and cases: every byte ever written, then every secret of now (G1).
+
+The files of a whole site are copied after each step of a case, by another process. When the case is
+carried out, what it held is found nowhere, and the log's leaves of its steps open for nobody.
+"""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Final, Self
+
+import msgspec
+import pytest
+
+from crypto.aead import InvalidCiphertext, Sealed
+from crypto.commitment import Commitment, InvalidCommitment, Nonce, verify_commitment
+from crypto.record import Dek, unseal_payload
+from keys.entry import EntryId
+from lookup.custodian.custody import Custody
+from lookup.demo.recover import Evidence, Loot, read_database, recover
+from lookup.officers.roles import Act
+from tests.attacks.copier import Copier
+from tests.officers import EVIDENCE, Json
+from tests.simulator import PASSPHRASE, Custodian, Site, import_lines, nhs, record
+
+NOTE: Final = "Sorrel-Bexley asked by telephone"
+REFERENCE: Final = "Bexley file 17"
+SOURCE, PARKED_SOURCE = "source-of-sorrel", "2026-03-03"
+CHILD: Final = nhs(77)
+
+
+class Thief:
+    """Copies files as they are at each moment, and opens what they open together."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.copier = site, Copier()
+        self.written = Evidence(passphrases={PASSPHRASE.encode()})
+
+    def __enter__(self) -> Self:
+        self.copier.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.copier.__exit__()
+
+    def look(self, custodian: Custodian) -> None:
+        """Copy store and mirror."""
+        key = custodian.opened.database_key
+        for file in (self.site.config.store_file, self.site.config.mirror_file):
+            copy = self.site.folder / "copy.db"
+            self.copier.copy(file, copy)
+            haul = read_database(copy, [key.expose()])
+            assert haul is not None
+            haul.into(self.written)
+            for rest in self.site.folder.glob("copy.db*"):
+                rest.unlink()
+
+    def steal(self) -> Loot:
+        """Open everything, with the slots and the passphrase of now; cases' keys on all blobs."""
+        slots = {file.read_bytes() for file in self.site.folder.glob("slot-*/slot")}
+        self.written.slots = slots
+        loot = recover(self.written)
+        keys = {value for entry in loot.entries for value in _keys(entry.body)}
+        for blob in self.written.blobs:
+            for key in keys:
+                try:
+                    sealed, vault = Sealed(blob.sealed), self.site.vault
+                    name = EntryId(blob.id)
+                    loot.texts.append(unseal_payload(Dek(key), sealed, vault, name, blob.version))
+                except InvalidCiphertext:
+                    continue
+        return Loot(loot.entries, loot.payloads, loot.texts)
+
+
+def _keys(body: bytes) -> Iterator[bytes]:
+    try:
+        left = [msgspec.msgpack.decode(body)]
+    except msgspec.DecodeError:
+        return
+    while left:
+        value = left.pop()
+        if isinstance(value, bytes) and len(value) == 32:
+            yield value
+        elif isinstance(value, list | tuple):
+            left.extend(value)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as made:
+        yield made
+
+
+def lived(custodian: Custodian, thief: Thief) -> tuple[EntryId, Json, Json]:
+    """Have a case with everything that one can hold; return record, case and opening."""
+    desk = custodian.desk
+    record_id = custodian.add(SOURCE, CHILD)
+    thief.look(custodian)
+    evidence = EVIDENCE | {"purpose": REFERENCE}
+    case = desk.open([record_id], note="at first", evidence=evidence, restrict=True)
+    content = desk.content([record_id], note=NOTE, evidence=evidence, restrict=True)
+    signed = desk.signer("rita").amendment(case["next"], content)
+    case = desk.told("rita", "POST", f"/v1/cases/{case['case']}/steps", signed)
+    thief.look(custodian)
+    for name, act in (("sam", Act.RESTRICT), ("sam", Act.LIFT)):
+        case = desk.take(name, case, act)
+    import_lines(custodian.feed, [record(SOURCE, CHILD, since=PARKED_SOURCE)])
+    thief.look(custodian)
+    case = desk.take("leo", case, Act.SHORTEN, days=0, court_order="order 1 of the tests")
+    for name in ("ana", "leo"):
+        case = desk.take(name, case, Act.APPROVE)
+    thief.look(custodian)
+    opening = desk.told("leo", "GET", f"/v1/cases/{case['case']}/opening")
+    return record_id, case, opening
+
+
+def secrets(custodian: Custodian, record_id: EntryId, case: Json) -> dict[str, bytes]:
+    """Return what nobody is to find afterwards, by what it is."""
+
+    def read(custody: Custody) -> dict[str, bytes]:
+        found = custody.docket.cases[EntryId(bytes.fromhex(case["case"]))]
+        stored = custody.record(record_id)
+        assert stored is not None
+        return {
+            "the case's key": found.key.expose(),
+            "the case's salt": found.salt,
+            "the opening's key": found.opening_key,
+            "the record's key": stored.body.dek,
+            "a step's signature": found.signed[-1].signature,
+            "what was parked": custody.lot.parked[record_id].key.expose(),
+            "the handle": stored.body.links[0].handle,
+        }
+
+    return custodian.call(read) | {
+        "the note": NOTE.encode(),
+        "the evidence": REFERENCE.encode(),
+        "the source": SOURCE.encode(),
+        "the child": CHILD.removeprefix("nhs:").encode(),
+        "the parked day": PARKED_SOURCE.encode(),
+        "the record's name": record_id,
+        "the record's name in a content": record_id.hex().encode(),
+        "the case's id": bytes.fromhex(case["case"]),
+    }
+
+
+def test_what_a_case_held_is_gone_with_it(site: Site) -> None:
+    """All of it is found while it lives, and nothing after: also none of what was amended."""
+    with site.open() as custodian, Thief(site) as thief:
+        record_id, case, opening = lived(custodian, thief)
+        hidden = secrets(custodian, record_id, case)
+        before = thief.steal()
+        assert [what for what, value in hidden.items() if not before.holds(value)] == []
+        custodian.desk.take("rita", case, Act.CARRY_OUT)
+        thief.look(custodian)
+        after = thief.steal()
+        assert [what for what, value in hidden.items() if after.holds(value)] == []
+        nonces = [b64decode(step["nonce"]) for step in case["steps"]]
+        nonces += [b64decode(each["nonce"]) for each in opening["records"]]
+        assert not any(after.holds(nonce) for nonce in nonces)
+
+
+def test_the_leaves_of_its_steps_open_for_nobody(site: Site) -> None:
+    """The thief tries each 32 bytes that they found as a nonce, on what they know was signed."""
+    with site.open() as custodian, Thief(site) as thief:
+        _, case, _ = lived(custodian, thief)
+        messages = [b64decode(step["committed"]) for step in case["steps"]]
+        nonces = [b64decode(step["nonce"]) for step in case["steps"]]
+        leaves = custodian.call(lambda c: list(c.store.log.span(0, c.store.log.size)))
+        assert any(_opens(leaf, nonces[0], messages[0]) for leaf in leaves)
+        custodian.desk.take("rita", case, Act.CARRY_OUT)
+        thief.look(custodian)
+        found = {value for entry in thief.steal().entries for value in _keys(entry.body)}
+        leaves = custodian.call(lambda c: list(c.store.log.span(0, c.store.log.size)))
+        assert found
+        assert not any(
+            _opens(leaf, nonce, message)
+            for leaf in leaves
+            for nonce in found
+            for message in messages
+        )
+
+
+def _opens(leaf: bytes, nonce: bytes, message: bytes) -> bool:
+    try:
+        verify_commitment(Commitment(leaf[1:]), Nonce(nonce), message)
+    except (InvalidCommitment, ValueError):
+        return False
+    return True
