@@ -128,7 +128,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a wish in words": (made(restrict=SECRET), "not the content"),
     "evidence in words": (made(evidence=SECRET), "not the content"),
     "a note too long": (made(note="x" * (MAX_NOTE + 1)), "not the content"),
-    "a note with a tab": (made(note=f"{SECRET}\t"), "control character"),
+    "a note with a tab": (made(note=f"{SECRET}\t"), "cannot be printed"),
     "half a character": (made(note="\ud800"), "not the content"),
     "a number that is none": (made().replace(b'"purpose":"Sorrel-Bexley"', b'"a":NaN'), "not the"),
     "a number without end": (made().replace(b'"purpose":"Sorrel-Bexley"', b'"a":1e999'), "not the"),
