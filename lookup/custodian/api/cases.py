@@ -111,10 +111,12 @@ async def preview(request: Request, officer: Opener, writer: TheWriter) -> Respo
 @router.post("", status_code=201, openapi_extra=describe_body(StepRequest))
 async def open_one(request: Request, officer: Opener, writer: TheWriter) -> Response:
     """Open a case."""
-    del officer
     wanted = await read_json(request, StepRequest)
     opening = Opening(wanted.wanted(), wanted.salt)
-    async with _looked(writer, opening.wanted.parsed()) as (others, lookout):
+    content = opening.wanted.parsed()
+    if not officer.may(Act.OPEN, content.authority):
+        raise Forbidden("the case is of an authority that is not the officer's")
+    async with _looked(writer, content) as (others, lookout):
         case = await wrap_future(writer.call(open_case(opening, others, lookout)))
     return answer(await _told(writer, case), 201, {"Location": f"/v1/cases/{case.id.hex()}"})
 
@@ -134,8 +136,9 @@ async def take_one(
     request: Request, case_id: CaseId, officer: Reader, writer: TheWriter
 ) -> Response:
     """Take a case's next step; what it leads to is in the answer."""
-    del officer
     wanted = await read_json(request, StepRequest)
+    # Whoever brings what another has signed reads the answer.
+    await wrap_future(writer.call(lambda c: _found(c, officer, Act.READ_CASES, case_id)))
     step, taken = wanted.wanted(), EntryId(bytes.fromhex(case_id))
     if step.content:
         async with _looked(writer, step.parsed()) as (others, lookout):

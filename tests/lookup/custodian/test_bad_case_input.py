@@ -143,7 +143,7 @@ ROWS: Final = {
     "a day before the law": opens(400, "write days from", received="2017-01-01"),
     "a day after the law": opens(400, "a day that has come", received="9999-12-31"),
     "a note too long": opens(400, "not the content", note="x" * (MAX_NOTE + 1)),
-    "a note with a bell": opens(400, "control character", note=f"{SECRET}\7"),
+    "a note with a bell": opens(400, "cannot be printed", note=f"{SECRET}\7"),
     "no evidence": opens(400, "needs", evidence=None),
     "evidence of numbers": opens(400, "a reference for each kind", evidence={"purpose": 7}),
     "evidence of a kind unknown": opens(400, "leave out others", evidence={SECRET: SECRET}),
@@ -172,8 +172,8 @@ ROWS: Final = {
         by="leo",
     ),
     "a step of another case": Row(
-        400,
-        "of another case",
+        404,
+        "no such case",
         lambda s: s.step("leo", Act.RELEASE),
         f"{CASES}/{NOBODY}/steps",
         by="leo",
@@ -194,19 +194,19 @@ ROWS: Final = {
     ),
     "an amendment without content": steps(400, "comes with `amend`", "rita", Act.AMEND),
     "a step that is a text": Row(
-        400, "a step is", lambda s: s.signed("leo", SECRET), "{steps}", by="leo"
+        400, "expected lacuna-case-step/v1", lambda s: s.signed("leo", SECRET), "{steps}", by="leo"
     ),
     "a step that is too long": Row(
-        400, "at most 3072 bytes", lambda s: s.signed("leo", SECRET * 260), "{steps}", by="leo"
+        400, "more than 3072 bytes", lambda s: s.signed("leo", SECRET * 260), "{steps}", by="leo"
     ),
     "a step without an end": Row(
         400,
-        "a step is",
+        "expected lacuna-case-step/v1",
         lambda s: s.signed("leo", s.step("leo", Act.RELEASE)["text"][:-1]),
         "{steps}",
         by="leo",
     ),
-    "a step of a later format": reworded("a step is", "step/v1", "step/v2"),
+    "a step of a later format": reworded("expected lacuna-case-step/v1", "step/v1", "step/v2"),
     "a step without a case": reworded("does not say case", "case: ", "child: "),
     "a step with half a vault": reworded("hexadecimal", "vault: ", "vault: 0"),
     "a digest in capitals": reworded("hexadecimal", "digest: ", "digest: A"),
@@ -331,7 +331,9 @@ ROWS: Final = {
     "an authority that is a word": reproposed(
         "not a change", '"authority":null', f'"authority":"{SECRET}"'
     ),
-    "a proposal of a later format": reproposed("a proposal is", "proposal/v1", "proposal/v2"),
+    "a proposal of a later format": reproposed(
+        "expected lacuna-proposal/v1", "proposal/v1", "proposal/v2"
+    ),
     "a proposal of another site": Row(
         400,
         "another site's",
