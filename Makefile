@@ -18,7 +18,7 @@ help: ## List these targets
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.11] [WORKERS=2]'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
-run: ## Make a demonstration site, play the story, serve until Ctrl-C (ARGS=--once: end after it)
+run: ## Make a demonstration site, play the story, serve until Ctrl-C (ARGS="case --once": one act)
 	$(SETUP) run
 	@$(BIN)/lacuna demo $(ARGS)
 

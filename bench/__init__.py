@@ -5,10 +5,11 @@ appending, index_size, probe, syncing. Claims of lookups: single (beside its pee
 growth, workers, layers, timing. large: both, at ten million records, for `make bench-full`. Of
 whoever is given a certificate of destruction: certificates.
 
-Around them: claim (what a result says), running (one run), sites and held (sites of each size, in
-this process), served (the real processes), asking and proving (requests, and how a client proves
-itself), processors (CPUs), distinguishing (statistics), flame, certificate, machine, report and
-plots; load/ has the closed and the open loop, peers/ what Lacuna is compared with.
+Around them: officers and casework (who brings a record's destruction about), claim (what a result
+says), running (one run), sites and held (sites of each size, in this process), served (the real
+processes), asking and proving (requests, and how a client proves itself), processors (CPUs),
+distinguishing (statistics), flame, certificate, machine, report and plots; load/ has the closed and
+the open loop, peers/ what Lacuna is compared with.
 
 day plays locustfile against a real site: `make load`.
 """

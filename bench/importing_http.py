@@ -17,6 +17,7 @@ from typing import Final
 
 from bench.claim import Claim, Outcome
 from bench.filling import ImportFailed
+from bench.officers import REGISTRAR
 from bench.running import Run
 from bench.served import Served, served
 
@@ -53,7 +54,7 @@ def _import(custodian: Served, lines: Path, records: int, run: Run) -> float:
     connection = custodian.connection
     begun = time.perf_counter()
     connection.putrequest("POST", "/v1/records/import")
-    connection.putheader("authorization", f"Bearer {custodian.site.token}")
+    connection.putheader("authorization", f"Bearer {custodian.site.token(REGISTRAR)}")
     connection.putheader("content-type", "application/x-ndjson")
     connection.putheader("content-length", str(lines.stat().st_size))
     connection.endheaders()

@@ -1,14 +1,17 @@
-"""Sites to measure, in a temporary folder: made as `lacuna init` makes them, filled by importing.
+"""Sites to measure, in a temporary folder: as `lacuna init` makes them, filled by importing.
 
 Invariants:
 
 * One of each size, made when first asked for, and used by every benchmark that needs it.
+* Configuration, folders and costs are those of `lacuna init`; only the officers' keys, which it
+  would seal, stay in this process.
 * Store, mirror and slot lie on one medium, that of TMPDIR. The map has 65,536 leaves from 10,000
   records on, as `lacuna init` advises.
 * The lines of an import are on disk before its clock starts. Those of a smaller size are the first
   ones of a larger size.
 """
 
+import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,9 +20,18 @@ from pathlib import Path
 from typing import Final
 
 from bench.filling import Imported, fill
-from lookup.cli.init import make_site
-from lookup.config import Config, load_config
+from bench.officers import Enlisted, enlist
+from crypto.derive import RFC_9106_SECOND
+from keys.page import VaultId
+from keys.slot.lock import Passphrase
+from lookup.cli.files import new_private_file
+from lookup.cli.making import described
+from lookup.config import Config
+from lookup.custodian.policy import first_entries
+from lookup.custodian.starting import now
+from lookup.custodian.unlocking import create_site
 from lookup.demo.sample import generate, load_authorities, to_line
+from lookup.officers.signing import Signer
 
 SEED: Final = 2026
 # Of each record: its line, store and mirror; besides, the WALs of all that is open at once.
@@ -36,10 +48,20 @@ class NoRoom(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One site's configuration and its officer's token."""
+    """One site's configuration, and its officers by their role."""
 
     config: Config
-    token: str = field(repr=False)
+    vault: VaultId
+    officers: dict[str, Enlisted]
+
+    def signer(self, role: str) -> Signer:
+        """Return the officer of a role, ready to sign."""
+        enlisted = self.officers[role]
+        return Signer(self.vault, enlisted.officer.id, enlisted.key)
+
+    def token(self, role: str) -> str:
+        """Return a token of the officer of a role, for ten minutes."""
+        return self.signer(role).headers(now())["authorization"].removeprefix("Bearer ")
 
 
 @dataclass(slots=True)
@@ -62,23 +84,26 @@ class Sites:
         """Return a new site without records, made for that many."""
         folder = self.folder / name
         with as_file(files("lookup.demo") / "data" / "authorities.toml") as authorities:
-            made = make_site(
+            config, text = described(
                 folder,
-                slots=(folder / "slot",),
-                mirror=None,
-                authorities=authorities,
-                passphrase_file=folder / "passphrase",
-                generate_passphrase=True,
-                leaves="65536" if records >= _MANY_LEAVES_FROM else "256",
-                lookup="127.0.0.1:8440",  # never bound: the sockets of served.py are passed on
-                custodian="127.0.0.1:8441",
-                workers=1,
-                demo=True,
+                {
+                    "slots": (folder / "slot",),
+                    "mirror": None,
+                    "authorities": authorities,
+                    "passphrase_file": folder / "passphrase",
+                    "lookup": "127.0.0.1:8440",  # never bound: served.py passes its sockets on
+                    "custodian": "127.0.0.1:8441",
+                    "workers": 1,
+                    "demo": True,
+                },
             )
-        config = load_config(Path(made["config"]))
+        folder.mkdir(mode=0o700, parents=True)
+        config.path.write_text(text)
+        passphrase = secrets.token_urlsafe(24)
+        with new_private_file(folder / "passphrase") as file:
+            file.write(passphrase.encode())
         config.run.mkdir(mode=0o700)
-        token = Path(made["officer_token_file"]).read_text().strip()
-        self._made.append(Site(config, token))
+        self._made.append(_make(config, passphrase, 2 if records >= _MANY_LEAVES_FROM else 1))
         return self._made[-1]
 
     def lines(self, records: int) -> Path:
@@ -98,6 +123,21 @@ class Sites:
         for site in self._made:
             shutil.rmtree(site.config.index, ignore_errors=True)
         shutil.rmtree(self.folder)
+
+
+def _make(config: Config, passphrase: str, depth: int) -> Site:
+    officers, begun = enlist(), now()
+    found = [each.officer for each in officers.values()]
+    made = create_site(
+        config,
+        Passphrase(passphrase.encode()),
+        now,
+        lambda vault: first_entries(vault, found, demo=config.demo, now=begun),
+        cost=RFC_9106_SECOND,
+        depth=depth,
+    )
+    made.close()
+    return Site(config, made.vault.id, officers)
 
 
 def require_room(folder: Path, sizes: tuple[int, ...]) -> None:

@@ -1,14 +1,14 @@
-"""How often the custodian syncs: for an added record, an import batch, a shred.
+"""How often the custodian syncs: for an added record, an import batch, an expungement.
 
 Floor: none; the figures say what an acknowledgement waits for, and let anyone reckon what another
 disk would make of the others.
 
 Method: strace follows the custodian's process and notes every fsync, fdatasync, msync,
 sync_file_range and syncfs with its file, in a fresh site with one slot and no worker. Ten single
-adds over TCP, one after the other; one import of a single batch of 400; ten single shreds over the
-officers' socket, the quiet moment before each counted in, in which the custodian prepares. Means
-over the operations of one kind; a checkpoint of the WAL, which comes only now and then, makes them
-broken numbers.
+adds over TCP, one after the other; one import of a single batch of 400; ten cases about one record,
+of which the last step over the officers' socket is counted, and the quiet moment before each, in
+which the custodian prepares, but not the steps that lead to it. Means over the operations of one
+kind; a checkpoint of the WAL, which comes only now and then, makes them broken numbers.
 """
 
 import json
@@ -19,13 +19,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
-from lookup.custodian.shredding import Reason
-
+from bench.casework import Desk
 from bench.claim import Claim, Json, Outcome
+from bench.officers import REGISTRAR
 from bench.running import Run
 from bench.served import Served, ask, served
 from bench.shredding import QUIET
@@ -43,12 +42,11 @@ _WAIT: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Phase:
-    """A stretch of time in which operations of one kind were made."""
+    """The stretches of time in which operations of one kind were made."""
 
     name: str
     operations: int
-    begun: float
-    ended: float
+    stretches: list[tuple[float, float]]
 
 
 def measure(run: Run) -> Outcome:
@@ -90,17 +88,23 @@ class _Operations:
     phases: list[_Phase] = field(default_factory=list)
 
     def all(self, operations: int) -> list[_Phase]:
-        """Add, import, shred."""
+        """Add, import, expunge."""
         record_ids = self._add(self.lines[:operations])
         self._import(self.lines[operations:])
-        self._shred(record_ids)
+        self._expunge(record_ids)
         return self.phases
 
     @contextmanager
     def _phase(self, name: str, operations: int) -> Iterator[None]:
+        self.phases.append(_Phase(name, operations, []))
+        with self._stretch():
+            yield
+
+    @contextmanager
+    def _stretch(self) -> Iterator[None]:
         begun = time.time()
         yield
-        self.phases.append(_Phase(name, operations, begun, time.time()))
+        self.phases[-1].stretches.append((begun, time.time()))
 
     def _add(self, lines: list[bytes]) -> list[str]:
         with self._phase("add", len(lines)):
@@ -109,7 +113,7 @@ class _Operations:
                     self.custodian.connection,
                     "/v1/records",
                     json.loads(line),
-                    self.custodian.site.token,
+                    self.custodian.site.token(REGISTRAR),
                 )["record_id"]
                 for line in lines
             ]
@@ -121,13 +125,16 @@ class _Operations:
             connection.request("POST", "/v1/records/import", b"\n".join(lines), headers)
             connection.getresponse().read()
 
-    def _shred(self, record_ids: list[str]) -> None:
-        connection: HTTPConnection = self.custodian.local()
-        with self._phase("shred", len(record_ids)):
-            for record_id in record_ids:
+    def _expunge(self, record_ids: list[str]) -> None:
+        desk = Desk(self.custodian.site, self.custodian.local())
+        cases = [desk.ready(record_id) for record_id in record_ids]
+        self.phases.append(_Phase("expungement", len(record_ids), []))
+        for case in cases:
+            with self._stretch():
                 time.sleep(QUIET)
-                content = {"record_ids": [record_id], "reason": Reason.MALICIOUS_ALLEGATION}
-                ask(connection, "/v1/local/shred", content)
+            due = desk.approve(case)
+            with self._stretch():
+                desk.carry_out(due)
 
 
 def _syncs(trace: Path, config: Config) -> list[tuple[float, str]]:
@@ -155,7 +162,9 @@ def _place(path: str, config: Config) -> str:
 
 
 def _row(phase: _Phase, syncs: list[tuple[float, str]]) -> Json:
-    places = Counter(place for at, place in syncs if phase.begun <= at < phase.ended)
+    places = Counter(
+        place for at, place in syncs if any(begun <= at < ended for begun, ended in phase.stretches)
+    )
     by_place = {place: round(places[place] / phase.operations, 2) for place in _PLACES}
     return {
         "operation": phase.name,

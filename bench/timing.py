@@ -10,7 +10,7 @@ Differences are taken inside a block, which lets slow drifts cancel. Interval an
 distinguishing.py: order statistics, no resampling. The sixth kind is never known too, by other
 tokens: its line shows what this method sees where there is nothing to be seen.
 
-Expunged records were shredded just before. Restricted and expired ones are put into the table by
+Expunged records left by cases just before. Restricted and expired ones are put into the table by
 hand, a category that is not answered and a window that ended yesterday: the custodian leaves both
 out of new tables, so that this is the harder case, that of the hours after the change. The
 custodian is in this process (held.py).
@@ -29,7 +29,6 @@ from itertools import combinations, islice
 from typing import Final
 
 import numpy as np
-from lookup.custodian.shredding import shred
 
 from bench.asking import (
     enrol,
@@ -39,6 +38,7 @@ from bench.asking import (
     token_of,
     unknown_tokens,
 )
+from bench.casework import approve, ready
 from bench.claim import Claim, Floor, Json, Outcome
 from bench.distinguishing import Interval, Times, auc, interval
 from bench.held import Held, held
@@ -47,9 +47,12 @@ from bench.processors import Processors, pinned
 from bench.proving import authorization
 from bench.running import Run
 from bench.served import Workers, answered, served
+from bench.sites import Site
 from crypto.tag import TagMaker
+from keys.entry import EntryId
 from lookup.client.enrolment import Enrolment
 from lookup.config import Address
+from lookup.custodian.carrying_out import tend
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import source_key
 from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link, days_of
@@ -81,7 +84,7 @@ def measure(run: Run) -> Outcome:
         answering.await_ready()
         run.progress.tell("expunging, and putting into the table what is not answered")
         with run.sites.lines(run.largest).open() as lines:
-            tokens = _tokens(custodian, enrolment, lines, _TOKENS)
+            tokens = _tokens(site, custodian, enrolment, lines, _TOKENS)
         address = answering.address
         bearer = authorization(enrolment, address)
         calls = [single(enrolment.kid, bearer, address, tokens[kind]) for kind in _KINDS]
@@ -150,7 +153,7 @@ def _claims(
 
 
 def _tokens(
-    custodian: Held, enrolment: Enrolment, lines: Iterable[str], count: int
+    site: Site, custodian: Held, enrolment: Enrolment, lines: Iterable[str], count: int
 ) -> dict[str, list[str]]:
     """Return tokens of each kind, having made them what they are to be."""
     sources = custodian.writer.call(lambda custody: dict(custody.sources)).result()
@@ -161,7 +164,7 @@ def _tokens(
     ]
     count = min(count, len(answered_now) // 2)
     known, gone = answered_now[:count], answered_now[count : 2 * count]
-    custodian.writer.change(shred([record_id for _, record_id in gone])).result()
+    custodian.writer.call(partial(_expunge, site, [record_id for _, record_id in gone])).result()
     found = {
         kind: unknown_tokens(count, seed)
         for seed, kind in enumerate(("never known", "restricted", "expired", _CONTROL))
@@ -171,6 +174,12 @@ def _tokens(
         "known": [token for token, _ in known],
         "expunged": [token for token, _ in gone],
     }
+
+
+def _expunge(site: Site, record_ids: Sequence[EntryId], custody: Custody) -> None:
+    cases = ready(custody, site, record_ids)
+    approve(custody, site, cases)
+    tend(custody)
 
 
 def _place(restricted: Sequence[str], expired: Sequence[str], custody: Custody) -> None:

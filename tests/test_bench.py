@@ -51,15 +51,19 @@ PROMISED: dict[str, dict[str, tuple[str, float] | None]] = {
     "workers": {"lookup-cpu-two-workers": ("<=", 1.1)},
     "layers": {"authentication-cpu": ("<=", 3)},
     "shredding": {"shred": ("<=", 10), "shred-ratio": ("<=", 1.5), "shred-over-socket": None},
+    "shredding_many": {"destroy_10000": ("<=", 10)},
     "appending": {"log-append": (">=", 2_000), "log-proof": ("<=", 1)},
-    "shredding_many": {"shred-thousand": ("<=", 1)},
     "timing": {
         "timing-median": ("<=", 1),
         "timing-auc": ("<=", 0.52),
         "timing-round-trip": None,
     },
     "probe": {"probe": ("<=", 1.5), "probe-ratio": ("<=", 1.5)},
-    "syncing": {"syncs-per-add": None, "syncs-per-import-batch": None, "syncs-per-shred": None},
+    "syncing": {
+        "syncs-per-add": None,
+        "syncs-per-import-batch": None,
+        "syncs-per-expungement": None,
+    },
     "certificates": {"certificate-verify": ("<=", 300), "inclusion-proof": ("<=", 1)},
     "large": {
         "large-start": ("<=", 60),

@@ -21,6 +21,7 @@ import msgspec
 
 from crypto.token import Kid
 from keys.entry import Batch, Entry, EntryId, Kind, Put
+from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from keys.slot.lock import Lock
 from keys.vault import Receipt, Vault
@@ -136,7 +137,15 @@ class Custody:
         self.hidden = self.docket.hidden(self.moment())
 
     def _names_of(self, record_id: EntryId) -> list[Named]:
-        record = self.record(record_id)
+        """Return a record's identifiers; none where its page is damaged.
+
+        Until that is restored nothing is added that could name the same child, and a start that
+        failed for it would leave hospitals without the answers that there are.
+        """
+        try:
+            record = self.record(record_id)
+        except PageDamaged:
+            return []
         return [] if record is None else names_of(record)
 
     def record(self, record_id: EntryId) -> Record | None:

@@ -117,6 +117,9 @@ def propose(text: str, signature: bytes) -> Callable[[Custody], Pending]:
     def run(custody: Custody) -> Pending:
         _signer(custody, proposal, signature)
         waiting = proposals(custody.vault)
+        authority = authority_of(custody.office, proposal.change)
+        if authority is not None and authority not in custody.catalogue.authority_numbers:
+            raise Conflict("this site keeps no records of an authority of this code")
         if proposal.id[:2] != bytes(2):
             raise InvalidRequest("a proposal's id begins with four zeros")
         if proposal.id[2:6] != custody.office.governance.changes.to_bytes(4):

@@ -21,7 +21,7 @@ from lookup.cases.grounds import Ground
 
 SECRET = "Sorrel-Bexley"
 IDS = st.from_regex(r"[0-9a-f]{32}", fullmatch=True)
-NOTES = st.text(max_size=50).filter(lambda note: all(map(str.isprintable, note.split("\n"))))
+NOTES = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=50)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
     lambda inner: (
@@ -40,7 +40,7 @@ def contents(draw: st.DrawFn) -> Content:
         authority=draw(st.from_regex(r"[A-Z0-9]{1,16}", fullmatch=True)),
         records=[Named(each, draw(st.integers(1, 2**32 - 1))) for each in ids[:cut]],
         others=ids[cut:],
-        ground=draw(st.sampled_from([str(each) for each in Ground])),
+        ground=draw(st.sampled_from(list(Ground)).map(str)),
         received=draw(st.dates(date(2000, 1, 1), date(9999, 12, 31))).isoformat(),
         restrict=draw(st.booleans()),
         evidence=draw(st.none() | st.dictionaries(st.text(max_size=5), JSON, max_size=3)),

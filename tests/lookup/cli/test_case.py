@@ -319,7 +319,7 @@ class TestWhatIsRefused:
         for name, raw in content.items():
             (tmp_path / name).write_bytes(raw)
         files = {name: tmp_path / name for name in (*content, "none", "new")}
-        return files | {"tmp": tmp_path, "case": case.id, "record": case.record_id}
+        return {**files, "tmp": tmp_path, "case": case.id, "record": case.record_id}
 
     @pytest.mark.parametrize(("words", "status"), REFUSED.values(), ids=REFUSED.keys())
     def test_a_call(

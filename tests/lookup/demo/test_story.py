@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,13 +19,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from lookup import exits
+from lookup.cli import demo as demo_command
 from lookup.cli.main import main
 from lookup.client.enrolment import load_enrolment
+from lookup.demo import casework
+from lookup.demo.casework import CERTIFICATE, LETTER, LOG_KEY, OPENING
 from lookup.demo.folders import MARKER, MEMORY, made_anew
 from lookup.demo.narrator import Narrator, Promise
 from lookup.demo.processes import LACUNA, Ran
 from lookup.demo.sample import scenes
 from lookup.demo.staging import Stage
+from lookup.demo.story import STORIES
 
 ANY_PORTS = ("--lookup", "127.0.0.1:0", "--custodian", "127.0.0.1:0")
 _TEN_DIGITS = re.compile(r"(?<![0-9a-f])[0-9]{10}(?![0-9a-f])")
@@ -126,13 +131,14 @@ class TestTheWholeStory:
 
     def test_every_promise_is_kept_and_nothing_is_left_running(self, tmp_path: Path) -> None:
         with demonstration(tmp_path, "--once") as process:
-            output, _ = process.communicate(timeout=120)
+            output, _ = process.communicate(timeout=240)
             assert process.returncode == exits.OK, output
         assert [told(promise, output) for promise in Promise] == ["kept"] * len(Promise)
         assert running(tmp_path) == []
         assert left_in_memory(tmp_path) == []
         self._check_form(output)
         self._check_secrets(output + (tmp_path / "demo-site" / "log").read_text(), tmp_path)
+        self._check_family(output, tmp_path / "demo-site" / "family")
 
     @staticmethod
     def _check_form(output: str) -> None:
@@ -140,13 +146,27 @@ class TestTheWholeStory:
         assert max(map(len, output.splitlines())) <= 100
         assert "\x1b" not in output
         assert "demo: one medium" in output
-        assert "store, mirror and slot lie on one medium" in flat(output)  # the shred's report
+        assert "yes: a demonstration: no real record is meant" in flat(output)  # the certificate
+
+    @staticmethod
+    def _check_family(said: str, folder: Path) -> None:
+        """What the family got is where the story says, for them alone, and still verifies."""
+        assert "lie in demo-site/family" in flat(said)
+        files = {CERTIFICATE, OPENING, LETTER, LOG_KEY}
+        assert {file.name for file in folder.iterdir()} == files
+        assert folder.stat().st_mode & 0o777 == 0o700
+        subprocess.run(
+            [*LACUNA, "certificate", "verify", CERTIFICATE, "--log-key", LOG_KEY],
+            cwd=folder,
+            capture_output=True,
+            check=True,
+        )
 
     @staticmethod
     def _check_secrets(said: str, folder: Path) -> None:
         """No secret is shown, and no number but those of the scenes."""
         site = folder / "demo-site"
-        secrets = [(site / name).read_text().strip() for name in ("passphrase", "officer.token")]
+        secrets = [(site / "passphrase").read_text().strip()]
         secrets.append(load_enrolment(site / "enrolment.json").secret.text())
         assert not [secret for secret in secrets if secret in said]
         everybody = {number for scene in vars(scenes()).values() for number in scene.identifiers}
@@ -163,6 +183,7 @@ class TestTheWholeStory:
             assert "warning: the slot is on tmpfs" in output
             assert not list(on_tmpfs.glob("*/store/left-over"))
             self._try_lookup(output, on_tmpfs)
+            self._try_a_case(output, on_tmpfs)
             self._try_http(output, on_tmpfs)
             self._try_a_second_one(on_tmpfs)
             process.send_signal(signal.SIGINT)
@@ -183,6 +204,30 @@ class TestTheWholeStory:
             check=True,
         )
         assert done.stdout.count("ring ") == 2
+
+    @staticmethod
+    def _try_a_case(output: str, folder: Path) -> None:
+        """The commands as they are printed, but for the two ids that are to be filled in."""
+        lines = output[output.index("Carry a case through") :].replace(" \\\n", "").splitlines()
+        commands = [line for line in lines if " case " in line and " --key " in line]
+        assert len(commands) == 5
+        ids = {"CASE": "", "CERTIFICATE": ""}
+        for command in commands:
+            words = shlex.split(command)
+            arguments = [ids.get(word, word) for word in words[words.index("--config") :]]
+            deadline = time.monotonic() + 30  # the site carries the case out by itself
+            while True:
+                done = subprocess.run(
+                    [*LACUNA, *arguments], cwd=folder, capture_output=True, text=True, check=False
+                )
+                if done.returncode == 0:
+                    break
+                assert arguments[3] == "certificate", done.stderr
+                assert time.monotonic() < deadline, done.stderr
+            if arguments[3] == "open":
+                ids["CASE"] = casework.fact(done.stdout, "case")
+                ids["CERTIFICATE"] = casework.fact(done.stdout, "certificate").partition(",")[0]
+        assert ids["CERTIFICATE"] in (folder / "demo-site" / "family" / "second.txt").read_text()
 
     @staticmethod
     def _try_http(output: str, folder: Path) -> None:
@@ -223,29 +268,66 @@ class TestTheWholeStory:
         assert left_in_memory(tmp_path) == []
 
 
-def test_a_shred_that_does_nothing_is_seen_by_everyone_who_looks(
+def test_a_case_that_does_nothing_is_seen_by_everyone_who_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The checks are no decoration: each one that the shred should satisfy fails, none other."""
-    real = Stage.lacuna
+    """The checks are no decoration: each one that the case should satisfy fails, none other."""
+    real = Stage.officer
+    nothing = {"restrict", "approve", "certificate", "certificates"}
 
-    def lacuna(stage: Stage, *arguments: str, typed: str = "") -> Ran:
-        return Ran("", "", 0.0) if arguments[0] == "shred" else real(stage, *arguments, typed=typed)
+    def officer(stage: Stage, role: str, *words: str, refused: int = 0) -> Ran:
+        if words[0] == "case" and words[1] in nothing:
+            return Ran("", "", 0.0)
+        return real(stage, role, *words, refused=refused)
 
-    monkeypatch.setattr(Stage, "lacuna", lacuna)
+    monkeypatch.setattr(Stage, "officer", officer)
+    monkeypatch.setattr(casework, "CARRIED_OUT_WITHIN", 0.5)
     monkeypatch.chdir(tmp_path)
-    assert demo(*ANY_PORTS) == exits.FINDING
+    assert demo("case", *ANY_PORTS) == exits.FINDING
     output = capsys.readouterr().out
-    assert {promise for promise in Promise if told(promise, output) == "BROKEN"} == {
-        Promise.SHREDDED,
+    broken = {
+        Promise.NOT_ALONE,
+        Promise.HIDDEN,
+        Promise.ALARMED,
+        Promise.CARRIED_OUT,
         Promise.GONE,
+        Promise.VERIFIED,
+        Promise.OPENED,
+        Promise.LETTER,
         Promise.FORGOTTEN,
         Promise.SAME_BYTES,
         Promise.OTHERS_OPEN,
         Promise.NOT_FOUND,
     }
-    assert f"9 of {len(Promise)} promises were kept" in output
+    assert {promise for promise in Promise if told(promise, output) == "BROKEN"} == broken
+    expected = STORIES["case"].promises
+    assert f"{len(expected - broken)} of {len(expected)} promises were kept" in output
     assert running(tmp_path) == []
+
+
+def test_the_case_alone(tmp_path: Path) -> None:
+    """`lacuna demo case`: what belongs to the case, and nothing beside it."""
+    with demonstration(tmp_path, "case", "--once") as process:
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == exits.OK, output
+    promises = STORIES["case"].promises
+    assert {promise for promise in Promise if told(promise, output) == "kept"} == promises
+    assert set(Promise) - promises == {Promise.UNKNOWN, Promise.KEPT_BACK, Promise.NOT_TOLD}
+    assert f"All {len(promises)} promises were kept" in output
+
+
+def test_the_stories_are_those_of_the_help() -> None:
+    """The names that --help lists without importing them."""
+    assert list(STORIES) == list(demo_command.STORIES)
+
+
+def test_an_unknown_story_is_not_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert demo("fairy-tale", *ANY_PORTS) == exits.USAGE
+    assert "lacuna: hint: " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_site_that_cannot_be_made_breaks_every_promise(
