@@ -121,7 +121,7 @@ class Acting:
     office: Json
 
 
-def act(  # the values of the options, one by one
+def act(  # noqa: PLR0913  # the values of the options, one by one
     ctx: click.Context,
     *,
     key_file: Path | None,
