@@ -59,6 +59,9 @@ class Kind(IntEnum):
     DESTROYED = 18
     CERTIFICATE = 19
     PARKED = 20
+    FENCE = 21
+    FENCE_KEY = 22
+    FEED = 23
 
 
 # How many entries that arrive together share a leaf. A site that imports a million writes its
@@ -69,7 +72,9 @@ NEIGHBOURS: Final = 16
 _PREFIX: Final = 2
 _random = random.SystemRandom()
 
-_GATHERED = frozenset({Kind.CASE, Kind.STEP, Kind.DESTROYED, Kind.CERTIFICATE, Kind.PARKED})
+_GATHERED = frozenset(
+    {Kind.CASE, Kind.STEP, Kind.DESTROYED, Kind.CERTIFICATE, Kind.PARKED, Kind.FENCE}
+)
 _SPREAD = frozenset({Kind.RECORD, Kind.NOTICE})
 
 # Every epoch change gives each of these entries a fresh body.

@@ -9,6 +9,8 @@
     name = "Axtonbury City Council"
     office_hours = "01632 960100"
     out_of_hours = "01632 960199"
+    replay_months = 13                  # optional: how far back its feed may send records again
+    cursor = false                      # optional: true: its records have a cursor, see fencing.py
 
 Invariants:
 
@@ -33,6 +35,8 @@ from typing import Final
 
 MAX_CATEGORIES: Final = 16
 MAX_AUTHORITIES: Final = 1024
+REPLAY_MONTHS: Final = 13  # a year and a month: what an annual reconciliation may send again
+MAX_REPLAY_MONTHS: Final = 120
 MAX_NAME: Final = 80
 MAX_PHONE: Final = 32
 
@@ -62,12 +66,14 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Who keeps a record, and where it can be rung by day and by night."""
+    """Who keeps a record, where it can be rung by day and by night, and how its feed repeats."""
 
     code: str
     name: str
     office_hours: str
     out_of_hours: str
+    replay_months: int = REPLAY_MONTHS
+    cursor: bool = False
 
 
 TEST: Final = Category("test", answerable=True)
@@ -142,8 +148,12 @@ def parse_catalogue(tables: Mapping[str, object]) -> Catalogue:
         for where, table in _rows(tables, "category", ("name", "answerable"))
     )
     authorities = tuple(
-        Authority(*(_string(where, table, key) for key in _AUTHORITY_KEYS))
-        for where, table in _rows(tables, "authority", _AUTHORITY_KEYS)
+        Authority(
+            **{key: _string(where, table, key) for key in _AUTHORITY_KEYS},
+            replay_months=_months(where, table),
+            cursor="cursor" in table and _boolean(where, table, "cursor"),
+        )
+        for where, table in _rows(tables, "authority", _AUTHORITY_KEYS, _FEED_KEYS)
     )
     if any(category.name == TEST.name for category in categories):
         raise InvalidCatalogue("the category test is the canary's and always there: remove it")
@@ -151,10 +161,11 @@ def parse_catalogue(tables: Mapping[str, object]) -> Catalogue:
 
 
 _AUTHORITY_KEYS: Final = ("code", "name", "office_hours", "out_of_hours")
+_FEED_KEYS: Final = ("replay_months", "cursor")
 
 
 def _rows(
-    tables: Mapping[str, object], name: str, keys: tuple[str, ...]
+    tables: Mapping[str, object], name: str, keys: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> list[tuple[str, dict[str, object]]]:
     """Return each table of an array with the words that say where it stands."""
     array = tables.get(name, [])
@@ -165,8 +176,9 @@ def _rows(
         where = f"{name} {position}"
         if not isinstance(table, dict):
             raise InvalidCatalogue(f"write each {name} as a table of its own, under [[{name}]]")
-        if table.keys() != set(keys):
-            raise InvalidCatalogue(f"{where}: give exactly the keys {', '.join(keys)}")
+        if not set(keys) <= table.keys() <= {*keys, *optional}:
+            also = f"; and, if need be, {', '.join(optional)}" if optional else ""
+            raise InvalidCatalogue(f"{where}: give exactly the keys {', '.join(keys)}{also}")
         rows.append((where, table))
     return rows
 
@@ -175,6 +187,15 @@ def _string(where: str, table: dict[str, object], key: str) -> str:
     value = table[key]
     if not isinstance(value, str):
         raise InvalidCatalogue(f"{where}: {key} is not text: put it in quotation marks")
+    return value
+
+
+def _months(where: str, table: dict[str, object]) -> int:
+    value = table.get("replay_months", REPLAY_MONTHS)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidCatalogue(f"{where}: replay_months is no number: write one, unquoted")
+    if not 1 <= value <= MAX_REPLAY_MONTHS:
+        raise InvalidCatalogue(f"{where}: replay_months is from 1 to {MAX_REPLAY_MONTHS}")
     return value
 
 

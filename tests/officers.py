@@ -20,6 +20,7 @@ from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case
 from lookup.custodian.officers import new_officer
 from lookup.custodian.record import names_of
+from lookup.officers.proposal import Change
 from lookup.officers.roles import Act, Officer, Role
 from lookup.officers.signing import Signer
 
@@ -159,6 +160,29 @@ class Desk:
         case = self.take("leo", case, Act.SHORTEN, **COURT_ORDER)
         case = self.take("ana", case, Act.APPROVE)
         return self.take("leo", case, Act.APPROVE)
+
+    def propose(self, change: Change) -> httpx2.Response:
+        """Propose a change of officers or rules."""
+        changes = self.told("rita", "GET", "/v1/officers")["changes"]
+        signed = self.signer("rita").proposal(change, changes)
+        return self.ask("rita", "POST", "/v1/officers/proposals", signed)
+
+    def change(self, change: Change) -> Json:
+        """Make a change, which two approve; return the proposal as it ends."""
+        response = self.propose(change)
+        assert response.status_code == 201, response.text
+        proposal_id = bytes.fromhex(response.json()["proposal"])
+        for name in ("ana", "leo"):
+            signed = self.signer(name).approval(proposal_id, change)
+            done = self.told(name, "POST", "/v1/officers/proposals/approve", signed)
+        assert done["made"]
+        return done
+
+    def refused_change(self, change: Change) -> str:
+        """Return why a change may not even be proposed."""
+        response = self.propose(change)
+        assert response.status_code == 409, response.text
+        return str(response.json()["detail"])
 
     def expunge(self, *record_ids: EntryId) -> Json:
         """Carry a case about records through; return what is said of it.

@@ -37,6 +37,16 @@ def passphrase_of(config: Config, file: Path | None) -> bytes:
         fail(exits.NO_PERMISSION, str(error), "name a private file: --passphrase-file FILE")
 
 
+def typed_line(what: str, most: int = 256) -> str:
+    """Return a line that a person types, or standard input holds: others can see arguments."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, err=True)).strip()
+    data = sys.stdin.buffer.read(most + 1)
+    if len(data) > most:
+        fail(exits.USAGE, f"{what.lower()}: there are more than {most} bytes", "give one line")
+    return data.decode(errors="replace").strip()
+
+
 def new_passphrase(file: Path | None) -> str:
     """Return what the file holds, or what a person types twice; end the command otherwise."""
     from lookup.custodian.passphrases import (  # noqa: PLC0415  # `--help` must not wait for this

@@ -28,6 +28,8 @@ from lookup.cli.progress import Bar
 
 MAX_LISTED: Final = 1_000  # refused lines in the document of --json
 _INVALID: Final = "invalid"
+# Lines that a site does not take: no record, of a destroyed one, or sent before.
+_NOT_STORED: Final = (_INVALID, "fenced", "replayed")
 
 HELP: Final = """Add or change many records.
 
@@ -68,7 +70,7 @@ class Tally:
     @property
     def stored(self) -> int:
         """How many lines are durable."""
-        return self.results.total() - self.results[_INVALID]
+        return self.results.total() - sum(self.results[each] for each in _NOT_STORED)
 
     def members(self, *, complete: bool) -> dict[str, Any]:
         """Return the document of --json; `refused` lists the first of the invalid lines."""

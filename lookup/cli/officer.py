@@ -7,6 +7,7 @@ import click
 
 from lookup import exits
 from lookup.cli.acting import Acting, act, id_argument, officer_options
+from lookup.cli.asking import typed_line
 from lookup.cli.console import confirm, fail, json_option, print_json, say, say_facts, yes_option
 from lookup.cli.officer_key import command as key
 
@@ -80,6 +81,20 @@ APPROVE: Final = """Approve PROPOSAL, by its id; with the last approval that it 
 Exit status
   0   approved
   65  there is no such proposal, it is your own, or none of your roles may approve
+  66  a key file cannot be read
+  69  no custodian answers
+"""
+LIFT_FENCE: Final = """Propose that a destroyed record of AUTHORITY may be stored again.
+
+What a feed sends again of a destroyed record is refused until the authority's horizon. Where it was
+destroyed by mistake, or the same reference now means something else, its fence is lifted. The
+source reference is typed, or read from standard input: others can see arguments.
+
+\b
+Exit status
+  0   proposed: so many others have to approve it
+  64  the reference or the authority breaks a rule
+  65  no fence stands around this reference, or none of your roles may propose
   66  a key file cannot be read
   69  no custodian answers
 """
@@ -246,6 +261,27 @@ def rules(  # noqa: PLR0913  # one parameter for each option
     _propose(acting, wanted, yes=yes, as_json=as_json)
 
 
+@group.command("lift-fence", help=LIFT_FENCE, short_help="Propose to take a record in again.")
+@click.argument("authority")
+@officer_options
+@yes_option
+@json_option
+@click.pass_context
+def lift_fence(
+    ctx: click.Context,
+    /,
+    authority: str,
+    *,
+    yes: bool,
+    as_json: bool,
+    **officer: Any,  # noqa: ANN401  # officer_options
+) -> None:
+    """Ask for the reference, which is never an argument; propose."""
+    reference = typed_line("Source reference")
+    wanted = {"change": "lift-fence", "authority": authority, "source_ref": reference}
+    _propose(act(ctx, **officer), wanted, yes=yes, as_json=as_json)
+
+
 @group.command("approve", help=APPROVE, short_help="Approve a proposal.")
 @id_argument("proposal")
 @officer_options
@@ -338,6 +374,8 @@ def _words(office: dict[str, Any], change: dict[str, Any]) -> str:
 
     kind, roles = change["change"], ", ".join(change.get("roles", ()))
     whose = f" of {change['authority']}" if change.get("authority") else ""
+    if kind == "lift-fence":
+        return f"what was destroyed under {change['source_ref']!r}{whose} may be stored again"
     if kind == "set-rules":
         return f"rules{whose}: {_rules(change)}"
     if kind == "add-officer":

@@ -5,6 +5,7 @@ Invariants:
 * (authority, source reference) names one record. Adding what is already there, in the same words,
   changes nothing and says so: an authority that is not sure may send again.
 * A new version has a new DEK and a new blob, and the old one is destroyed with the epoch.
+* What is sent again of a destroyed record, or is behind its feed's cursor, is refused: fencing.py.
 * What is sent about a record under a case is parked, mostly: see parking.py.
 * Callers hear of a change when it is durable and every worker answers by it.
 """
@@ -22,6 +23,7 @@ from lookup.cases.standing import NEW_CATEGORY, NEW_CHILD, NEW_DATES, NEW_RECORD
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.docket import Case, Signed, escalation
 from lookup.custodian.draft import Draft
+from lookup.custodian.fencing import Feed
 from lookup.custodian.parking import Parked, park
 from lookup.custodian.record import Body, Record, make_body, names_of
 from lookup.custodian.writer import Prepare, Prepared
@@ -33,14 +35,21 @@ ADDED: Final = "added"
 UPDATED: Final = "updated"
 UNCHANGED: Final = "unchanged"
 PARKED: Final = "parked"
+FENCED: Final = "fenced"
+REPLAYED: Final = "replayed"
+
+_REFUSED: Final = {
+    FENCED: "the record of this source reference was destroyed: a new concern has a new one",
+    REPLAYED: "the feed has come further than this cursor: what is new has a newer one",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a draft."""
+    """What became of a draft; one that was refused has no record."""
 
     result: str
-    record_id: EntryId
+    record_id: EntryId | None
     version: int
 
 
@@ -54,7 +63,8 @@ def add(draft: Draft) -> Prepare[Stored]:
                 "this authority and source reference name a record that says something else:"
                 " change it with PUT, or import it"
             )
-        return _one(custody, _step(custody, draft, old, new_entry_id(Kind.RECORD)))
+        (step,) = _steps(custody, [draft], [old], [new_entry_id(Kind.RECORD)])
+        return _one(custody, step)
 
     return prepare
 
@@ -78,7 +88,8 @@ def change(record_id: EntryId, draft: Draft, expected: int) -> Prepare[Stored]:
             raise Conflict("a record under a case keeps its authority and source reference")
         if custody.sources.get(draft.source, record_id) != record_id:
             raise Conflict("the source reference is another record's")
-        return _one(custody, _step(custody, draft, old, record_id))
+        (step,) = _steps(custody, [draft], [old], [record_id])
+        return _one(custody, step)
 
     return prepare
 
@@ -88,14 +99,20 @@ def add_or_change(drafts: Sequence[Draft]) -> Prepare[list[Stored]]:
 
     def prepare(custody: Custody) -> Prepared[list[Stored]]:
         found = [(draft, custody.by_source(draft.source)) for draft in drafts]
-        ids = new_entry_ids(len(drafts))
-        steps = [
-            _step(custody, draft, old, fresh)
-            for (draft, old), fresh in zip(found, ids, strict=True)
-        ]
+        ids, olds = new_entry_ids(len(drafts)), [old for _, old in found]
+        steps = _steps(custody, drafts, olds, ids)
         return _prepared(custody, steps, [step.stored for step in steps])
 
     return prepare
+
+
+def resume_drafts(custody: Custody, drafts: Sequence[Draft]) -> Prepared[None]:
+    """Return what stores drafts that were let in before, and were parked until now."""
+    steps = [
+        _step(custody, draft, custody.by_source(draft.source), new_entry_id(Kind.RECORD))
+        for draft in drafts
+    ]
+    return _prepared(custody, steps, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +120,7 @@ class _Step:
     """What one draft does; `edit` is None when the record stays as it is.
 
     `batch` and `blobs` are of what is parked and unparked, `escalates` the cases to be looked at
-    again.
+    again; `feeds`, of the first of a batch, says how far the feeds have come with it.
     """
 
     stored: Stored
@@ -115,6 +132,35 @@ class _Step:
     parked: Parked | None = None
     unparked: Parked | None = None
     escalates: tuple[tuple[Case, str], ...] = ()
+    feeds: tuple[Feed, ...] = ()
+
+
+def _steps(
+    custody: Custody,
+    drafts: Sequence[Draft],
+    olds: Sequence[Record | None],
+    ids: Sequence[EntryId],
+) -> list[_Step]:
+    """Return what drafts do, in their order, of which none that is fenced or replayed does."""
+    fences, today = custody.fences, custody.today()
+    cursors: dict[str, int] = {}
+    steps = []
+    for draft, old, fresh in zip(drafts, olds, ids, strict=True):
+        if draft.cursor is not None:
+            if draft.cursor <= cursors.get(draft.authority, fences.cursor(draft.authority)):
+                steps.append(_Step(Stored(REPLAYED, None, 0), (draft.source,)))
+                continue
+            cursors[draft.authority] = draft.cursor
+        known = old is not None and old.body.source == draft.source
+        if not known and fences.holds(draft.authority, draft.source_ref, today):
+            steps.append(_Step(Stored(FENCED, None, 0), (draft.source,)))
+        else:
+            steps.append(_step(custody, draft, old, fresh))
+    moved = tuple(fences.moved(authority, cursor) for authority, cursor in cursors.items())
+    if moved:
+        names = tuple(feed.authority.encode() for feed in moved)
+        steps[0] = replace(steps[0], feeds=moved, touches=steps[0].touches + names)
+    return steps
 
 
 def _step(custody: Custody, draft: Draft, old: Record | None, fresh: EntryId) -> _Step:
@@ -148,7 +194,7 @@ def _under_case(custody: Custody, draft: Draft, old: Record, case: Case) -> _Ste
     more = custody.told(comes) - custody.told(old.body)
     longer = custody.answered_until(comes) > custody.answered_until(old.body)
     shows = (bool(more) or longer) and old.id not in custody.hidden
-    if waiting == draft and not shows:
+    if waiting is not None and replace(waiting, cursor=draft.cursor) == draft and not shows:
         return _Step(parked, touches)
     removed, gone = ((), NO_BLOBS) if before is None else before.removal()
     escalates = _escalating(custody, case, draft, old, None if shows else waiting)
@@ -211,6 +257,9 @@ def _stored(
 
 
 def _one(custody: Custody, step: _Step) -> Prepared[Stored]:
+    """Return what one draft does. Raises Conflict for one that is fenced or replayed."""
+    if step.stored.result in _REFUSED:
+        raise Conflict(_REFUSED[step.stored.result])
     return _prepared(custody, [step], step.stored)
 
 
@@ -224,6 +273,8 @@ def _prepared(custody: Custody, steps: Sequence[_Step], answer: T) -> Prepared[T
                 custody.lot.parked[step.parked.record] = step.parked
             if step.unparked is not None:
                 custody.lot.drop([step.unparked])
+            for feed in step.feeds:
+                custody.fences.feeds[feed.authority] = feed
         for each in signed:
             custody.alarms.escalate(each.step.case.hex(), str(each.step.details["reason"]))
         return answer
@@ -233,13 +284,14 @@ def _prepared(custody: Custody, steps: Sequence[_Step], answer: T) -> Prepared[T
         batch=(
             *(Put(edit.new.entry()) for edit in edits if edit.new is not None),
             *(each for step in steps for each in step.batch),
+            *(Put(feed.entry()) for step in steps for feed in step.feeds),
         ),
         blobs=BlobChange(
             put=(
                 *(
-                    (step.stored.record_id, step.stored.version, step.blob)
+                    (step.edit.id, step.stored.version, step.blob)
                     for step in steps
-                    if step.blob is not None
+                    if step.edit is not None and step.blob is not None
                 ),
                 *(blob for step in steps for blob in step.blobs.put),
             ),

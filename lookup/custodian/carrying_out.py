@@ -7,6 +7,7 @@ Invariants:
 * A case that stays, and lists a destroyed record among the others of its child, lists it no more.
 * All cases that are carried out together share one epoch change, however many they are. With a
   record leaves every case that names it, also one that was refused, and what was parked for it.
+* In the same transaction a fence is put around what its feed may send again (fencing.py).
 * In the same transaction a `Kind.DESTROYED` entry takes the case's place: what a certificate will
   say of it, and no more. So each destroyed case gets its one certificate, whatever crashes.
 * What a crash or a slot that lags has left without a certificate is certified as soon as it can be.
@@ -22,9 +23,16 @@ from keys.epoch import Destruction
 from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from lookup.cases.standing import OTHER_GONE
-from lookup.custodian.certifying import can_be_certified, destroyed_entry, issue, issue_waiting
+from lookup.custodian.certifying import (
+    authority_of,
+    can_be_certified,
+    destroyed_entry,
+    issue,
+    issue_waiting,
+)
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.docket import Case, Signed, escalation, removal
+from lookup.custodian.fencing import Fence
 from lookup.custodian.record import Record
 
 # What one epoch change destroys at most: 10,000 records take some seconds, and lookups go on.
@@ -58,11 +66,13 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
         *map(removal, lost),
         *(each.removal() for each in parked),
     ]
+    fences = [fence for case in cases if (fence := _fence(custody, case)) is not None]
     begun, workers = custody.moment().time, len(custody.door.workers())
     batch: Batch = (
         *(Remove(Kind.RECORD, record.id) for record in records),
         *(step for steps, _ in removals for step in steps),
         *(Put(destroyed_entry(custody, case, begun, workers)) for case in cases),
+        *(Put(fence.entry()) for fence in fences),
         *(Put(each.after.entry(each.before.revisions[-1])) for each in relisted),
     )
     blobs = BlobChange(
@@ -81,6 +91,8 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     )
     for relisting in relisted:
         relisting.before.become(relisting.after)
+    for fence in fences:
+        custody.fences.put(fence)
     for case in leaving:
         custody.docket.remove(case.id)
     custody.docket.lost = [each for each in custody.docket.lost if each not in lost]
@@ -94,6 +106,11 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
         tuple(case.certificate for case in cases),
         receipt.destruction,
     )
+
+
+def _fence(custody: Custody, case: Case) -> Fence | None:
+    records = list(_records(custody, case))
+    return custody.fences.around(records, authority_of(custody, case), custody.today())
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from lookup.cases.step import (
     parse_step,
 )
 from lookup.cases.supporting import COUNTED, require_countable, require_reason, require_supported
-from lookup.custodian.adding import add_or_change
+from lookup.custodian.adding import resume_drafts
 from lookup.custodian.carrying_out import CarriedOut, carry_out, is_whole
 from lookup.custodian.certifying import can_be_certified
 from lookup.custodian.custody import Custody
@@ -248,7 +248,7 @@ def resume(custody: Custody, case: Case) -> None:
     ]
     if not parked:
         return
-    prepared = add_or_change([draft for _, draft in parked])(custody)
+    prepared = resume_drafts(custody, [draft for _, draft in parked])
     removals = [each.removal() for each, _ in parked]
     custody.commit(
         prepared.batch + tuple(step for batch, _ in removals for step in batch),

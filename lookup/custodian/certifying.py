@@ -28,6 +28,7 @@ from crypto.sshsig import fingerprint
 from keys.entry import Entry, EntryId, Kind, Put
 from keys.errors import EntryTooLarge
 from lookup.cases.standing import DAY, Standing
+from lookup.catalogue import Authority
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case
 from lookup.custodian.record import Record
@@ -61,6 +62,7 @@ class _DestroyedBody(msgspec.Struct, array_like=True, kw_only=True):
     cooling_off_days: int
     workers: int
     nonce: bytes
+    fenced: bool
 
 
 class _CertificateBody(msgspec.Struct, array_like=True, kw_only=True):
@@ -98,6 +100,7 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
         cooling_off_days=standing.cooling_off_days,
         workers=workers,
         nonce=secrets.token_bytes(32),
+        fenced=not authority_of(custody, case).cursor,
     )
     return Entry(Kind.DESTROYED, case.certificate, msgspec.msgpack.encode(body))
 
@@ -126,12 +129,16 @@ def can_be_certified(custody: Custody, case: Case) -> bool:
     return True
 
 
+def authority_of(custody: Custody, case: Case) -> Authority:
+    """Return the authority whose records a case is about."""
+    catalogue = custody.catalogue
+    return catalogue.authorities[catalogue.authority_numbers[case.content.authority]]
+
+
 def opening_of(custody: Custody, case: Case) -> Opening:
     """Return what lets the family show that the certificate speaks of their records."""
     records = [custody.record(record_id) for record_id in case.record_ids]
-    authority = custody.catalogue.authorities[
-        custody.catalogue.authority_numbers[case.content.authority]
-    ]
+    authority = authority_of(custody, case)
     return Opening(
         format=FORMAT,
         certificate=case.certificate.hex(),
@@ -242,7 +249,11 @@ def _certified(custody: Custody, destroyed: Entry, certificate: _CertificateBody
         slots=tuple(ConfirmedSlot(letter, slot.hex()) for letter, slot in certificate.slots),
         lost_slots=tuple(slot.hex() for slot in certificate.lost),
         workers=body.workers,
-        not_covered=(*NOT_COVERED[:2], *(NOT_COVERED[3:] if "D" in letters else ())),
+        not_covered=(
+            *NOT_COVERED[:2],
+            *(("feed-fence",) if body.fenced else ()),
+            *(("slot-class-d",) if "D" in letters else ()),
+        ),
         demo=custody.policy.demo,
     )
     return Certified(statement, Nonce(body.nonce), certificate.position)

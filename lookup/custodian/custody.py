@@ -13,7 +13,7 @@ Invariants:
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from lookup.custodian.building import Build
 from lookup.custodian.clients import tell_clients, tell_former
 from lookup.custodian.docket import Docket, Named, Signed, load_docket
 from lookup.custodian.door import Door
+from lookup.custodian.fencing import Fences, load_fences, removal
 from lookup.custodian.log import TransparencyLog
 from lookup.custodian.officers import Office
 from lookup.custodian.parking import Lot, load_lot
@@ -77,6 +78,7 @@ class Custody:
     sources: dict[bytes, EntryId] = field(default_factory=dict)
     docket: Docket = field(init=False)
     lot: Lot = field(default_factory=Lot)
+    fences: Fences = field(init=False)
     hidden: frozenset[EntryId] = frozenset()
     publication: Publication | None = None
     build: Build | None = None
@@ -134,6 +136,7 @@ class Custody:
         """Read the cases, and what they hide; before the first table is built."""
         self.docket = load_docket(self.vault, self.store, self.office, self._names_of)
         self.lot = Lot() if self.docket.damaged else load_lot(self.vault)
+        self.fences = load_fences(self.vault)
         self.hidden = self.docket.hidden(self.moment())
         self.alarms.hide(len(self.hidden))
 
@@ -248,11 +251,14 @@ class Custody:
         self.audit.renew(renewed, pass_all)
 
     def purge(self, now: int) -> Receipt:
-        """Change the epoch; forget notices that were delivered, or that nobody fetches."""
-        notices = self.audit.notices
+        """Change the epoch; forget notices that were told or are old, and fences past their day."""
+        notices, gone = self.audit.notices, self.fences.expired(self.today())
         expired = notices.expired(self.audit.delivered, now)
-        receipt = self.vault.commit(expired) if expired else self.vault.purge()
+        batch = expired + tuple(step for fence in gone for step in removal(fence))
+        receipt = self.vault.commit(batch) if batch else self.vault.purge()
         notices.drop(expired)
+        for fence in gone:
+            self.fences.put(replace(fence, marks=()))
         return receipt
 
     @property

@@ -24,6 +24,7 @@ from lookup.index.layout import FIRST_DAY, LAST_DAY
 MAX_PAYLOAD: Final = 1 << 20
 MAX_RECORD: Final = MAX_PAYLOAD + (1 << 14)
 MAX_IDENTIFIERS: Final = 8
+MAX_CURSOR: Final = (1 << 63) - 1
 ANSWERED_AFTER: Final = timedelta(days=365)
 _SOURCE_REF: Final = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -52,6 +53,7 @@ class RecordShape(msgspec.Struct, forbid_unknown_fields=True):
     until: str | None = None
     answer_until: str | None = None
     payload: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+    cursor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Draft:
     until: date | None
     answer_until: date | None
     payload: bytes = field(repr=False)
+    cursor: int | None = None
 
     @property
     def source(self) -> bytes:
@@ -110,7 +113,19 @@ def parse_draft(raw: bytes, catalogue: Catalogue) -> Draft:
         until=until,
         answer_until=_answer_until(shape.answer_until, since, until),
         payload=bytes(shape.payload),
+        cursor=_cursor(shape, catalogue),
     )
+
+
+def _cursor(shape: RecordShape, catalogue: Catalogue) -> int | None:
+    """Return the place of a record in its authority's feed, if that counts its records."""
+    authority = catalogue.authorities[catalogue.authority_numbers[shape.authority]]
+    if authority.cursor != (shape.cursor is not None):
+        wanted = "has a cursor" if authority.cursor else "has no cursor"
+        raise InvalidRecord("cursor", f"a record of this authority {wanted}")
+    if shape.cursor is not None and not 1 <= shape.cursor <= MAX_CURSOR:
+        raise InvalidRecord("cursor", f"a cursor is a number from 1 to {MAX_CURSOR}")
+    return shape.cursor
 
 
 def encode_draft(draft: Draft) -> bytes:
@@ -124,6 +139,7 @@ def encode_draft(draft: Draft) -> bytes:
         None if draft.until is None else draft.until.isoformat(),
         None if draft.answer_until is None else draft.answer_until.isoformat(),
         msgspec.Raw(draft.payload),
+        draft.cursor,
     )
     return msgspec.json.encode(shape)
 

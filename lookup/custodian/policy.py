@@ -21,6 +21,7 @@ from keys.page import VaultId
 from keys.vault import Vault
 from lookup.custodian.audit_keys import audit_entries
 from lookup.custodian.clients import ClientCard, read_client
+from lookup.custodian.fencing import fence_key_entries
 from lookup.custodian.log_key import log_key_entries
 from lookup.custodian.officers import Office, OfficeRules, office_entries, require_able
 from lookup.custodian.publishing import Canary
@@ -111,6 +112,7 @@ def first_entries(vault: VaultId, officers: Sequence[Officer], *, demo: bool, no
         Put(lookup_key_entry(LookupKey.generate(), now)),
         *audit_entries(),
         *log_key_entries(vault),
+        *fence_key_entries(),
     )
 
 

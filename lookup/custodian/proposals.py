@@ -31,6 +31,7 @@ from crypto.sshsig import InvalidSignature, Signature, parse_public_key, verify
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove
 from keys.vault import Vault
 from lookup.custodian.custody import Custody
+from lookup.custodian.fencing import Fence, lifted
 from lookup.custodian.officers import (
     Office,
     OfficeRules,
@@ -45,6 +46,7 @@ from lookup.officers.proposal import (
     Change,
     ChangeOfficer,
     InvalidProposal,
+    LiftFence,
     Proposal,
     RemoveOfficer,
     SetRules,
@@ -129,7 +131,7 @@ def propose(text: str, signature: bytes) -> Callable[[Custody], Pending]:
             raise Conflict("a proposal of this id is there already")
         mine = [each for each in waiting if each.proposer == proposal.officer]
         removals = _removals(mine[: max(0, len(mine) - MOST_EACH + 1)])
-        made(custody.office, proposal.change)  # or raise, while nothing is stored yet
+        made(custody, proposal.change)  # or raise, while nothing is stored yet
         approval = Approval(proposal.officer, signature, custody.moment().time)
         pending = Pending(
             EntryId(proposal.id), proposal.change, secrets.token_bytes(32), (approval,)
@@ -161,13 +163,16 @@ def approve(text: str, signature: bytes) -> Callable[[Custody], tuple[Pending, b
         if len(pending.approvers(custody.office)) < custody.office.governance.strictest:
             custody.vault.commit((Put(pending.entry()),), log=(leaf,))
             return pending, False
-        after, batch = made(custody.office, pending.change)
+        after, batch = made(custody, pending.change)
+        fence = _fence(custody, pending.change)
         after.governance.changes = custody.office.governance.changes + 1
         gone = [p for p in proposals(custody.vault) if _is_over(p, pending, after)]
         batch += (*_removals(gone), Put(after.governance.entry()))
         custody.vault.commit(batch, log=(leaf,))
         custody.office.governance, custody.office.officers = after.governance, after.officers
         custody.docket.rules_changed()
+        if fence is not None:
+            custody.fences.put(fence)
         return pending, True
 
     return run
@@ -189,12 +194,25 @@ def find(custody: Custody, proposal_id: EntryId) -> Pending:
     return _read(entry)
 
 
-def made(office: Office, change: Change) -> tuple[Office, Batch]:
+def made(custody: Custody, change: Change) -> tuple[Office, Batch]:
     """Return the office as a change would leave it, and what does that besides the rules' entry.
 
     Raises Conflict.
     """
-    return _MADE[type(change)](office, change)
+    if isinstance(change, LiftFence):
+        fence = _fence(custody, change)
+        if fence is None:
+            raise Conflict("no fence stands around this source reference")
+        office = custody.office
+        return Office(replace(office.governance), office.officers), lifted(fence)
+    return _MADE[type(change)](custody.office, change)
+
+
+def _fence(custody: Custody, change: Change) -> Fence | None:
+    """Return the fence that a change lifts in part, as it leaves it."""
+    if not isinstance(change, LiftFence):
+        return None
+    return custody.fences.without(change.authority, change.source_ref)
 
 
 def _add(office: Office, change: AddOfficer) -> tuple[Office, Batch]:
@@ -268,7 +286,7 @@ def _parsed(text: str, act: Act) -> Proposal:
 
 def authority_of(office: Office, change: Change) -> str | None:
     """Return the one authority that a change concerns; None: all of them."""
-    if isinstance(change, AddOfficer | SetRules):
+    if isinstance(change, AddOfficer | SetRules | LiftFence):
         return change.authority
     found = office.officers.get(OfficerId(bytes.fromhex(change.officer)))
     return None if found is None else found.authority

@@ -86,7 +86,17 @@ class SetRules(_Change, frozen=True, tag="set-rules"):
     authority: AuthorityCode | None = None
 
 
-Change = AddOfficer | ChangeOfficer | RemoveOfficer | SetRules
+class LiftFence(_Change, frozen=True, tag="lift-fence"):
+    """A record that was destroyed may be stored again: it was sent by mistake that it was."""
+
+    authority: AuthorityCode
+    source_ref: Annotated[str, msgspec.Meta(pattern=r"\A[!-~](?:[ -~]{0,62}[!-~])?\Z")]
+
+    def __repr__(self) -> str:
+        return "<LiftFence>"
+
+
+Change = AddOfficer | ChangeOfficer | RemoveOfficer | SetRules | LiftFence
 
 _decoder: Final = msgspec.json.Decoder[Change](Change)
 

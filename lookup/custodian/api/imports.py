@@ -96,15 +96,7 @@ class _Batch:
     def results(self, done: Sequence[Stored]) -> list[Result]:
         """Return the result of each line, in their order."""
         stored: list[tuple[int, Result]] = [
-            (
-                number,
-                {
-                    "line": number,
-                    "result": each.result,
-                    "record_id": each.record_id.hex(),
-                    "version": each.version,
-                },
-            )
+            (number, {"line": number, "result": each.result} | _named(each))
             for (number, _), each in zip(self.drafts, done, strict=True)
         ]
         return [told for _, told in sorted(stored + self.refused, key=itemgetter(0))]
@@ -220,6 +212,12 @@ class _ImportResponse(Response):
             self._room.clear()
         else:
             self._room.set()
+
+
+def _named(stored: Stored) -> Result:
+    if stored.record_id is None:
+        return {}
+    return {"record_id": stored.record_id.hex(), "version": stored.version}
 
 
 def _parse_sent(line: bytes, catalogue: Catalogue, sends_for: str | None) -> Draft:
