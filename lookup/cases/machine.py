@@ -9,13 +9,15 @@
 Invariants:
 
 * Where a case stands follows from its steps, the officers and rules of *now*, and the time, and
-  from nothing else. So an approval of an officer who has gone counts no more, and a rule that was
+  from nothing else. So a signature of an officer who has gone counts no more, and a rule that was
   made stricter holds for cases that wait.
 * Approvals count if they are of the case as it stands, of m different officers, none of whom opened
   it or changed it; one of them legal where the ground is (g). What changes the case voids them.
 * Cooling-off is counted in `elapsed`, the seconds that the site has run (keys/anchor.py): no clock
   that is set brings its end nearer. It begins with the last approval that was needed, and the clock
   on the wall has to say that it is over, too.
+* Another cooling-off is a part of what is approved: it voids what was approved before.
+* What comes, and no requester has seen, has to be amended into a case before it is approved.
 * A refusal needs a reason of Art 17(3) and a second officer. Whoever opened the case does neither.
 * A record that protects a child is hidden only by two: the opener who asks for it, and an officer
   for safeguarding; after 72 hours, by either clock, a third has to have confirmed it. Each asking
@@ -32,6 +34,7 @@ from typing import Final
 
 from lookup.cases.standing import (
     MALICIOUS,
+    OTHER_GONE,
     UNDECIDED,
     Officers,
     Refusal,
@@ -99,10 +102,17 @@ class _Fold:
         valid = tuple(
             each
             for each in standing.approvals
-            if each not in standing.changers and self._may_approve(each)
+            if each not in standing.changers and self._may(each, Act.APPROVE)
         )
         wanting = self._wanting(valid)
-        standing = replace(standing, approvals=valid, wanting=wanting, last=taken)
+        standing = replace(
+            standing,
+            approvals=valid,
+            wanting=wanting,
+            last=taken,
+            restriction=self._restriction(standing.restriction),
+            refusal=self._refusal(standing.refusal),
+        )
         if not standing.is_open:
             return standing
         if wanting:
@@ -113,9 +123,23 @@ class _Fold:
             approved=standing.approved or taken.at,
         )
 
-    def _may_approve(self, officer: OfficerId) -> bool:
+    def _may(self, officer: OfficerId, act: Act) -> bool:
         found = self.officers.get(officer)
-        return found is not None and found.may(Act.APPROVE, self.terms.authority)
+        return found is not None and found.may(act, self.terms.authority)
+
+    def _restriction(self, restriction: Restriction | None) -> Restriction | None:
+        """Return a restriction of officers who are here yet."""
+        if restriction is None or not self._may(restriction.by, Act.RESTRICT):
+            return None
+        confirmer = restriction.confirmed_by
+        if confirmer is not None and not self._may(confirmer, Act.CONFIRM):
+            return replace(restriction, confirmed_by=None)
+        return restriction
+
+    def _refusal(self, refusal: Refusal | None) -> Refusal | None:
+        if refusal is None or not self._may(refusal.by, Act.REFUSE):
+            return None
+        return refusal
 
     def _wanting(self, valid: tuple[OfficerId, ...]) -> tuple[str, ...]:
         wanting = []
@@ -160,12 +184,16 @@ def _unconfirmed(restriction: Restriction | None, taken: Taken) -> Restriction |
 
 
 def _amend(standing: Standing, taken: Taken, officers: Officers) -> Standing:
-    return replace(_change(standing, taken, officers), restricted=False)
+    return replace(_change(standing, taken, officers), restricted=False, stale=False)
 
 
 def _escalate(standing: Standing, taken: Taken, officers: Officers) -> Standing:
-    changed = _change(standing, taken, officers)
-    return replace(changed, escalated=(*standing.escalated, str(taken.step.details["reason"])))
+    reason = str(taken.step.details["reason"])
+    return replace(
+        _change(standing, taken, officers),
+        escalated=(*standing.escalated, reason),
+        stale=standing.stale or reason != OTHER_GONE,
+    )
 
 
 def _approve(standing: Standing, taken: Taken, _: Officers) -> Standing:
@@ -207,12 +235,18 @@ def _release(standing: Standing, taken: Taken, _: Officers) -> Standing:
 
 
 def _shorten(standing: Standing, taken: Taken, officers: Officers) -> Standing:
+    """Set another cooling-off; it is a part of what is approved, so it is approved anew."""
     officer = officers.get(_signer(taken))
     if officer is None or Role.LEGAL not in officer.roles:
         return standing
     details = taken.step.details
     return replace(
-        standing, shortened=Shortening(int(details["days"]), str(details["court_order"]))
+        standing,
+        state=State.REQUESTED,
+        revision=taken.step.number,
+        approvals=(),
+        approved=None,
+        shortened=Shortening(int(details["days"]), str(details["court_order"])),
     )
 
 

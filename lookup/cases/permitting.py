@@ -18,6 +18,9 @@ from lookup.cases.standing import Moment, Officers, Standing, Terms
 from lookup.cases.step import Step
 from lookup.officers.roles import Act
 
+# Where a case stands is computed from all its steps; an honest one has a dozen.
+MAX_STEPS: Final = 256
+
 
 class StepRefused(Exception):
     """This step may not be taken now, or not by this officer; the message says why."""
@@ -45,6 +48,8 @@ def require(  # noqa: PLR0913  # all that decides whether a step may be taken
         raise StepRefused("this was signed of another state of the case: look at it again")
     if step.officer is None or not _may(officers, step, terms):
         raise StepRefused(f"none of the officer's roles may {step.act} this case")
+    if step.number > MAX_STEPS and step.act is not Act.WITHDRAW:
+        raise StepRefused(f"a case has at most {MAX_STEPS} steps: withdraw it, and open another")
     for rule in _REQUIRED.get(step.act, ()):
         rule(standing, step, terms, now)
 
@@ -63,6 +68,18 @@ def _not_a_changer(standing: Standing, step: Step, terms: Terms, now: Moment) ->
     del terms, now
     if step.officer in standing.changers:
         raise StepRefused("whoever opened or changed a case does not decide it")
+
+
+def _is_not_stale(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del step, terms, now
+    if standing.stale:
+        raise StepRefused("something has come since: the case has to be amended first")
+
+
+def _not_refused(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del terms, now
+    if standing.refusal is not None and standing.refusal.by == step.officer:
+        raise StepRefused("this officer has refused the case already: another has to review it")
 
 
 def _not_twice(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
@@ -146,8 +163,8 @@ def _is_due(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
 
 _REQUIRED: Final[Mapping[Act, tuple[_Rule, ...]]] = MappingProxyType(
     {
-        Act.APPROVE: (_not_a_changer, _not_twice),
-        Act.REFUSE: (_not_a_changer,),
+        Act.APPROVE: (_not_a_changer, _not_twice, _is_not_stale),
+        Act.REFUSE: (_not_a_changer, _not_refused),
         Act.REVIEW: (_not_a_changer, _reviews_another),
         Act.RESTRICT: (_not_a_changer, _was_asked),
         Act.CONFIRM: (_not_a_changer, _confirms_another),

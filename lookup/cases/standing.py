@@ -17,6 +17,13 @@ from lookup.officers.roles import Officer, OfficerId
 DAY: Final = 24 * 3_600
 RESTRICTED_SECONDS: Final = 72 * 3_600
 MALICIOUS: Final = "art-17-1-g"
+# Why the site escalates a case: what came is nothing that its requester has seen.
+NEW_CATEGORY: Final = "new-category"
+NEW_CHILD: Final = "new-child"
+NEW_DATES: Final = "new-dates"
+NEW_RECORD: Final = "new-record"
+# Or: another record of the same child was destroyed, and the site itself took it off the list.
+OTHER_GONE: Final = "other-gone"
 
 
 class State(StrEnum):
@@ -107,7 +114,8 @@ class Standing:
 
     `revision` is the number of the step that last changed the case; `changers` who has opened or
     changed it; `approved` when the last approval that was needed came, `wanting` what else is;
-    `restricted` whether a restriction was laid on since a requester last signed.
+    `restricted` whether a restriction was laid on since a requester last signed; `stale` whether
+    something came since, which no requester has seen.
     """
 
     state: State
@@ -125,6 +133,7 @@ class Standing:
     restriction: Restriction | None = None
     restricted: bool = False
     escalated: tuple[str, ...] = ()
+    stale: bool = False
     identity_asked: bool = False
     last: Taken | None = field(default=None, repr=False)
 

@@ -5,6 +5,8 @@ Invariants:
 * The passphrase of a key comes from a private file or a terminal, never from an argument or the
   environment; those name files alone.
 * The key says who acts: the site knows each officer's public half.
+* A token and a signature name the vault. Over the network the officer says which: a site that named
+  another's could use there what it is given here.
 """
 
 import re
@@ -72,6 +74,14 @@ _OPTIONS: Final = (
         help="The custodian's URL; without it, the socket of the site that --config names.",
     ),
     click.option(
+        "--vault",
+        "vault_id",
+        metavar="ID",
+        envvar="LACUNA_VAULT",
+        show_envvar=True,
+        help="The vault of --site, 32 hexadecimal digits: what you sign is for no other.",
+    ),
+    click.option(
         "--ca-file",
         type=click.Path(path_type=Path),
         help="Whom to trust for --site, PEM; without it, whom this machine trusts.",
@@ -111,12 +121,13 @@ class Acting:
     office: Json
 
 
-def act(  # the values of the options, one by one
+def act(  # noqa: PLR0913  # the values of the options, one by one
     ctx: click.Context,
     *,
     key_file: Path | None,
     key_passphrase_file: Path | None,
     site: str | None,
+    vault_id: str | None,
     ca_file: Path | None,
 ) -> Acting:
     """Reach the custodian as the officer whose key this is, or end the command."""
@@ -124,8 +135,17 @@ def act(  # the values of the options, one by one
     from lookup.officers.roles import OfficerId  # noqa: PLC0415  # as above
     from lookup.officers.signing import Signer, token_header  # noqa: PLC0415  # as above
 
+    if site is not None and vault_id is None:
+        fail(
+            exits.USAGE,
+            "it is not said which vault --site keeps",
+            "give --vault ID, as `lacuna status` there prints it: others could use your token",
+        )
     custodian = connect(ctx) if site is None else connect_to(ctx, site, ca_file)
-    vault = bytes.fromhex(custodian.get("/health/ready")["vault"])
+    told = custodian.get("/health/ready")["vault"]
+    if vault_id not in {None, told}:
+        fail(exits.REFUSED, "this site keeps another vault", "compare --vault with `lacuna status`")
+    vault = bytes.fromhex(told)
     key = load_key(key_file, key_passphrase_file)
     custodian.authorize(token_header(key, vault, int(time.time())))
     office = custodian.get("/v1/officers")

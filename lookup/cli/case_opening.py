@@ -147,7 +147,7 @@ def amend(ctx: click.Context, /, case_id: str, **options: Any) -> None:  # noqa:
         "others": sorted(each["record_id"] for each in seen["others"]),
     }
     members = case["content"] | {name: each for name, each in given.items() if each is not None}
-    content = _content(members | {"records": _named(case["content"]["records"])})
+    content = _content(members | {"records": _named(seen["records"])})
     _show(seen, content.ground)
     confirm("What was signed of this case before is void.", assumed=options["yes"])
     changed = acting.custodian.post(
@@ -162,6 +162,7 @@ def _act(ctx: click.Context, options: dict[str, Any]) -> Acting:
         key_file=options["key_file"],
         key_passphrase_file=options["key_passphrase_file"],
         site=options["site"],
+        vault_id=options["vault_id"],
         ca_file=options["ca_file"],
     )
 

@@ -183,19 +183,26 @@ def require_as_shown(case: dict[str, Any], case_id: str) -> None:
 
 def case_facts(case: dict[str, Any]) -> dict[str, object]:
     """Return a case as names and values for `console.say_facts`."""
+    content = case["content"]
+    # What is signed is the content; category and dates are the site's word about its records.
+    named = {
+        each["record_id"]: f", {each['category']} since {each['since']}" for each in case["named"]
+    }
     shown: dict[str, object] = {
         "case": case["case"],
         "state": _state(case),
         "certificate": f"{case['certificate']}, once the case is carried out",
-        "authority": case["authority"],
-        "ground": case["ground"],
+        "authority": content["authority"],
+        "ground": content["ground"],
+        "received": content["received"],
+        "restriction": "asked for" if content["restrict"] else "not asked for",
         "records": [
-            f"{each['record_id']}  {each['category']} since {each['since']}"
-            for each in case["named"]
+            f"{each['record_id']}  version {each['version']}{named.get(each['record_id'], '')}"
+            for each in content["records"]
         ],
-        "evidence": json.dumps(case["content"]["evidence"], indent=2).splitlines(),
-        **({"note": note.splitlines()} if (note := case["content"]["note"]) else {}),
-        "others": case["content"]["others"] or ["no other record names the same child"],
+        "evidence": json.dumps(content["evidence"], indent=2).splitlines(),
+        **({"note": note.splitlines()} if (note := content["note"]) else {}),
+        "others": content["others"] or ["no other record names the same child"],
         "answer by": f"{case['answer_by']} ({case['clock']})",
         "cooling off": f"{case['cooling_off_days']} days{_order(case)}",
     }

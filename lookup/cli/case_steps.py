@@ -151,7 +151,7 @@ def _make(name: str, wanted: _Act) -> click.Command:
     return made
 
 
-_OFFICER: Final = ("key_file", "key_passphrase_file", "site", "ca_file")
+_OFFICER: Final = ("key_file", "key_passphrase_file", "site", "vault_id", "ca_file")
 
 
 def _tell(done: dict[str, Any], *, as_json: bool) -> int:

@@ -55,16 +55,21 @@ def latest(custody: Custody, record: Record) -> Json:
     return {"latest": found, "complete": True}
 
 
-def notices(after: int, most: int) -> Callable[[Custody], Json]:
-    """Return the notices behind a cursor, and the next cursor."""
+def notices(after: int, most: int, authority: str | None = None) -> Callable[[Custody], Json]:
+    """Return the notices behind a cursor, and the next cursor; of one authority, if one is named.
+
+    Only who is told of all authorities' accesses has them counted as delivered: what one authority
+    has fetched is another's to fetch yet.
+    """
     if not 1 <= most <= MOST_NOTICES:
         raise InvalidRequest(f"limit is a number from 1 to {MOST_NOTICES}")
 
     def run(custody: Custody) -> Json:
         custody.audit.flush()
-        custody.audit.delivered = max(custody.audit.delivered, after)
+        if authority is None:
+            custody.audit.delivered = max(custody.audit.delivered, after)
         found = custody.audit.notices.after(after, most)
-        told = [_told(custody, notice) for notice in found]
+        told = [_told(custody, notice, authority) for notice in found]
         last = found[-1].number if found else after
         return {
             "accesses": [each for each in told if each is not None],
@@ -241,9 +246,9 @@ def _access(custody: Custody, entry: Entry) -> Json:
     }
 
 
-def _told(custody: Custody, notice: Notice) -> Json | None:
+def _told(custody: Custody, notice: Notice, authority: str | None) -> Json | None:
     record = custody.record(EntryId(notice.record))
-    if record is None:
+    if record is None or authority not in {None, record.body.authority}:
         return None
     return {
         "cursor": f"{notice.number:016x}",

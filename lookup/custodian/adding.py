@@ -18,11 +18,12 @@ from crypto.record import Dek, seal_payload
 from keys.entry import Batch, EntryId, Kind, Put, new_entry_id, new_entry_ids
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
+from lookup.cases.standing import NEW_CATEGORY, NEW_CHILD, NEW_DATES, NEW_RECORD
 from lookup.custodian.custody import Custody, Edit
-from lookup.custodian.docket import Case, Named, Signed, escalation
+from lookup.custodian.docket import Case, Signed, escalation
 from lookup.custodian.draft import Draft
-from lookup.custodian.parking import NEW_CATEGORY, NEW_CHILD, NEW_RECORD, Parked, park
-from lookup.custodian.record import Record, make_body, names_of
+from lookup.custodian.parking import Parked, park
+from lookup.custodian.record import Body, Record, make_body, names_of
 from lookup.custodian.writer import Prepare, Prepared
 from lookup.errors import Conflict, PreconditionFailed, RecordNotFound, Unavailable
 
@@ -69,6 +70,8 @@ def change(record_id: EntryId, draft: Draft, expected: int) -> Prepare[Stored]:
         old = custody.record(record_id)
         if old is None:
             raise RecordNotFound("there is no such record")
+        if old.body.authority != draft.authority:
+            raise Conflict("a record stays its authority's: another one sends its own")
         if old.version != expected:
             raise PreconditionFailed(f"expected version {expected}, the record is at {old.version}")
         if old.body.source != draft.source and custody.docket.open_case_of(record_id) is not None:
@@ -141,8 +144,10 @@ def _under_case(custody: Custody, draft: Draft, old: Record, case: Case) -> _Ste
     parked = Stored(PARKED, old.id, old.version)
     vault, store, catalogue = custody.vault, custody.store, custody.catalogue
     waiting = None if before is None else before.draft(vault, store, catalogue)
-    comes = _told(custody, draft, old) - custody.told(old.body)
-    shows = bool(comes) and old.id not in custody.hidden
+    comes = _body(draft, old)
+    more = custody.told(comes) - custody.told(old.body)
+    longer = custody.answered_until(comes) > custody.answered_until(old.body)
+    shows = (bool(more) or longer) and old.id not in custody.hidden
     if waiting == draft and not shows:
         return _Step(parked, touches)
     removed, gone = ((), NO_BLOBS) if before is None else before.removal()
@@ -161,21 +166,27 @@ def _under_case(custody: Custody, draft: Draft, old: Record, case: Case) -> _Ste
     )
 
 
-def _told(custody: Custody, draft: Draft, old: Record) -> frozenset[Named]:
-    """Return the identifiers that a draft would answer for."""
-    return custody.told(make_body(draft, Dek(old.body.dek), old.body.links))
-
-
 def _escalating(
     custody: Custody, case: Case, draft: Draft, old: Record, waiting: Draft | None
 ) -> list[tuple[Case, str]]:
     """Return the case if a draft says what neither the record says, nor what waits already."""
-    if draft.category != (old.body.category if waiting is None else waiting.category):
+    before = old.body if waiting is None else _body(waiting, old)
+    comes = _body(draft, old)
+    if comes.category != before.category:
         return [(case, NEW_CATEGORY)]
-    seen = custody.told(old.body)
-    if waiting is not None:
-        seen |= _told(custody, waiting, old)
-    return [(case, NEW_CHILD)] if _told(custody, draft, old) - seen else []
+    if custody.told(comes) - custody.told(before) - custody.told(old.body):
+        return [(case, NEW_CHILD)]
+    if (comes.since, comes.until, comes.answer_until) != (
+        before.since,
+        before.until,
+        before.answer_until,
+    ):
+        return [(case, NEW_DATES)]
+    return []
+
+
+def _body(draft: Draft, old: Record) -> Body:
+    return make_body(draft, Dek(old.body.dek), old.body.links)
 
 
 def _stored(

@@ -4,6 +4,7 @@ Invariants:
 
 * Nothing else in this service destroys a record. What is carried out is approved by the officers
   and rules of now, is on no hold, and is past its cooling-off, as the machine says at this moment.
+* A case that stays, and lists a destroyed record among the others of its child, lists it no more.
 * All cases that are carried out together share one epoch change, however many they are. With a
   record leaves every case that names it, also one that was refused, and what was parked for it.
 * In the same transaction a `Kind.DESTROYED` entry takes the case's place: what a certificate will
@@ -20,9 +21,10 @@ from keys.entry import Batch, EntryId, Kind, Put, Remove
 from keys.epoch import Destruction
 from keys.errors import PageDamaged
 from keys.pages import BlobChange
-from lookup.custodian.certifying import destroyed_entry, issue, issue_waiting
+from lookup.cases.standing import OTHER_GONE
+from lookup.custodian.certifying import can_be_certified, destroyed_entry, issue, issue_waiting
 from lookup.custodian.custody import Custody, Edit
-from lookup.custodian.docket import Case, removal
+from lookup.custodian.docket import Case, Signed, escalation, removal
 from lookup.custodian.record import Record
 
 # What one epoch change destroys at most: 10,000 records take some seconds, and lookups go on.
@@ -41,29 +43,47 @@ class CarriedOut:
 
 
 def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
-    """Destroy the records of cases that are due; issue their certificates unless a slot lags."""
+    """Destroy the records of cases that are due; issue their certificates unless a slot lags.
+
+    Raises InvalidStatement, with nothing destroyed, for what no certificate could say.
+    """
     records = [record for case in cases for record in _records(custody, case)]
-    leaving = custody.docket.naming(record.id for record in records)
-    parked = [each for case in leaving for each in custody.lot.of(case.id)]
-    removals = [*map(removal, leaving), *(each.removal() for each in parked)]
-    workers = len(custody.door.workers())
-    begun = custody.moment().time
+    ids = frozenset(record.id for record in records)
+    leaving = custody.docket.naming(ids)
+    lost = [each for each in custody.docket.lost if not ids.isdisjoint(each.record_ids)]
+    parked = custody.lot.about(ids)
+    relisted = _relisted(custody, ids, leaving)
+    removals = [
+        *map(removal, leaving),
+        *map(removal, lost),
+        *(each.removal() for each in parked),
+    ]
+    begun, workers = custody.moment().time, len(custody.door.workers())
     batch: Batch = (
         *(Remove(Kind.RECORD, record.id) for record in records),
         *(step for steps, _ in removals for step in steps),
         *(Put(destroyed_entry(custody, case, begun, workers)) for case in cases),
+        *(Put(each.after.entry(each.before.revisions[-1])) for each in relisted),
     )
     blobs = BlobChange(
+        put=tuple(blob for each in relisted for blob in each.blobs(custody).put),
         delete=(
             *((record.id, record.version) for record in records),
             *(name for _, change in removals for name in change.delete),
-        )
+            *(name for each in relisted for name in removal(each.before)[1].delete),
+        ),
     )
     receipt = custody.commit(
-        batch, blobs, tuple(Edit(record.id, record, None) for record in records)
+        batch,
+        blobs,
+        tuple(Edit(record.id, record, None) for record in records),
+        steps=tuple(each.step for each in relisted if each.step is not None),
     )
+    for relisting in relisted:
+        relisting.before.become(relisting.after)
     for case in leaving:
         custody.docket.remove(case.id)
+    custody.docket.lost = [each for each in custody.docket.lost if each not in lost]
     custody.lot.drop(parked)
     custody.destroyed += len(records)
     if receipt.destruction is None:
@@ -76,6 +96,40 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Relisting:
+    """A case that has listed a record which is destroyed, before and after; open ones escalate."""
+
+    before: Case
+    after: Case
+    step: Signed | None
+
+    def blobs(self, custody: Custody) -> BlobChange:
+        """Return the blob of what it says from now on."""
+        content = self.after.content.encode()
+        return self.after.sealed(custody.vault, self.before.revisions[-1], content)
+
+
+def _relisted(
+    custody: Custody, ids: frozenset[EntryId], leaving: Sequence[Case]
+) -> list[_Relisting]:
+    """Return the cases that stay, and must not say any more that a destroyed record was there."""
+    gone, office, vault = frozenset(each.hex() for each in ids), custody.office, custody.vault
+    going = {case.id for case in leaving}
+    now = custody.moment()
+    return [
+        _Relisting(
+            case,
+            case.without(gone),
+            escalation(case, office, vault, OTHER_GONE, now)
+            if custody.docket.standing(case).is_open
+            else None,
+        )
+        for case in custody.docket.listing(ids)
+        if case.id not in going
+    ]
+
+
 def tend(custody: Custody) -> None:
     """Carry out what is due, certify what waits, hide and show what restrictions say by now."""
     if custody.docket.damaged:
@@ -83,15 +137,15 @@ def tend(custody: Custody) -> None:
     issue_waiting(custody)
     custody.show_and_hide()
     due = [case for case in custody.docket.due(custody.moment()) if case.id not in custody.stuck]
-    whole = [case for case in due if is_whole(custody, case)]
-    for at in range(0, len(whole), MOST_AT_ONCE):
-        batch = whole[at : at + MOST_AT_ONCE]
+    ready = [case for case in due if is_whole(custody, case) and can_be_certified(custody, case)]
+    for at in range(0, len(ready), MOST_AT_ONCE):
+        batch = ready[at : at + MOST_AT_ONCE]
         done = carry_out(custody, batch)
         logger.info("carried out %d cases: %d records", len(batch), len(done.record_ids))
-    stuck = {case.id for case in due} - {case.id for case in whole}
+    stuck = {case.id for case in due} - {case.id for case in ready}
     if stuck:
         custody.stuck |= stuck
-        logger.error("%d cases that are due cannot be carried out: restore the store", len(stuck))
+        logger.error("%d cases that are due cannot be carried out: see the runbook", len(stuck))
 
 
 def is_whole(custody: Custody, case: Case) -> bool:
@@ -101,7 +155,7 @@ def is_whole(custody: Custody, case: Case) -> bool:
         *((Kind.RECORD, each) for each in case.record_ids),
         *((Kind.CASE, each.id) for each in leaving),
         *((Kind.STEP, step.entry_id) for each in leaving for step in each.signed),
-        *((Kind.PARKED, each.id) for case in leaving for each in custody.lot.of(case.id)),
+        *((Kind.PARKED, each.id) for each in custody.lot.about(case.record_ids)),
     ]
     try:
         return all(vault.get(kind, entry_id) is not None for kind, entry_id in parts)

@@ -23,6 +23,7 @@ from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from lookup.cases.clock import InvalidClock
 from lookup.cases.content import Content, InvalidContent, parse_content
+from lookup.cases.content import Named as NamedRecord
 from lookup.cases.evidence import InvalidEvidence
 from lookup.cases.permitting import StepRefused, require
 from lookup.cases.standing import Taken
@@ -38,6 +39,7 @@ from lookup.cases.step import (
 from lookup.cases.supporting import COUNTED, require_countable, require_reason, require_supported
 from lookup.custodian.adding import add_or_change
 from lookup.custodian.carrying_out import CarriedOut, carry_out, is_whole
+from lookup.custodian.certifying import can_be_certified
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case, Lookout, Named, Signed, new_step
 from lookup.custodian.record import Record, decode_body, names_of
@@ -53,6 +55,7 @@ from lookup.errors import (
 from lookup.officers.roles import Act, Officer
 
 ID_SIZE = 16
+MOST_WITHDRAWN = 8
 
 logger = logging.getLogger("lookup.custodian")
 
@@ -116,10 +119,12 @@ def open_case(
         records = _records(custody, content)
         _require_all_others(content, others, lookout)
         _require_evidence(content)
+        _require_few_withdrawn(custody, officer, content)
         _require_countable(custody, content, [], InvalidRequest)
         case = Case(
             case_id,
             Dek.generate(),
+            EntryId(secrets.token_bytes(ID_SIZE)),
             opening.salt,
             secrets.token_bytes(SALT_SIZE),
             new_entry_id(Kind.DESTROYED),
@@ -136,6 +141,22 @@ def open_case(
         return case
 
     return run
+
+
+def _require_few_withdrawn(custody: Custody, officer: Officer, content: Content) -> None:
+    """Raise Conflict for an officer who opens cases about a record and withdraws them, on and on.
+
+    A withdrawn case stays, so that nothing that was signed of it can be played again.
+    """
+    record_ids = [EntryId(each) for each in content.record_ids]
+    own = [
+        case
+        for case in custody.docket.naming(record_ids)
+        if case.last.act is Act.WITHDRAW
+        and case.last.officer == officer.id == case.signed[0].step.officer
+    ]
+    if len(own) >= MOST_WITHDRAWN:
+        raise Conflict("you have withdrawn too many cases about a record: let another open this")
 
 
 def take_step(
@@ -167,7 +188,9 @@ def take_step(
             require(standing, step, case.content.terms, custody.office.officers, now, digest=digest)
         except StepRefused as refused:
             raise Conflict(str(refused)) from None
-        if step.act is Act.CARRY_OUT and not is_whole(custody, case):
+        if step.act is Act.CARRY_OUT and not (
+            is_whole(custody, case) and can_be_certified(custody, case)
+        ):
             raise Conflict("a record of the case was lost: withdraw it, and open another")
         signed = new_step(case, step, wanted.signature, now)
         if content is not None or step.act in COUNTED:
@@ -185,8 +208,10 @@ def take_step(
 
 def _amend(custody: Custody, case: Case, signed: Signed, content: Content) -> None:
     """Change what a case says; its records stay the same."""
-    if content.authority != case.content.authority or content.records != case.content.records:
+    if content.authority != case.content.authority or content.record_ids != case.content.record_ids:
         raise Conflict("a case's records stay the same: withdraw it, and open another")
+    if any(_version(custody, named) != named.version for named in content.records):
+        raise Conflict("a record of the case has changed since it was looked at")
     _require_evidence(content)
     blob = case.sealed(custody.vault, signed.step.number, content.encode())
     before, case.content = case.content, content
@@ -195,6 +220,11 @@ def _amend(custody: Custody, case: Case, signed: Signed, content: Content) -> No
     except BaseException:
         case.content = before
         raise
+
+
+def _version(custody: Custody, named: NamedRecord) -> int | None:
+    record = custody.record(EntryId(bytes.fromhex(named.record_id)))
+    return None if record is None else record.version
 
 
 def _follow(custody: Custody, case: Case, step: Step) -> Done:
@@ -207,13 +237,19 @@ def _follow(custody: Custody, case: Case, step: Step) -> Done:
 
 
 def resume(custody: Custody, case: Case) -> None:
-    """Let what was kept aside for a case, which has ended without a destruction, come to pass."""
-    parked = custody.lot.of(case.id)
+    """Let what was kept aside for a case, which has ended without a destruction, come to pass.
+
+    What is no record by the catalogue of now stays aside: its authority sends it again.
+    """
+    parked = [
+        (each, draft)
+        for each in custody.lot.of(case.id)
+        if (draft := each.draft(custody.vault, custody.store, custody.catalogue)) is not None
+    ]
     if not parked:
         return
-    drafts = [each.draft(custody.vault, custody.store, custody.catalogue) for each in parked]
-    prepared = add_or_change([draft for draft in drafts if draft is not None])(custody)
-    removals = [each.removal() for each in parked]
+    prepared = add_or_change([draft for _, draft in parked])(custody)
+    removals = [each.removal() for each, _ in parked]
     custody.commit(
         prepared.batch + tuple(step for batch, _ in removals for step in batch),
         BlobChange(
@@ -223,7 +259,7 @@ def resume(custody: Custody, case: Case) -> None:
         prepared.edits,
         steps=prepared.steps,
     )
-    custody.lot.drop(parked)
+    custody.lot.drop([each for each, _ in parked])
 
 
 def resume_all(custody: Custody) -> None:

@@ -16,20 +16,24 @@ Invariants:
   nonces that open the commitments were in the case; the family has them, or nobody.
 """
 
+import logging
 import secrets
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from crypto.commitment import Commitment, Nonce
 from crypto.sshsig import fingerprint
 from keys.entry import Entry, EntryId, Kind, Put
-from lookup.cases.standing import Standing
+from keys.errors import EntryTooLarge
+from lookup.cases.standing import DAY, Standing
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case
 from lookup.custodian.record import Record
 from lookup.officers.roles import Role
 from lookup.transparency.certificate import leaf_of
+from lookup.transparency.errors import InvalidStatement
 from lookup.transparency.opening import FORMAT, Opening, RecordOpening
 from lookup.transparency.statement import (
     COURT_ORDER,
@@ -39,6 +43,11 @@ from lookup.transparency.statement import (
     CoolingOff,
     Statement,
 )
+
+# More would not fit into a statement, and nobody needs more.
+MOST_APPROVALS: Final = 16
+
+logger = logging.getLogger("lookup.custodian")
 
 
 class _DestroyedBody(msgspec.Struct, array_like=True, kw_only=True):
@@ -83,7 +92,8 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
         records=[opening.commitment() for opening in openings],
         requested=standing.opened.time,
         approved=standing.approved.time,
-        not_before=max(begun, standing.approved.time),
+        # The clock on the wall may have been set back since the case was found to be due.
+        not_before=max(begun, standing.approved.time + standing.cooling_off_days * DAY),
         approvals=_approvals(custody, standing),
         cooling_off_days=standing.cooling_off_days,
         workers=workers,
@@ -93,12 +103,27 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
 
 
 def _approvals(custody: Custody, standing: Standing) -> list[tuple[str, str]]:
-    """Return role and key of each officer whose approval counted."""
+    """Return role and key of officers whose approval counted; of many, legal ones first."""
     officers = (custody.office.officers[each] for each in standing.approvals)
-    return [
+    told: list[tuple[str, str]] = [
         (Role.LEGAL if Role.LEGAL in officer.roles else Role.APPROVER, fingerprint(officer.key))
         for officer in officers
     ]
+    return sorted(told, key=lambda each: each[0] != Role.LEGAL)[:MOST_APPROVALS]
+
+
+def can_be_certified(custody: Custody, case: Case) -> bool:
+    """Say whether a certificate could say what it will have to, before anything is destroyed."""
+    now = custody.moment().time
+    try:
+        entry = destroyed_entry(custody, case, now, len(custody.door.workers()))
+        time = max(now, _read_destroyed(entry).not_before)
+        slot = ("D", bytes(16))
+        trial = _CertificateBody(epoch=1, time=time, slots=[slot], lost=[], position=0)
+        _certified(custody, entry, trial)
+    except (InvalidStatement, EntryTooLarge, KeyError):
+        return False
+    return True
 
 
 def opening_of(custody: Custody, case: Case) -> Opening:
@@ -141,8 +166,9 @@ def issue(custody: Custody) -> None:
     custody.certified = vault.version.epoch
     if vault.lagging or not entries:
         return
-    batch, leaves = [], []
-    for at, entry in enumerate(entries, vault.log.size):
+    batch: list[Put] = []
+    leaves: list[bytes] = []
+    for entry in entries:
         begun = _read_destroyed(entry).not_before
         body = _CertificateBody(
             epoch=vault.version.epoch,
@@ -150,12 +176,17 @@ def issue(custody: Custody) -> None:
             time=max(custody.moment().time, begun),
             slots=[(letter, slot) for slot, letter in vault.confirmed],
             lost=sorted(vault.lost),
-            position=at,
+            position=vault.log.size + len(leaves),
         )
-        certified = _certified(custody, entry, body)
+        try:
+            certified = _certified(custody, entry, body)
+        except InvalidStatement as error:
+            logger.error("a certificate waits, for it would say what cannot be: %s", error)  # noqa: TRY400  # its text is ours
+            continue
         batch.append(Put(Entry(Kind.CERTIFICATE, entry.id, msgspec.msgpack.encode(body))))
         leaves.append(leaf_of(certified.statement, certified.nonce))
-    vault.commit(tuple(batch), log=tuple(leaves))
+    if leaves:
+        vault.commit(tuple(batch), log=tuple(leaves))
 
 
 def issue_waiting(custody: Custody) -> None:

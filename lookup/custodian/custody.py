@@ -135,6 +135,7 @@ class Custody:
         self.docket = load_docket(self.vault, self.store, self.office, self._names_of)
         self.lot = Lot() if self.docket.damaged else load_lot(self.vault)
         self.hidden = self.docket.hidden(self.moment())
+        self.alarms.hide(len(self.hidden))
 
     def _names_of(self, record_id: EntryId) -> list[Named]:
         """Return a record's identifiers; none where its page is damaged.
@@ -277,6 +278,13 @@ class Custody:
         links = self.publication.rules.links(body)
         return frozenset((name.scheme, name.value) for name, link in links if not link.honey)
 
+    def answered_until(self, body: Body) -> int:
+        """Return the last day on which hospitals may be told of a record; 0: on none."""
+        number = self.catalogue.category_numbers.get(body.category)
+        if number is None or not self.catalogue.categories[number].answerable:
+            return 0
+        return date.max.toordinal() if body.answer_until is None else body.answer_until
+
     def protects(self, body: Body) -> bool:
         """Say whether a record is one that hospitals are told of today."""
         return bool(self.told(body))
@@ -335,6 +343,8 @@ class Custody:
         )
         self.audit.forget_links(before - after)
         self.audit.note(edit.id, after - before)
+        if edit.new is not None:
+            self.docket.watch(edit.id, names_of(edit.new))
         if edit.old is not None:
             self.sources.pop(edit.old.body.source, None)
         if edit.new is not None:

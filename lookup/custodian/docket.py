@@ -2,7 +2,8 @@
 
     Kind.CASE    case key, salt, opening key; its version is the revision of its newest content
     Kind.STEP    one step with its signature, and when it was taken; in the same leaf as its case
-    blob         the content of each revision, sealed under the case key, named by case and revision
+    blob         the content of each revision, sealed under the case key, named by an id that this
+                 site has drawn (a case's own id is its requester's choice) and the revision
 
 Invariants:
 
@@ -16,8 +17,9 @@ Invariants:
 """
 
 import hmac
+import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, TypeVar
 
@@ -28,12 +30,12 @@ from crypto.commitment import Nonce, commit, committed_leaf
 from crypto.encoding import encode
 from crypto.record import Dek, seal_payload, unseal_payload
 from crypto.sshsig import Signature
-from keys.entry import Batch, Entry, EntryId, Kind, Remove, new_entry_id
+from keys.entry import ID_SIZE, Batch, Entry, EntryId, Kind, Remove, new_entry_id
 from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from keys.vault import Vault
 from lookup.cases.clock import Clock
-from lookup.cases.content import Content, parse_content
+from lookup.cases.content import Content, InvalidContent, parse_content
 from lookup.cases.machine import stand
 from lookup.cases.standing import Moment, Standing, Taken
 from lookup.cases.step import Step, digest_of, nonce_of, parse_details
@@ -52,9 +54,11 @@ T = TypeVar("T")
 
 class _CaseBody(msgspec.Struct, array_like=True):
     key: bytes
+    blob: bytes
     salt: bytes
     opening_key: bytes
     certificate: bytes
+    records: list[bytes]
 
 
 class _StepBody(msgspec.Struct, array_like=True):
@@ -107,6 +111,7 @@ class Case:
 
     id: EntryId
     key: Dek
+    blob: EntryId
     salt: bytes
     opening_key: bytes
     certificate: EntryId
@@ -131,7 +136,7 @@ class Case:
     @property
     def revisions(self) -> list[int]:
         """The numbers of the steps that brought a content."""
-        return [each.step.number for each in self.signed if each.step.act in {Act.OPEN, Act.AMEND}]
+        return _revisions(self.signed)
 
     def stand(self, office: Office) -> Standing:
         """Return where it stands, by the officers and rules of now."""
@@ -148,7 +153,14 @@ class Case:
 
     def entry(self, revision: int) -> Entry:
         """Return the case as the map keeps it, with the content of a revision."""
-        body = _CaseBody(self.key.expose(), self.salt, self.opening_key, self.certificate)
+        body = _CaseBody(
+            self.key.expose(),
+            self.blob,
+            self.salt,
+            self.opening_key,
+            self.certificate,
+            list(self.record_ids),
+        )
         return Entry(Kind.CASE, self.id, msgspec.msgpack.encode(body), revision)
 
     def commitment(self, signed: Signed) -> tuple[Nonce, bytes]:
@@ -156,14 +168,31 @@ class Case:
         nonce = Nonce(nonce_of(self.salt, signed.step.number))
         return nonce, encode(signed.step.text().encode(), signed.signature)
 
+    def without(self, gone: frozenset[str]) -> "Case":
+        """Return the case as it no longer lists these records among the others of the child.
+
+        It has another key and another blob: no copy of what it said before opens any more.
+        """
+        others = [each for each in self.content.others if each not in gone]
+        return replace(
+            self,
+            key=Dek.generate(),
+            blob=EntryId(secrets.token_bytes(ID_SIZE)),
+            content=msgspec.structs.replace(self.content, others=others),
+        )
+
+    def become(self, other: "Case") -> None:
+        """Say what another version of this case says."""
+        self.key, self.blob, self.content = other.key, other.blob, other.content
+
     def leaf(self, signed: Signed) -> bytes:
         """Return a step's leaf of the log."""
         return committed_leaf(commit(*self.commitment(signed)))
 
     def sealed(self, vault: Vault, revision: int, content: bytes) -> BlobChange:
         """Return the blob of a revision's content."""
-        blob = seal_payload(self.key, content, vault.id, self.id, revision)
-        return BlobChange(put=((self.id, revision, blob),))
+        blob = seal_payload(self.key, content, vault.id, self.blob, revision)
+        return BlobChange(put=((self.blob, revision, blob),))
 
 
 def new_step(case: Case, step: Step, signature: bytes, now: Moment) -> Signed:
@@ -199,7 +228,7 @@ class Docket:
     cases: dict[EntryId, Case] = field(default_factory=dict)
     by_record: dict[EntryId, set[EntryId]] = field(default_factory=dict)
     watched: dict[Named, set[EntryId]] = field(default_factory=dict)
-    lost: int = 0  # cases whose content the store does not have
+    lost: list["LostCase"] = field(default_factory=list)
     damaged: bool = False  # pages with cases open nowhere: none is known, none may be opened
     _standings: dict[EntryId, Standing] = field(default_factory=dict)
     _clocks: dict[EntryId, tuple[date, Clock]] = field(default_factory=dict)
@@ -217,6 +246,14 @@ class Docket:
             self.watched.setdefault(name, set()).add(case.id)
         for signed in case.signed:
             self._note(signed)
+
+    def watch(self, record_id: EntryId, names: Iterable[Named]) -> None:
+        """Hear which children a record names from now on; its cases look out for all of them."""
+        for case_id in self.by_record.get(record_id, ()):
+            new = set(names) - set(self._names[case_id])
+            self._names[case_id] += tuple(new)
+            for name in new:
+                self.watched.setdefault(name, set()).add(case_id)
 
     def remove(self, case_id: EntryId) -> None:
         """Forget a case."""
@@ -302,10 +339,30 @@ class Docket:
         """Return the cases that are to be carried out."""
         return [case for case in self.cases.values() if self.standing(case).is_due(now)]
 
+    def listing(self, record_ids: Collection[EntryId]) -> list[Case]:
+        """Return every case that lists one of these records among the others of its child."""
+        gone = {each.hex() for each in record_ids}
+        return [case for case in self.cases.values() if not gone.isdisjoint(case.content.others)]
+
     def naming(self, record_ids: Iterable[EntryId]) -> list[Case]:
         """Return every case, open or not, that names one of these records."""
         ids = {case_id for each in record_ids for case_id in self.by_record.get(each, ())}
         return [self.cases[case_id] for case_id in sorted(ids)]
+
+
+@dataclass(frozen=True, slots=True)
+class LostCase:
+    """A case whose content was lost with a store; it leaves with its records all the same."""
+
+    id: EntryId
+    blob: EntryId
+    record_ids: frozenset[EntryId]
+    signed: tuple[Signed, ...]
+
+    @property
+    def revisions(self) -> list[int]:
+        """The numbers of the steps that brought a content."""
+        return _revisions(self.signed)
 
 
 @dataclass(slots=True, eq=False)
@@ -316,13 +373,17 @@ class Lookout:
     seen: bool = False
 
 
-def removal(case: Case) -> tuple[Batch, BlobChange]:
+def _revisions(signed: Iterable[Signed]) -> list[int]:
+    return [each.step.number for each in signed if each.step.act in {Act.OPEN, Act.AMEND}]
+
+
+def removal(case: Case | LostCase) -> tuple[Batch, BlobChange]:
     """Return what takes a case out of map and store."""
     batch = (
         Remove(Kind.CASE, case.id),
         *(Remove(Kind.STEP, each.entry_id) for each in case.signed),
     )
-    return batch, BlobChange(delete=tuple((case.id, revision) for revision in case.revisions))
+    return batch, BlobChange(delete=tuple((case.blob, revision) for revision in case.revisions))
 
 
 def load_docket(
@@ -343,25 +404,29 @@ def load_docket(
         signed.setdefault(found.step.case, []).append(found)
     docket = Docket(office)
     for entry in entries:
-        case = _read_case(vault, store, entry)
+        taken = sorted(signed[entry.id], key=lambda each: each.step.number)
+        body = msgspec.msgpack.decode(entry.body, type=_CaseBody)
+        case = _read_case(vault, store, entry, body)
         if case is None:
-            docket.lost += 1
+            ids = frozenset(map(EntryId, body.records))
+            docket.lost.append(LostCase(entry.id, EntryId(body.blob), ids, tuple(taken)))
             continue
-        case.signed = sorted(signed[entry.id], key=lambda each: each.step.number)
+        case.signed = taken
         docket.add(case, [name for each in case.record_ids for name in names_of(each)])
     return docket
 
 
-def _read_case(vault: Vault, store: Store, entry: Entry) -> Case | None:
-    body = msgspec.msgpack.decode(entry.body, type=_CaseBody)
-    key, blob = Dek(body.key), store.blob(entry.id, entry.version)
+def _read_case(vault: Vault, store: Store, entry: Entry, body: _CaseBody) -> Case | None:
+    key, name = Dek(body.key), EntryId(body.blob)
+    blob = store.blob(name, entry.version)
     if blob is None:
         return None
     try:
-        content = parse_content(unseal_payload(key, blob, vault.id, entry.id, entry.version))
-    except InvalidCiphertext:
+        content = parse_content(unseal_payload(key, blob, vault.id, name, entry.version))
+    except (InvalidCiphertext, InvalidContent):
         return None
-    return Case(entry.id, key, body.salt, body.opening_key, EntryId(body.certificate), content)
+    certificate = EntryId(body.certificate)
+    return Case(entry.id, key, name, body.salt, body.opening_key, certificate, content)
 
 
 def _read_step(vault: Vault, entry: Entry) -> Signed:

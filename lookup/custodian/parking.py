@@ -14,23 +14,20 @@ Invariants:
 * A record under a case keeps its source reference, by which what was parked finds it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
+from crypto.aead import InvalidCiphertext
 from crypto.record import Dek, seal_payload, unseal_payload
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
 from keys.pages import BlobChange
 from keys.vault import Vault
 from lookup.catalogue import Catalogue
 from lookup.custodian.docket import Case
-from lookup.custodian.draft import Draft, encode_draft, parse_draft
+from lookup.custodian.draft import Draft, InvalidRecord, encode_draft, parse_draft
 from lookup.custodian.store.pages import Store
-
-NEW_CATEGORY = "new-category"
-NEW_CHILD = "new-child"
-NEW_RECORD = "new-record"
 
 
 class _Body(msgspec.Struct, array_like=True):
@@ -53,11 +50,14 @@ class Parked:
         return (Remove(Kind.PARKED, self.id),), BlobChange(delete=((self.id, 1),))
 
     def draft(self, vault: Vault, store: Store, catalogue: Catalogue) -> Draft | None:
-        """Return what was sent, or None where it was lost with a store."""
+        """Return what was sent, or None where it was lost, or is none by the catalogue of now."""
         blob = store.blob(self.id, 1)
         if blob is None:
             return None
-        return parse_draft(unseal_payload(self.key, blob, vault.id, self.id, 1), catalogue)
+        try:
+            return parse_draft(unseal_payload(self.key, blob, vault.id, self.id, 1), catalogue)
+        except (InvalidCiphertext, InvalidRecord):
+            return None
 
 
 @dataclass(slots=True)
@@ -69,6 +69,10 @@ class Lot:
     def of(self, case_id: EntryId) -> list[Parked]:
         """Return what waits for a case."""
         return [each for each in self.parked.values() if each.case == case_id]
+
+    def about(self, record_ids: Iterable[EntryId]) -> list[Parked]:
+        """Return what waits for these records, whatever has become of its case."""
+        return [self.parked[each] for each in record_ids if each in self.parked]
 
     def drop(self, gone: Sequence[Parked]) -> None:
         """Forget what has left the map."""

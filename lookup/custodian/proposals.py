@@ -55,6 +55,7 @@ from lookup.officers.proposal import (
 from lookup.officers.roles import Act, Officer, OfficerId
 
 MOST_EACH: Final = 8
+MAX_AUTHORITIES: Final = 64  # with rules of their own: they fit into one entry of the map
 
 
 class Approval(msgspec.Struct, array_like=True, frozen=True):
@@ -234,6 +235,8 @@ def _set_rules(office: Office, change: SetRules) -> tuple[Office, Batch]:
         if change.authority is None
         else replace(before, authorities=before.authorities | {change.authority: rules})
     )
+    if len(governance.authorities) > MAX_AUTHORITIES:
+        raise Conflict(f"{MAX_AUTHORITIES} authorities have rules of their own already")
     require_able(office.officers, governance.strictest)
     return Office(governance, office.officers), ()
 

@@ -25,6 +25,7 @@ from typing import Final
 
 from crypto.checkpoint import InvalidCheckpoint, open_checkpoint, parse_checkpoint
 from crypto.note import InvalidNote, VerifierKey, parse_note
+from keys.errors import LogDamaged
 from lookup.transparency.tiles import WIDTH, Bundle, Tile, bundles_of, tiles_of
 
 CHECKPOINT: Final = "checkpoint"
@@ -62,11 +63,12 @@ class Publisher:
         try:
             self._step(checkpoint, size, resource)
             self._failing = False
-        except OSError as error:
+        except (OSError, LogDamaged) as error:
             self._work, self._begun = None, False
             self._quiet_until = time.monotonic() + _RETRY_SECONDS
             if not self._failing:
-                logger.error("the log is not published: %s: %s", error.strerror, self._folder)  # noqa: TRY400  # its text is all there is to say
+                why = error.strerror if isinstance(error, OSError) else error
+                logger.error("the log is not published: %s: %s", why, self._folder)  # noqa: TRY400  # its text is all there is to say
             self._failing = True
 
     def _step(

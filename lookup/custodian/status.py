@@ -166,7 +166,7 @@ def _cases(custody: Custody) -> dict[str, int]:
         ),
         "hidden_records": len(custody.hidden),
         "parked": len(custody.lot.parked),
-        "lost": docket.lost + len(custody.stuck),
+        "lost": len(docket.lost) + len(custody.stuck),
         "certificates_waiting": len(waiting(custody)),
     }
 

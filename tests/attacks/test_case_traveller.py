@@ -74,7 +74,7 @@ class Thief:
 def _keys(body: bytes) -> Iterator[bytes]:
     try:
         left = [msgspec.msgpack.decode(body)]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return
     while left:
         value = left.pop()

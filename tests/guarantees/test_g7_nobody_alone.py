@@ -182,7 +182,7 @@ class NobodyAlone(RuleBasedStateMachine):
         assume(old.number != last.number + 1 or old.after != last.hash())
         right = replace(old, number=last.number + 1, after=last.hash(), digest=digest, act=act)
         wrong = {
-            "n": replace(right, number=old.number + 7),
+            "n": replace(right, number=right.number + 7),
             "a": replace(right, after=bytes(32)),
             "d": replace(right, digest=bytes(32)),
             "x": old,

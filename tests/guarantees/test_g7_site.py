@@ -220,7 +220,7 @@ def test_no_life_at_a_site_ends_but_by_several() -> None:
     run_state_machine_as_test(
         Lives,
         settings=settings(
-            max_examples=300 if SOAK else 8,
+            max_examples=300 if SOAK else 5,
             stateful_step_count=25,
             suppress_health_check=list(HealthCheck),
         ),

@@ -7,10 +7,10 @@ they find. The last line is a result, or a problem in its place; missing: not al
 import re
 from asyncio import wrap_future
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from lookup.custodian import accesses
@@ -22,10 +22,12 @@ from lookup.custodian.api.requests import (
     RecordId,
     TheWriter,
     answer,
+    may,
 )
 from lookup.custodian.custody import Custody
 from lookup.errors import InvalidRequest, RecordNotFound, ServiceError, Unavailable, problem_body
 from lookup.logs import log_defect
+from lookup.officers.roles import Act, Officer
 
 router = APIRouter(tags=["accesses"])
 local = APIRouter(prefix="/v1/local/audit", tags=["local"])
@@ -45,10 +47,15 @@ _NDJSON: Final = "application/x-ndjson"
         ]
     },
 )
-async def read_accesses(request: Request, writer: TheWriter) -> Response:
+async def read_accesses(
+    request: Request,
+    officer: Annotated[Officer, Depends(may(Act.READ_ACCESSES))],
+    writer: TheWriter,
+) -> Response:
     """Return who looked at which record, behind a cursor: that of the answer before this one.
 
-    What was read up to a cursor counts as delivered when that cursor is sent.
+    An officer of one authority hears of its records. What was read up to a cursor counts as
+    delivered when somebody of all authorities sends that cursor.
     """
     found = _QUERY.fullmatch(request.scope["query_string"].decode("latin-1"))
     if found is None:
@@ -56,7 +63,7 @@ async def read_accesses(request: Request, writer: TheWriter) -> Response:
     after, limit = int(found["after"] or "0", 16), int(found["limit"] or "100")
     if after >> 63:
         raise InvalidRequest("the cursor is none that was given out")
-    return answer(await wrap_future(writer.call(accesses.notices(after, limit))))
+    return answer(await wrap_future(writer.call(accesses.notices(after, limit, officer.authority))))
 
 
 @local.post("/verify")

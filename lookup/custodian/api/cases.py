@@ -157,10 +157,17 @@ async def read_opening(
     officer: Annotated[Officer, Depends(may(Act.READ_OPENING))],
     writer: TheWriter,
 ) -> Response:
-    """Return what the family needs to open the certificate to come; it leaves with the case."""
+    """Return what the family needs to open the certificate to come; it leaves with the case.
+
+    It names the records' identifiers, so it is audited as reading them is.
+    """
 
     def read(custody: Custody) -> bytes:
         case = _found(custody, officer, Act.READ_OPENING, case_id)
+        for each in case.record_ids:
+            record = custody.record(each)
+            if record is not None:
+                custody.audit.note_read(officer, record)
         return opening_of(custody, case).json()
 
     opening = await wrap_future(writer.call(read))

@@ -21,8 +21,9 @@ Invariants:
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from starlette.types import Receive, Scope, Send
 
 from lookup.catalogue import Catalogue
 from lookup.custodian.adding import Stored, add_or_change
-from lookup.custodian.api.requests import VAULT_FAILED, VAULT_FAILURES, require_media_type
+from lookup.custodian.api.requests import VAULT_FAILED, VAULT_FAILURES, SendsFor, require_media_type
 from lookup.custodian.counting import INVALID
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, parse_draft
 from lookup.custodian.writer import Writer
@@ -55,13 +56,13 @@ router = APIRouter(prefix="/v1/records", tags=["records"])
 
 
 @router.post("/import", openapi_extra={"requestBody": {"content": {NDJSON: {}}}})
-async def import_records(request: Request) -> Response:
+async def import_records(request: Request, sends_for: SendsFor) -> Response:
     """Store the records of a stream; answer each line."""
     require_media_type(request, NDJSON)
     state = request.app.state
     if not state.importing.acquire(blocking=False):
         raise Unavailable(f"{MOST_AT_ONCE} imports run already: send this one later")
-    return _ImportResponse(state)
+    return _ImportResponse(state, sends_for)
 
 
 @dataclass(slots=True)
@@ -73,10 +74,10 @@ class _Batch:
     sources: set[bytes] = field(default_factory=set)
     size: int = 0
 
-    def take(self, number: int, line: bytes, catalogue: Catalogue) -> bool:
+    def take(self, number: int, line: bytes, parse: Callable[[bytes], Draft]) -> bool:
         """Add a line; say no if its source is in here already."""
         try:
-            draft = parse_draft(line, catalogue)
+            draft = parse(line)
         except InvalidRecord as error:
             result = {"line": number, "result": INVALID, "rule": error.rule}
             self.refused.append((number, result | {"detail": error.message}))
@@ -112,10 +113,10 @@ class _Batch:
 class _ImportResponse(Response):
     """Reads the request while it writes the response; Starlette's own would do one after."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, sends_for: str | None) -> None:
         super().__init__(media_type=NDJSON)
         self._writer: Writer = state.writer
-        self._catalogue: Catalogue = state.custody.catalogue
+        self._parse = partial(_parse_sent, catalogue=state.custody.catalogue, sends_for=sends_for)
         self._turn: threading.BoundedSemaphore = state.importing
         self._batch_size = FIRST_BATCH
         self._counts: dict[str, int] = {"lines": 0}
@@ -168,10 +169,10 @@ class _ImportResponse(Response):
                     self._counts["lines"] += 1
                     if not line:
                         continue
-                    if not batch.take(self._counts["lines"], line, self._catalogue):
+                    if not batch.take(self._counts["lines"], line, self._parse):
                         storing = await self._store_next(storing, batch)
                         batch = _Batch()
-                        batch.take(self._counts["lines"], line, self._catalogue)
+                        batch.take(self._counts["lines"], line, self._parse)
                     if batch.is_full(self._batch_size):
                         storing = await self._store_next(storing, batch)
                         batch = _Batch()
@@ -219,6 +220,16 @@ class _ImportResponse(Response):
             self._room.clear()
         else:
             self._room.set()
+
+
+def _parse_sent(line: bytes, catalogue: Catalogue, sends_for: str | None) -> Draft:
+    """Return the draft of a line, if its sender may send it. Raises InvalidRecord."""
+    draft = parse_draft(line, catalogue)
+    if sends_for is not None and draft.authority != sends_for:
+        raise InvalidRecord(
+            "authority-forbidden", "the record is of an authority that is not the officer's"
+        )
+    return draft
 
 
 class _Disconnected(Exception):

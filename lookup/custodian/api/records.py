@@ -15,12 +15,13 @@ from lookup.custodian.accesses import latest
 from lookup.custodian.adding import ADDED, Stored, add, change
 from lookup.custodian.api.requests import (
     RecordId,
+    SendsFor,
     TheWriter,
     answer,
     describe_body,
     may,
-    may_send_records,
     read_body,
+    require_own,
 )
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, RecordShape, parse_draft
@@ -42,10 +43,10 @@ class InvalidRecordRequest(InvalidRequest):
         self.rule = error.rule
 
 
-@router.post("", status_code=201, openapi_extra=_SCHEMA, dependencies=[Depends(may_send_records)])
-async def add_record(request: Request, writer: TheWriter) -> Response:
+@router.post("", status_code=201, openapi_extra=_SCHEMA)
+async def add_record(request: Request, sends_for: SendsFor, writer: TheWriter) -> Response:
     """Add a record; 200 and its id if the same was there already, 409 if another was."""
-    draft = await _draft(request)
+    draft = await _draft(request, sends_for)
     stored = await wrap_future(writer.change(add(draft)))
     return _stored(stored, 201 if stored.result == ADDED else 200)
 
@@ -68,20 +69,24 @@ async def read_record(
     return answer(content, headers={"ETag": f'"{version}"'})
 
 
-@router.put("/{record_id}", openapi_extra=_SCHEMA, dependencies=[Depends(may_send_records)])
-async def change_record(request: Request, record_id: RecordId, writer: TheWriter) -> Response:
+@router.put("/{record_id}", openapi_extra=_SCHEMA)
+async def change_record(
+    request: Request, record_id: RecordId, sends_for: SendsFor, writer: TheWriter
+) -> Response:
     """Make the body the record's next version; If-Match names the version it replaces."""
     expected = _expected(request)
-    draft = await _draft(request)
+    draft = await _draft(request, sends_for)
     return _stored(await wrap_future(writer.change(change(record_id, draft, expected))), 200)
 
 
-async def _draft(request: Request) -> Draft:
+async def _draft(request: Request, sends_for: str | None) -> Draft:
     raw = await read_body(request, MAX_RECORD)
     try:
-        return parse_draft(raw, request.app.state.custody.catalogue)
+        draft = parse_draft(raw, request.app.state.custody.catalogue)
     except InvalidRecord as error:
         raise InvalidRecordRequest(error) from None
+    require_own(draft.authority, sends_for)
+    return draft
 
 
 def _expected(request: Request) -> int:

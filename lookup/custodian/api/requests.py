@@ -117,10 +117,20 @@ def may(act: Act) -> Callable[[Request], Officer]:
     return require
 
 
-def may_send_records(request: Request) -> None:
-    """Let a registrar pass, and whoever keeps this machine."""
-    if not (is_local(request) and "authorization" not in request.headers):
-        may(Act.SEND_RECORDS)(request)
+def may_send_records(request: Request) -> str | None:
+    """Let a registrar pass, and whoever keeps this machine; return whose records they may send.
+
+    None: every authority's.
+    """
+    if is_local(request) and "authorization" not in request.headers:
+        return None
+    return may(Act.SEND_RECORDS)(request).authority
+
+
+def require_own(authority: str, bound: str | None) -> None:
+    """Raise Forbidden where an officer of one authority sends or asks for another's."""
+    if bound is not None and authority != bound:
+        raise Forbidden("the record is of an authority that is not the officer's")
 
 
 def require_local(request: Request) -> None:
@@ -177,5 +187,6 @@ def require_media_type(request: Request, media_type: str) -> None:
         raise UnsupportedMediaType(f"send content-type {media_type}")
 
 
+SendsFor = Annotated[str | None, Depends(may_send_records)]
 TheWriter = Annotated[Writer, Depends(the_writer)]
 RecordId = Annotated[EntryId, Depends(record_id)]
