@@ -354,6 +354,7 @@ class TestWhatIsRefused:
         assert case.served.site.act("registrar", "case", "list").status == exits.REFUSED
 
 
+VAULT = ("--vault", "f" * 32)
 KEYS = {
     "no key": ([], exits.USAGE),
     "a key that is not there": (["--key", "{tmp}/none"], exits.NO_INPUT),
@@ -378,18 +379,20 @@ KEYS = {
         ["--key", "{tmp}/stranger", "--key-passphrase-file", "{pass}"],
         exits.REFUSED,
     ),
-    "a site that is no URL": (["--site", "custodian", "--key", "{keys}/legal"], exits.USAGE),
-    "a site that is a file": (["--site", "file:///etc", "--key", "{keys}/legal"], exits.USAGE),
+    "a site whose vault is not said": (["--site", "http://127.0.0.1:9"], exits.USAGE),
+    "another vault": (["--vault", "f" * 32, "--key", "{keys}/legal"], exits.REFUSED),
+    "a site that is no URL": (["--site", "custodian", *VAULT], exits.USAGE),
+    "a site that is a file": (["--site", "file:///etc", *VAULT], exits.USAGE),
     "a site where nobody answers": (
-        ["--site", "http://127.0.0.1:9", "--key", "{keys}/legal"],
+        ["--site", "http://127.0.0.1:9", *VAULT, "--key", "{keys}/legal"],
         exits.UNAVAILABLE,
     ),
     "trust in nothing": (
-        ["--site", "https://127.0.0.1:9", "--ca-file", "{tmp}/none", "--key", "{keys}/legal"],
+        ["--site", "https://127.0.0.1:9", *VAULT, "--ca-file", "{tmp}/none"],
         exits.NO_INPUT,
     ),
     "trust in noise": (
-        ["--site", "https://127.0.0.1:9", "--ca-file", "{tmp}/noise", "--key", "{keys}/legal"],
+        ["--site", "https://127.0.0.1:9", *VAULT, "--ca-file", "{tmp}/noise"],
         exits.NO_INPUT,
     ),
 }
@@ -436,9 +439,12 @@ def test_over_the_network_as_over_the_socket(served: Served) -> None:
         served.site.key_passphrase,
     )
 
-    result = lacuna("case", "list", "--site", f"http://{address}", *keys, "--json")
+    vault = served.status()["vault"]
+    there = ("--site", f"http://{address}", "--vault", vault)
+
+    result = lacuna("case", "list", *there, *keys, "--json")
 
     assert result.status == 0, result.stderr
-    there = served.site.act("auditor", "case", "list", "--json").json
-    ids = [[each["case"] for each in answer["cases"]] for answer in (result.json, there)]
+    here = served.site.act("auditor", "case", "list", "--json").json
+    ids = [[each["case"] for each in answer["cases"]] for answer in (result.json, here)]
     assert ids[0] == ids[1]
