@@ -136,7 +136,7 @@ def _name(custody: Custody, officer_id: OfficerId | None) -> str | None:
 
 def _left(standing: Standing, now: Moment) -> int | None:
     """Return how long the cooling-off lasts yet, in seconds, by the slower of the clocks."""
-    if standing.due is None or standing.approved is None:
-        return None
+    if not standing.is_open or standing.due is None or standing.approved is None:
+        return None  # also of a case that was refused or withdrawn after it was approved
     by_wall = standing.approved.time + standing.cooling_off_days * DAY - now.time
     return max(0, standing.due - now.elapsed, by_wall)

@@ -104,9 +104,18 @@ class Folders:
         """Return the key that a demonstration has for an officer of a role."""
         return self.config.parent / "officers" / role
 
+    @property
+    def key_passphrase(self) -> Path:
+        """What officers' keys open with: not what a test has changed the site's passphrase to."""
+        file = self.folder / "key-passphrase"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(PASSPHRASE)
+        return file
+
     def act(self, role: str, *arguments: str | Path, typed: str | bytes = b"") -> Result:
         """Run a command as an officer of a demonstration."""
-        alike = ("--key", self.key(role), "--key-passphrase-file", self.passphrase)
+        alike = ("--key", self.key(role), "--key-passphrase-file", self.key_passphrase)
         return self.run(*arguments, *alike, typed=typed)
 
     def init(self, *more: str | Path) -> Result:

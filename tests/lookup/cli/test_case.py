@@ -151,6 +151,8 @@ class TestFromRequestToCertificate:
 
         assert "cooling-off, due in 14.0 days" in shown.stdout
         assert case.take("requester", "carry-out") == exits.REFUSED
+        assert case.take("requester", "withdraw") == 0
+        assert case.show()["due_in"] is None  # what was withdrawn never will be
 
     def test_what_changes_a_case_voids_its_approvals(self, case: Opened, tmp_path: Path) -> None:
         assert case.take("legal", "approve") == 0
@@ -352,6 +354,7 @@ class TestWhatIsRefused:
         assert case.served.site.act("registrar", "case", "list").status == exits.REFUSED
 
 
+VAULT = ("--vault", "f" * 32)
 KEYS = {
     "no key": ([], exits.USAGE),
     "a key that is not there": (["--key", "{tmp}/none"], exits.NO_INPUT),
@@ -376,18 +379,20 @@ KEYS = {
         ["--key", "{tmp}/stranger", "--key-passphrase-file", "{pass}"],
         exits.REFUSED,
     ),
-    "a site that is no URL": (["--site", "custodian", "--key", "{keys}/legal"], exits.USAGE),
-    "a site that is a file": (["--site", "file:///etc", "--key", "{keys}/legal"], exits.USAGE),
+    "a site whose vault is not said": (["--site", "http://127.0.0.1:9"], exits.USAGE),
+    "another vault": (["--vault", "f" * 32, "--key", "{keys}/legal"], exits.REFUSED),
+    "a site that is no URL": (["--site", "custodian", *VAULT], exits.USAGE),
+    "a site that is a file": (["--site", "file:///etc", *VAULT], exits.USAGE),
     "a site where nobody answers": (
-        ["--site", "http://127.0.0.1:9", "--key", "{keys}/legal"],
+        ["--site", "http://127.0.0.1:9", *VAULT, "--key", "{keys}/legal"],
         exits.UNAVAILABLE,
     ),
     "trust in nothing": (
-        ["--site", "https://127.0.0.1:9", "--ca-file", "{tmp}/none", "--key", "{keys}/legal"],
+        ["--site", "https://127.0.0.1:9", *VAULT, "--ca-file", "{tmp}/none"],
         exits.NO_INPUT,
     ),
     "trust in noise": (
-        ["--site", "https://127.0.0.1:9", "--ca-file", "{tmp}/noise", "--key", "{keys}/legal"],
+        ["--site", "https://127.0.0.1:9", *VAULT, "--ca-file", "{tmp}/noise"],
         exits.NO_INPUT,
     ),
 }
@@ -412,7 +417,7 @@ def test_a_key_that_does_not_do(
         )
     (tmp_path / "open").chmod(0o644)
     where = {"tmp": tmp_path, "keys": served.site.key("legal").parent}
-    words = [option.format(**where, **{"pass": served.site.passphrase}) for option in options]
+    words = [option.format(**where, **{"pass": served.site.key_passphrase}) for option in options]
 
     result = served.site.run("case", "list", *words)
 
@@ -427,9 +432,19 @@ def test_a_key_that_does_not_do(
 def test_over_the_network_as_over_the_socket(served: Served) -> None:
     """An officer's own machine needs no configuration of the site."""
     address = load_config(served.site.config).custodian
-    keys = ("--key", served.site.key("auditor"), "--key-passphrase-file", served.site.passphrase)
+    keys = (
+        "--key",
+        served.site.key("auditor"),
+        "--key-passphrase-file",
+        served.site.key_passphrase,
+    )
 
-    result = lacuna("case", "list", "--site", f"http://{address}", *keys, "--json")
+    vault = served.status()["vault"]
+    there = ("--site", f"http://{address}", "--vault", vault)
+
+    result = lacuna("case", "list", *there, *keys, "--json")
 
     assert result.status == 0, result.stderr
-    assert result.json == served.site.act("auditor", "case", "list", "--json").json
+    here = served.site.act("auditor", "case", "list", "--json").json
+    ids = [[each["case"] for each in answer["cases"]] for answer in (result.json, here)]
+    assert ids[0] == ids[1]
