@@ -24,7 +24,7 @@ from tests.simulator import PASSPHRASE, Custodian, Site, import_lines, nhs, reco
 
 NOTE: Final = "Sorrel-Bexley asked by telephone"
 REFERENCE: Final = "Bexley file 17"
-SOURCE, PARKED_SOURCE = "source-of-sorrel", "2026-03-03"
+SOURCE, PARKED = "source-of-sorrel", "what Sorrel said in March"
 CHILD: Final = nhs(77)
 
 
@@ -103,7 +103,7 @@ def lived(custodian: Custodian, thief: Thief) -> tuple[EntryId, Json, Json]:
     thief.look(custodian)
     for name, act in (("sam", Act.RESTRICT), ("sam", Act.LIFT)):
         case = desk.take(name, case, act)
-    import_lines(custodian.feed, [record(SOURCE, CHILD, since=PARKED_SOURCE)])
+    import_lines(custodian.feed, [record(SOURCE, CHILD, payload={"note": PARKED})])
     thief.look(custodian)
     case = desk.take("leo", case, Act.SHORTEN, days=0, court_order="order 1 of the tests")
     for name in ("ana", "leo"):
@@ -135,7 +135,7 @@ def secrets(custodian: Custodian, record_id: EntryId, case: Json) -> dict[str, b
         "the evidence": REFERENCE.encode(),
         "the source": SOURCE.encode(),
         "the child": CHILD.removeprefix("nhs:").encode(),
-        "the parked day": PARKED_SOURCE.encode(),
+        "the parked payload": PARKED.encode(),
         "the record's name": record_id,
         "the record's name in a content": record_id.hex().encode(),
         "the case's id": bytes.fromhex(case["case"]),

@@ -39,6 +39,7 @@ REASONS: Final[dict[Act, dict[str, str | int]]] = {
     Act.EXTEND: {"reason": "complexity"},
     Act.ESCALATE: {"reason": "new-record"},
 }
+COMES: Final = ("new-record", "new-child", "new-category", "new-dates", "other-gone")
 # Those that lead somewhere come more often.
 ACTS = st.sampled_from([*STEPS, *[Act.APPROVE] * 4, *[Act.RESTRICT, Act.CONFIRM] * 2])
 
@@ -163,14 +164,20 @@ class NobodyAlone(RuleBasedStateMachine):
         self._append(step)
         self.destroyed = self.destroyed or act is Act.CARRY_OUT
 
-    @rule()
-    def escalate(self) -> None:
-        """The site itself sees something new."""
+    @rule(reason=st.sampled_from(COMES))
+    def escalate(self, reason: str) -> None:
+        """The site itself sees something new, or that something is there no more."""
         standing, last = self._standing(), self.taken[-1].step
         assume(standing.is_open)
         digest = digest_of(SALT, CASE, standing.revision, self.content)
-        number, details = last.number + 1, REASONS[Act.ESCALATE]
+        number, details = last.number + 1, {"reason": reason}
         self._append(Step(VAULT, CASE, number, last.hash(), digest, None, Act.ESCALATE, details))
+
+    @precondition(lambda self: self.story.is_unseen)
+    @rule(pick=PICK)
+    def look_at_what_has_come(self, pick: int) -> None:
+        """So that lives go on: somebody amends the case."""
+        self._take(self._pick(pick).id, Act.AMEND, {})
 
     @precondition(lambda self: self.signed)
     @rule(pick=st.integers(0, 99), act=st.sampled_from(STEPS), part=st.sampled_from("nadx"))
@@ -204,7 +211,7 @@ class NobodyAlone(RuleBasedStateMachine):
     @invariant()
     def nothing_is_hidden_that_may_not_be(self) -> None:
         if self.taken and self._standing().hides(self.now):
-            assert self.story.may_be_hidden(self.now)
+            assert self.story.may_be_hidden(self.law, self.now)
 
     @invariant()
     def nobody_decides_who_has_changed(self) -> None:
@@ -224,6 +231,10 @@ class NobodyAlone(RuleBasedStateMachine):
     def _append(self, step: Step) -> None:
         if step.act is Act.CARRY_OUT:
             assert self.story.may_be_destroyed(self.law, self.now)
+        if step.act is Act.APPROVE:
+            assert not self.story.is_unseen
+        if step.act is Act.REVIEW:
+            assert self.story.may_be_refused(self.law, step.officer)
         roles = self.officers[step.officer].roles if step.officer else frozenset[Role]()
         days = int(step.details.get("days", 0))
         self.taken.append(Taken(step, self.now))
@@ -234,7 +245,7 @@ class NobodyAlone(RuleBasedStateMachine):
                 self.now,
                 roles,
                 days,
-                str(step.details.get("court_order", "")),
+                str(step.details.get("reason", "")),
             )
         )
 

@@ -15,6 +15,7 @@ from tests.officers import Json
 from tests.simulator import Custodian, Site, import_lines, nhs, record
 
 QUIET = {"category": "allegation"}  # a category that is never answered
+ANOTHER = {"note": "another"}  # a payload: neither answered, nor anything to look at again
 
 
 @pytest.fixture
@@ -54,13 +55,25 @@ def version(custodian: Custodian, record_id: EntryId) -> int:
     return found.version
 
 
+def ending(custodian: Custodian) -> Json:
+    """Return the members of a record that is answered today for the last time."""
+    today = custodian.call(lambda custody: custody.today().isoformat())
+    return {"until": today, "answer_until": today}
+
+
+def rebuild_tomorrow(custodian: Custodian, clocks: SetClocks) -> None:
+    clocks.let_days_pass(1)
+    custodian.call(lambda custody: custody.begin_build())
+    custodian.await_build()
+
+
 class TestKeptAside:
     """A record under a case stays as it was seen."""
 
     def test_an_update_is_parked_and_the_answer_stays(self, custodian: Custodian) -> None:
         record_id = custodian.add("one", nhs(1))
         case = custodian.desk.open([record_id])
-        assert send(custodian, record("one", nhs(1), since="2026-02-02")) == ["parked"]
+        assert send(custodian, record("one", nhs(1), payload=ANOTHER)) == ["parked"]
         assert version(custodian, record_id) == 1
         assert read(custodian, case)["parked"] == 1
         assert read(custodian, case)["escalated"] == []
@@ -79,10 +92,10 @@ class TestKeptAside:
     def test_another_each_night_keeps_the_newest_alone(self, custodian: Custodian) -> None:
         record_id = custodian.add("one", nhs(1))
         case = custodian.desk.open([record_id])
-        send(custodian, record("one", nhs(1), since="2026-02-01"))
+        send(custodian, record("one", nhs(1), payload={"night": 1}))
         before = kept(custodian)
-        for day in range(2, 12):
-            send(custodian, record("one", nhs(1), since=f"2026-02-{day:02}"))
+        for night in range(2, 12):
+            send(custodian, record("one", nhs(1), payload={"night": night}))
         assert kept(custodian) == before
         custodian.desk.take("rita", case, Act.WITHDRAW)
         found = custodian.call(lambda custody: custody.record(record_id))
@@ -97,6 +110,16 @@ class TestKeptAside:
             assert send(custodian, update) == ["parked"]
         assert read(custodian, case)["escalated"] == ["new-category"]
         assert custodian.custody.alarms.escalated == 1
+
+    def test_other_dates_are_looked_at_again(self, custodian: Custodian) -> None:
+        """Once; and a window that is shorter hides nothing while nobody has decided."""
+        record_id = custodian.add("one", nhs(1))
+        case = custodian.desk.take("ana", custodian.desk.open([record_id]), Act.APPROVE)
+        for _ in range(2):
+            assert send(custodian, record("one", nhs(1), **ending(custodian))) == ["parked"]
+        case = read(custodian, case)
+        assert (case["approvals"], case["escalated"]) == ([], ["new-dates"])
+        assert version(custodian, record_id) == 1
 
     def test_a_record_under_a_case_keeps_its_source(self, custodian: Custodian) -> None:
         """By it what is parked finds the record again."""
@@ -157,17 +180,23 @@ class TestAnswered:
     def test_a_plan_that_would_end_meanwhile_goes_on(
         self, custodian: Custodian, clocks: SetClocks
     ) -> None:
-        """Its longer window was parked while it was answered; sent again, it is answered."""
-        today = custodian.call(lambda custody: custody.today().isoformat())
-        ending = {"until": today, "answer_until": today}
-        record_id = custodian.add("one", nhs(1), **ending)
-        custodian.desk.open([record_id])
-        assert send(custodian, record("one", nhs(1))) == ["parked"]
-        clocks.let_days_pass(1)
-        custodian.call(lambda custody: custody.begin_build())
-        custodian.await_build()
+        """What prolongs an answer is never kept aside, long before the answer would end."""
+        record_id = custodian.add("one", nhs(1), **ending(custodian))
+        case = custodian.desk.take("ana", custodian.desk.open([record_id]), Act.APPROVE)
         assert send(custodian, record("one", nhs(1))) == ["updated"]
+        case = read(custodian, case)
+        assert (case["approvals"], case["escalated"]) == ([], ["new-dates"])
+        rebuild_tomorrow(custodian, clocks)
         assert custodian.outcome(nhs(1)) == "known"
+
+    def test_unless_two_have_restricted_it(self, custodian: Custodian) -> None:
+        """Then its longer window waits, and somebody is told."""
+        record_id = custodian.add("one", nhs(1), **ending(custodian))
+        case = custodian.desk.open([record_id], restrict=True)
+        custodian.desk.take("sam", case, Act.RESTRICT)
+        assert send(custodian, record("one", nhs(1))) == ["parked"]
+        assert read(custodian, case)["escalated"] == ["new-dates"]
+        assert custodian.custody.alarms.escalated == 1
 
 
 class TestAfterwards:
@@ -176,7 +205,7 @@ class TestAfterwards:
     def test_it_is_applied_after_a_withdrawal(self, custodian: Custodian) -> None:
         ids = [custodian.add(f"r-{n}", nhs(n)) for n in range(2)]
         case = custodian.desk.open(ids)
-        send(custodian, *(record(f"r-{n}", nhs(n), since="2026-03-03") for n in range(2)))
+        send(custodian, *(record(f"r-{n}", nhs(n), payload=ANOTHER) for n in range(2)))
         custodian.desk.take("rita", case, Act.WITHDRAW)
         assert [version(custodian, each) for each in ids] == [2, 2]
         assert kept(custodian) == (0, 2 + 1)
@@ -184,7 +213,7 @@ class TestAfterwards:
     def test_it_is_applied_after_a_refusal(self, custodian: Custodian) -> None:
         record_id = custodian.add("one", nhs(1))
         case = custodian.desk.open([record_id])
-        send(custodian, record("one", nhs(1), since="2026-03-03"))
+        send(custodian, record("one", nhs(1), payload=ANOTHER))
         words = "The record is needed for proceedings."
         case = custodian.desk.take("ana", case, Act.REFUSE, reason="art-17-3-e", words=words)
         custodian.desk.take("leo", case, Act.REVIEW)
@@ -194,7 +223,7 @@ class TestAfterwards:
         """The feed may send it again, as a new record; nothing brings the old one back."""
         record_id = custodian.add("one", nhs(1))
         case = custodian.desk.approved([record_id])
-        send(custodian, record("one", nhs(1), since="2026-03-03"))
+        send(custodian, record("one", nhs(1), payload=ANOTHER))
         custodian.desk.take("rita", case, Act.CARRY_OUT)
         assert kept(custodian) == (0, 0)
         assert custodian.custody.lot.parked == {}
@@ -204,7 +233,7 @@ class TestAfterwards:
         with site.open() as custodian:
             record_id = custodian.add("one", nhs(1))
             case = custodian.desk.open([record_id])
-            send(custodian, record("one", nhs(1), since="2026-03-03"))
+            send(custodian, record("one", nhs(1), payload=ANOTHER))
         with site.open() as custodian:
             assert read(custodian, case)["parked"] == 1
             custodian.desk.take("rita", read(custodian, case), Act.WITHDRAW)
