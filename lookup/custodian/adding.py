@@ -46,11 +46,18 @@ _REFUSED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a draft; one that was refused has no record."""
+    """What became of a draft."""
 
     result: str
-    record_id: EntryId | None
+    record_id: EntryId
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A draft that is fenced or replayed: there is no record of it."""
+
+    result: str
 
 
 def add(draft: Draft) -> Prepare[Stored]:
@@ -94,10 +101,10 @@ def change(record_id: EntryId, draft: Draft, expected: int) -> Prepare[Stored]:
     return prepare
 
 
-def add_or_change(drafts: Sequence[Draft]) -> Prepare[list[Stored]]:
+def add_or_change(drafts: Sequence[Draft]) -> Prepare[list[Stored | Refused]]:
     """Store drafts in one commit, whatever was there before. Their sources must differ."""
 
-    def prepare(custody: Custody) -> Prepared[list[Stored]]:
+    def prepare(custody: Custody) -> Prepared[list[Stored | Refused]]:
         found = [(draft, custody.by_source(draft.source)) for draft in drafts]
         ids, olds = new_entry_ids(len(drafts)), [old for _, old in found]
         steps = _steps(custody, drafts, olds, ids)
@@ -123,7 +130,7 @@ class _Step:
     again; `feeds`, of the first of a batch, says how far the feeds have come with it.
     """
 
-    stored: Stored
+    stored: Stored | Refused
     touches: tuple[bytes, ...]
     edit: Edit | None = None
     blob: Sealed | None = None
@@ -148,12 +155,12 @@ def _steps(
     for draft, old, fresh in zip(drafts, olds, ids, strict=True):
         if draft.cursor is not None:
             if draft.cursor <= cursors.get(draft.authority, fences.cursor(draft.authority)):
-                steps.append(_Step(Stored(REPLAYED, None, 0), (draft.source,)))
+                steps.append(_Step(Refused(REPLAYED), (draft.source,)))
                 continue
             cursors[draft.authority] = draft.cursor
         known = old is not None and old.body.source == draft.source
         if not known and fences.holds(draft.authority, draft.source_ref, today):
-            steps.append(_Step(Stored(FENCED, None, 0), (draft.source,)))
+            steps.append(_Step(Refused(FENCED), (draft.source,)))
         else:
             steps.append(_step(custody, draft, old, fresh))
     moved = tuple(fences.moved(authority, cursor) for authority, cursor in cursors.items())
@@ -258,7 +265,7 @@ def _stored(
 
 def _one(custody: Custody, step: _Step) -> Prepared[Stored]:
     """Return what one draft does. Raises Conflict for one that is fenced or replayed."""
-    if step.stored.result in _REFUSED:
+    if isinstance(step.stored, Refused):
         raise Conflict(_REFUSED[step.stored.result])
     return _prepared(custody, [step], step.stored)
 
@@ -289,9 +296,9 @@ def _prepared(custody: Custody, steps: Sequence[_Step], answer: T) -> Prepared[T
         blobs=BlobChange(
             put=(
                 *(
-                    (step.edit.id, step.stored.version, step.blob)
+                    (step.edit.id, step.edit.new.version, step.blob)
                     for step in steps
-                    if step.edit is not None and step.blob is not None
+                    if step.edit is not None and step.edit.new is not None and step.blob is not None
                 ),
                 *(blob for step in steps for blob in step.blobs.put),
             ),

@@ -1,4 +1,4 @@
-"""A8: a feed that sends old data again. What was destroyed stays away; what is new is taken (G11)."""
+"""A8: a feed that sends old data again: what was destroyed stays away, what is new is taken."""
 
 import json
 from collections.abc import Iterator

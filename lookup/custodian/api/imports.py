@@ -33,7 +33,7 @@ from starlette.datastructures import State
 from starlette.types import Receive, Scope, Send
 
 from lookup.catalogue import Catalogue
-from lookup.custodian.adding import Stored, add_or_change
+from lookup.custodian.adding import Refused, Stored, add_or_change
 from lookup.custodian.api.requests import VAULT_FAILED, VAULT_FAILURES, SendsFor, require_media_type
 from lookup.custodian.counting import INVALID
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, parse_draft
@@ -93,7 +93,7 @@ class _Batch:
         """Say whether it is to be stored now."""
         return len(self.drafts) + len(self.refused) >= most or self.size >= BATCH_BYTES
 
-    def results(self, done: Sequence[Stored]) -> list[Result]:
+    def results(self, done: Sequence[Stored | Refused]) -> list[Result]:
         """Return the result of each line, in their order."""
         stored: list[tuple[int, Result]] = [
             (number, {"line": number, "result": each.result} | _named(each))
@@ -189,7 +189,7 @@ class _ImportResponse(Response):
         """Store a batch and tell its lines; adapt the size of the next one to the time it took."""
         begun = time.monotonic()
         drafts = [draft for _, draft in batch.drafts]
-        done: list[Stored] = []
+        done: list[Stored | Refused] = []
         if drafts:
             done = await asyncio.wrap_future(self._writer.change(add_or_change(drafts)))
             pace = BATCH_SECONDS / max(time.monotonic() - begun, 1e-3)
@@ -214,8 +214,8 @@ class _ImportResponse(Response):
             self._room.set()
 
 
-def _named(stored: Stored) -> Result:
-    if stored.record_id is None:
+def _named(stored: Stored | Refused) -> Result:
+    if isinstance(stored, Refused):
         return {}
     return {"record_id": stored.record_id.hex(), "version": stored.version}
 

@@ -100,7 +100,6 @@ def _expected(request: Request) -> int:
 
 
 def _stored(stored: Stored, status: int) -> Response:
-    assert stored.record_id is not None  # noqa: S101  # unreachable: a refusal was raised
     record_id = stored.record_id.hex()
     return answer(
         {"result": stored.result, "record_id": record_id, "version": stored.version},

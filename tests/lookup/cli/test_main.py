@@ -155,6 +155,7 @@ CALLS = {
     "officer change": ["officer", "change", "ana", "--role", "approver"],
     "officer remove": ["officer", "remove", "ana"],
     "officer rules": ["officer", "rules", "--approvals", "3"],
+    "officer lift-fence": ["officer", "lift-fence", "AXT"],
     "officer approve": ["officer", "approve", "0" * 32],
 }
 WITHOUT_A_CUSTODIAN = {"serve", "doctor", "init", "restore"}

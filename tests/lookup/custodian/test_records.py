@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from keys.entry import Kind
-from lookup.custodian.adding import add, add_or_change
+from lookup.custodian.adding import Stored, add, add_or_change
 from lookup.custodian.publishing import Publication
 from lookup.errors import Conflict
 from tests.simulator import Custodian, Json, Site, nhs, record
@@ -185,16 +185,17 @@ def test_twenty_records_of_one_child_in_one_build(site: Site, order: int) -> Non
     """The same after a start, whichever of them wait."""
     drafts = [site.draft(f"many-{n}", nhs(1)) for n in range(20)]
     with site.open() as custodian:
-        stored = custodian.change(add_or_change(drafts))
+        done = custodian.change(add_or_change(drafts))
+    ids = [each.record_id for each in done if isinstance(each, Stored)][::order]
     with site.open() as custodian:
-        for each in stored[::order][:19]:
-            custodian.shred(each.record_id)
+        for record_id in ids[:19]:
+            custodian.shred(record_id)
             assert custodian.outcome(nhs(1)) == "known"
-        changed = stored[::order][19].record_id.hex()
+        changed = ids[19].hex()
         record_of = custodian.feed.get(f"/v1/records/{changed}").json()
         members = record(record_of["source_ref"], nhs(1), since="2025-05-05")
         assert put(custodian, changed, members, '"1"')[0] == 200
-        custodian.shred(stored[::order][19].record_id)
+        custodian.shred(ids[19])
         assert custodian.outcome(nhs(1)) == "no-record"
 
 
