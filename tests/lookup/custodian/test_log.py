@@ -6,20 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from crypto.cosignature import CosigningKey, cosign
 from crypto.merkle import Hash
 from crypto.note import SigningKey, VerifierKey, add_signature, open_note, parse_note, sign_note
-from keys.errors import LogForked, LogLost
+from keys.errors import LogDamaged, LogForked, LogLost
 from lookup.config import InvalidConfig
 from lookup.custodian import unlocking
 from lookup.custodian.custody import Custody
 from lookup.custodian.log_key import next_origin
-from lookup.custodian.published import fetch_from
+from lookup.custodian.published import Publisher, fetch_from, published_checkpoint
 from lookup.custodian.store.database import Database
-from lookup.transparency.tiles import TileReader
+from lookup.transparency.tiles import Bundle, Tile, TileReader
 from lookup.transparency.verifying import InvalidLog, verify_log
 from tests.lookup.raw_http import wait_until
 from tests.simulator import Custodian, Site
@@ -354,6 +355,20 @@ class TestPublished:
             wait_until(lambda: "the log is not published" in caplog.text, 10)
             append(custodian, b"\1more")
             assert custodian.failures == []
+
+    def test_a_log_that_is_damaged_is_told_and_stops_nobody(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """No checkpoint comes out that promises what is not there."""
+
+        def damaged(_: Tile | Bundle) -> bytes:
+            raise LogDamaged("a tile of the log is missing")
+
+        publisher = Publisher(tmp_path / "published", SigningKey.generate().verifier("log.test"))
+        for _ in range(2):
+            publisher.step(lambda: b"a note", lambda: 300, damaged)
+        assert caplog.text.count("the log is not published: a tile of the log is missing") == 1
+        assert published_checkpoint(tmp_path / "published") == []
 
     def test_another_logs_files_are_put_aside(self, site: Site) -> None:
         with Site() as other:
