@@ -53,6 +53,8 @@ class Promise(StrEnum):
     NOT_FOUND = "of record and case nothing is found: not text, number, reference or evidence"
     OLD_SLOT_WINS = "with the old slot the thief opens it: nothing else stood in the way"
     CLEARED = "the thief's copies, the old slot among them, are deleted; they lay in memory only"
+    FENCED = "what the council's system sends again of the destroyed record is refused"
+    NEW_CONCERN = "a new concern about the same child is taken, and the hospital is told"
 
 
 class StepFailed(Exception):

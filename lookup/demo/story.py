@@ -9,6 +9,8 @@ are from the 999 range and never issued.
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from keys.slot import DESTRUCTION
@@ -17,7 +19,7 @@ from lookup.client.outcome import Known
 from lookup.demo import casework, thieving
 from lookup.demo.asking import Heard
 from lookup.demo.narrator import Narrator, Promise
-from lookup.demo.sample import SAMPLE_SIZE, load_authorities, scenes
+from lookup.demo.sample import SAMPLE_SIZE, SampleRecord, load_authorities, scenes
 from lookup.demo.staging import Stage, lacuna, shown
 
 TITLE: Final = "Lacuna, the demonstration"
@@ -29,6 +31,7 @@ range, which is never issued."""
 
 _TIMED: Final = 200
 _CONNECTIONS: Final = 16
+_NEW_REFERENCE: Final = "AXT-CPP-2026-0101"
 _SCENES: Final = scenes()
 _AUTHORITIES: Final = {each["code"]: Authority(**each) for each in load_authorities()["authority"]}
 
@@ -194,6 +197,35 @@ def _a_thief_with_the_old_slot(stage: Stage) -> None:
     )
 
 
+def _tonights_feed(stage: Stage) -> None:
+    narrator, child = stage.narrator, _SCENES.known
+    narrator.act("Tonight the council's system sends everything once more")
+    narrator.tell(
+        "It does not know what officers have decided, and sends the destroyed record again. A fence"
+        " stands around its reference, for as long as such a system may repeat itself."
+    )
+    again = stage.council.send(child.records[0])
+    narrator.quote(f"{again.status}: {again.content.get('detail', '')}")
+    heard = stage.ask(child)
+    kept = again.status == HTTPStatus.CONFLICT and heard.said == "no record"
+    narrator.judge(Promise.FENCED, kept=kept, seen=f"status {again.status}, {heard.said}")
+    narrator.tell("A genuine concern, years later, comes under a reference of its own:")
+    today = datetime.now(UTC).date().isoformat()
+    concern = SampleRecord(
+        authority=child.records[0]["authority"],
+        source_ref=_NEW_REFERENCE,
+        identifiers=child.records[0]["identifiers"],
+        category="child-protection-plan",
+        since=today,
+        until=None,
+        payload={"note": "Of the story: another social worker, another concern."},
+    )
+    new, heard = stage.council.send(concern), stage.ask(child)
+    narrator.timed(f"It is taken; the hospital asks: {heard.said}.", heard.seconds)
+    kept = new.status == HTTPStatus.CREATED and isinstance(heard.answer, Known)
+    narrator.judge(Promise.NEW_CONCERN, kept=kept, seen=f"status {new.status}, {heard.said}")
+
+
 _BESIDE_THE_CASE: Final[dict[Act, set[Promise]]] = {
     _an_unknown_child: {Promise.UNKNOWN},
     _nothing_in_it: {Promise.KEPT_BACK, Promise.NOT_TOLD},
@@ -212,6 +244,7 @@ _ALL: Final = Story(
         _asked_again,
         _a_thief,
         _a_thief_with_the_old_slot,
+        _tonights_feed,
     ),
     frozenset(Promise),
 )

@@ -210,9 +210,9 @@ CASES: Final = {
     "a case with half a signature": opened(STEP, signature="MDE="),
     "a case with a long salt": opened(STEP, salt="A" * 400),
     "a step of a case that is not there": case(f"{NOBODY}/steps", signed(STEP), 404, "not-found"),
-    "a step in words of a case that is not there": case(
-        f"{NOBODY}/steps", signed(f"{SECRET} asked for it"), 404, "not-found"
-    ),
+    "a step of another case": case("{case}/steps", signed(STEP)),
+    "a step with a content": case("{case}/steps", signed(STEP, content=SECRET)),
+    "a step in words": case("{case}/steps", signed(f"{SECRET} asked for it")),
     "a step of a case of no id": case(f"{SECRET}/steps", signed(STEP)),
     "a step that is no JSON": case(f"{NOBODY}/steps", f"step={SECRET}".encode()),
     "a case that is not there": Case("GET", f"/v1/cases/{NOBODY}", 404, "not-found", officer="ana"),
@@ -260,12 +260,13 @@ CASES: Final = {
 
 @pytest.fixture(scope="module")
 def filled() -> Iterator[tuple[Custodian, dict[str, str]]]:
-    """A custodian with two records, and the names that paths may use."""
+    """A custodian with three records and a case, and the names that paths may use."""
     with Site() as site, site.open() as custodian:
         names = {
             "id": custodian.add("there", nhs(1)).hex(),
             "kid": custodian.call(lambda custody: custody.kids[0]),
             "slot": custodian.officer.get("/v1/local/status").json()["slots"][0]["id"],
+            "case": custodian.desk.open([custodian.add("under a case", nhs(3))])["case"],
         }
         custodian.add("taken", nhs(2))
         yield custodian, names

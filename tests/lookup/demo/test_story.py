@@ -298,6 +298,7 @@ def test_a_case_that_does_nothing_is_seen_by_everyone_who_looks(
         Promise.SAME_BYTES,
         Promise.OTHERS_OPEN,
         Promise.NOT_FOUND,
+        Promise.FENCED,
     }
     assert {promise for promise in Promise if told(promise, output) == "BROKEN"} == broken
     expected = STORIES["case"].promises
