@@ -15,6 +15,7 @@ from lookup.custodian.carrying_out import CarriedOut, tend
 from lookup.custodian.certifying import certificates, issue, waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Case
+from lookup.errors import Conflict
 from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of
 from tests.lookup.raw_http import WAIT, wait_until
@@ -45,7 +46,10 @@ def certified(custody: Custody) -> list[int]:
 
 
 def test_a_destroyed_record_is_nowhere(custodian: Custodian) -> None:
-    """No entry, no blob, no link, no source, no case: the authority may say it anew."""
+    """No entry, no blob, no link, no source, no case; only what keeps a feed from sending it again.
+
+    A new concern about the child is taken.
+    """
     record_id = custodian.add("one", nhs(1), nhs(2))
 
     said = custodian.desk.expunge(record_id)
@@ -63,7 +67,9 @@ def test_a_destroyed_record_is_nowhere(custodian: Custodian) -> None:
     assert custodian.call(lambda custody: custody.docket.watched) == {}
     assert [custodian.outcome(nhs(1)), custodian.outcome(nhs(2))] == ["no-record", "no-record"]
     assert custodian.feed.get(f"/v1/records/{record_id.hex()}").status_code == 404
-    assert custodian.add("one", nhs(1)) != record_id
+    assert custodian.feed.post("/v1/records", json=record("one", nhs(1))).status_code == 409
+    assert custodian.add("another", nhs(1)) != record_id
+    assert custodian.outcome(nhs(1)) == "known"
 
 
 def test_destroyed_and_never_stored_are_told_in_the_same_words(shared: Custodian) -> None:
@@ -213,12 +219,15 @@ def test_destructions_and_additions_that_wait_together(shared: Custodian) -> Non
 
     gone = [expunge(each) for each in ids]
     new = shared.writer.change(add(shared.site.draft("group-new", nhs(110))))
-    again = shared.writer.change(add(drafts[0]))
+    again = shared.writer.change(add(shared.site.draft("group-again", nhs(100))))
+    old = shared.writer.change(add(drafts[0]))
     held.set_result(None)
     epochs = [each.result(10).destruction.epoch for each in gone]
     assert epochs == list(range(epochs[0], epochs[0] + 3))
     assert new.result(10).result == again.result(10).result == "added"
     assert again.result(10).record_id not in ids
+    with pytest.raises(Conflict, match="was destroyed"):
+        old.result(10)
     outcomes = [shared.outcome(nhs(100 + n)) for n in (0, 1, 2, 10)]
     assert outcomes == ["known", "no-record", "no-record", "known"]
 
