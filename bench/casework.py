@@ -16,10 +16,10 @@ from bench.served import ask
 from bench.sites import Site
 from keys.entry import EntryId
 from lookup.cases.content import MAX_RECORDS, Content, Named
+from lookup.custodian.case import Case
 from lookup.custodian.case_view import next_step
 from lookup.custodian.casework import Opening, Wanted, open_case, take_step
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case
 from lookup.custodian.record import Record
 from lookup.officers.roles import Act
 

@@ -30,8 +30,8 @@ from bench.served import served
 from bench.sites import Site
 from keys.entry import EntryId
 from lookup.custodian.carrying_out import carry_out
+from lookup.custodian.case import Case
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case
 
 _FLOOR: Final = Floor("<=", 10)
 _RATIO: Final = Floor("<=", 1.5)

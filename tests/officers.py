@@ -14,10 +14,10 @@ from crypto.sshsig import OfficerKey
 from keys.entry import EntryId
 from lookup.cases.content import Content, Named
 from lookup.custodian.carrying_out import CarriedOut
+from lookup.custodian.case import Case
 from lookup.custodian.case_view import next_step
 from lookup.custodian.casework import Done, Opening, Wanted, open_case, others_of, take_step
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case
 from lookup.custodian.officers import new_officer
 from lookup.custodian.record import names_of
 from lookup.officers.proposal import Change

@@ -20,8 +20,8 @@ from keys.entry import Batch, EntryId, Kind, Put, new_entry_id, new_entry_ids
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
 from lookup.cases.standing import NEW_CATEGORY, NEW_CHILD, NEW_DATES, NEW_RECORD
+from lookup.custodian.case import Case, Signed, escalation
 from lookup.custodian.custody import Custody, Edit
-from lookup.custodian.docket import Case, Signed, escalation
 from lookup.custodian.draft import Draft
 from lookup.custodian.fencing import Feed
 from lookup.custodian.parking import Parked, park

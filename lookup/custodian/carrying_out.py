@@ -23,6 +23,7 @@ from keys.epoch import Destruction
 from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from lookup.cases.standing import OTHER_GONE
+from lookup.custodian.case import Case, Signed, escalation, removal
 from lookup.custodian.certifying import (
     authority_of,
     can_be_certified,
@@ -31,7 +32,6 @@ from lookup.custodian.certifying import (
     issue_waiting,
 )
 from lookup.custodian.custody import Custody, Edit
-from lookup.custodian.docket import Case, Signed, escalation, removal
 from lookup.custodian.fencing import Fence
 from lookup.custodian.record import Record
 

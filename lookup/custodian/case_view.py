@@ -17,8 +17,8 @@ import msgspec
 from lookup.cases.grounds import describe
 from lookup.cases.standing import DAY, Moment, Standing
 from lookup.cases.supporting import assessment_of
+from lookup.custodian.case import Case, Signed
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case, Signed
 from lookup.custodian.record import Record
 from lookup.officers.roles import OfficerId
 

@@ -39,9 +39,10 @@ from lookup.cases.step import (
 from lookup.cases.supporting import COUNTED, require_countable, require_reason, require_supported
 from lookup.custodian.adding import resume_drafts
 from lookup.custodian.carrying_out import CarriedOut, carry_out, is_whole
+from lookup.custodian.case import Case, Signed, new_step
 from lookup.custodian.certifying import can_be_certified
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case, Lookout, Named, Signed, new_step
+from lookup.custodian.docket import Lookout, Named
 from lookup.custodian.record import Record, decode_body, names_of
 from lookup.errors import (
     Conflict,

@@ -29,8 +29,8 @@ from keys.entry import Entry, EntryId, Kind, Put
 from keys.errors import EntryTooLarge
 from lookup.cases.standing import DAY, Standing
 from lookup.catalogue import Authority
+from lookup.custodian.case import Case
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case
 from lookup.custodian.record import Record
 from lookup.officers.roles import Role
 from lookup.transparency.certificate import leaf_of

@@ -30,8 +30,9 @@ from lookup.catalogue import Catalogue
 from lookup.custodian.alarms import Alarms
 from lookup.custodian.auditing import Auditing
 from lookup.custodian.building import Build
+from lookup.custodian.case import Signed
 from lookup.custodian.clients import tell_clients, tell_former
-from lookup.custodian.docket import Docket, Named, Signed, load_docket
+from lookup.custodian.docket import Docket, Named, load_docket
 from lookup.custodian.door import Door
 from lookup.custodian.fencing import Fences, load_fences, removal
 from lookup.custodian.log import TransparencyLog

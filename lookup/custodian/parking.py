@@ -25,7 +25,7 @@ from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
 from keys.pages import BlobChange
 from keys.vault import Vault
 from lookup.catalogue import Catalogue
-from lookup.custodian.docket import Case
+from lookup.custodian.case import Case
 from lookup.custodian.draft import Draft, InvalidRecord, encode_draft, parse_draft
 from lookup.custodian.store.pages import Store
 

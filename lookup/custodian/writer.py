@@ -27,8 +27,8 @@ from keys.errors import Stopped
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
 from lookup.custodian.carrying_out import tend
+from lookup.custodian.case import Signed
 from lookup.custodian.custody import Custody, Edit
-from lookup.custodian.docket import Signed
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
+from lookup.custodian.case import Case
 from lookup.custodian.certifying import certificates, waiting
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case
 from lookup.transparency.certificate import leaf_of
 from tests.faults.site import BENCH, ONE_SLOT, Serving, draft, serve
 

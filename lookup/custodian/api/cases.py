@@ -28,11 +28,12 @@ from lookup.custodian.api.requests import (
     may,
     read_json,
 )
+from lookup.custodian.case import Case
 from lookup.custodian.case_view import describe_record, summary, whole
 from lookup.custodian.casework import Opening, Wanted, find, open_case, others_of, take_step
 from lookup.custodian.certifying import opening_of
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case, Lookout, Named
+from lookup.custodian.docket import Lookout, Named
 from lookup.custodian.record import Record, names_of
 from lookup.custodian.writer import Writer
 from lookup.errors import Forbidden, RecordNotFound

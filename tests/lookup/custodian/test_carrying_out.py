@@ -12,9 +12,9 @@ from lookup.cases.content import Named
 from lookup.custodian import carrying_out
 from lookup.custodian.adding import add
 from lookup.custodian.carrying_out import CarriedOut, tend
+from lookup.custodian.case import Case
 from lookup.custodian.certifying import certificates, issue, waiting
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Case
 from lookup.errors import Conflict
 from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of

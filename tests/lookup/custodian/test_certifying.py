@@ -10,9 +10,9 @@ import pytest
 from crypto.commitment import Commitment, InvalidCommitment, Leaf, Nonce, verify_commitment
 from keys.entry import EntryId, Kind, Put, Remove
 from lookup.custodian.carrying_out import tend
+from lookup.custodian.case import removal
 from lookup.custodian.certifying import certificates, destroyed_entry, waiting
 from lookup.custodian.custody import Custody, Edit
-from lookup.custodian.docket import removal
 from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of
 from lookup.transparency.opening import parse_opening
