@@ -99,7 +99,7 @@ def _claims(run: Run, rows: list[Json]) -> tuple[Claim, ...]:
             value=rows[-1]["entries/s, 64 a commit"],
             unit="entries/s",
             records=run.largest,
-            judged=True,
+            judged=run.judged,
             floor=APPEND,
             bound_by="the disk: store, mirror and anchor are synced in each commit",
         ),
