@@ -181,7 +181,7 @@ class Lives(RuleBasedStateMachine):
             if child in self.ended:
                 assert not known
             elif not known:
-                assert self.stories[child].may_be_hidden(now)
+                assert self.stories[child].may_be_hidden(self.law, now)
                 assert self.alarms + self.custodian.custody.alarms.hidden > 0
 
     @invariant()
