@@ -41,6 +41,7 @@ class Result:
 
     @property
     def json(self) -> Any:  # noqa: ANN401  # whatever the document is
+        assert self.stdout, self.stderr
         return json.loads(self.stdout)
 
     @property
@@ -90,6 +91,12 @@ class Folders:
     def passphrase(self) -> Path:
         return self.folder / "passphrase"
 
+    @property
+    def key_passphrase(self) -> Path:
+        """That of officers' keys, which is the first of the site's, whatever that is changed to."""
+        kept = self.folder / "officers-passphrase"
+        return kept if kept.exists() else self.passphrase
+
     def remove(self) -> None:
         """Take everything away, also the folder of its index."""
         with contextlib.suppress(InvalidConfig):  # it was never made
@@ -106,7 +113,7 @@ class Folders:
 
     def act(self, role: str, *arguments: str | Path, typed: str | bytes = b"") -> Result:
         """Run a command as an officer of a demonstration."""
-        alike = ("--key", self.key(role), "--key-passphrase-file", self.passphrase)
+        alike = ("--key", self.key(role), "--key-passphrase-file", self.key_passphrase)
         return self.run(*arguments, *alike, typed=typed)
 
     def init(self, *more: str | Path) -> Result:

@@ -456,7 +456,7 @@ def test_a_key_that_does_not_do(
     (tmp_path / "open").chmod(0o644)
     address = f"http://{load_config(served.site.config).custodian}"
     where = {"tmp": tmp_path, "keys": served.site.key("legal").parent, "address": address}
-    words = [option.format(**where, **{"pass": served.site.passphrase}) for option in options]
+    words = [option.format(**where, **{"pass": served.site.key_passphrase}) for option in options]
 
     result = served.site.run("case", "list", *words)
 
@@ -471,7 +471,12 @@ def test_a_key_that_does_not_do(
 def test_over_the_network_as_over_the_socket(served: Served) -> None:
     """An officer's own machine needs no configuration of the site."""
     address = load_config(served.site.config).custodian
-    keys = ("--key", served.site.key("auditor"), "--key-passphrase-file", served.site.passphrase)
+    keys = (
+        "--key",
+        served.site.key("auditor"),
+        "--key-passphrase-file",
+        served.site.key_passphrase,
+    )
 
     vault = served.status()["vault"]
     site = ("--site", f"http://{address}", "--vault", vault)

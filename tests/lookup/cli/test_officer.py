@@ -112,7 +112,7 @@ def test_an_officer_comes_changes_and_leaves(served: Served, tmp_path: Path) -> 
     site, key = served.site, OfficerKey.generate()
     write_key_file(tmp_path / "tom", key, PASSPHRASE.encode(), TESTING_ONLY_COST)
     (tmp_path / "tom.pub").write_text(format_public_key(key.public()))
-    mine = ("--key", tmp_path / "tom", "--key-passphrase-file", site.passphrase)
+    mine = ("--key", tmp_path / "tom", "--key-passphrase-file", site.key_passphrase)
     assert site.run("case", "list", *mine).status == exits.REFUSED
 
     make(served, "add", "tom", tmp_path / "tom.pub", "--role", "approver")
