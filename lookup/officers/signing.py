@@ -6,7 +6,7 @@ is signed was read before, and is shown by whoever calls.
 
 import secrets
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -120,7 +120,8 @@ class NotAsShown(Exception):
 def require_shown(case: Json, case_id: str) -> None:
     """Raise NotAsShown unless the next step is of this case, with the content and steps it shows.
 
-    Whoever signs reads the content; what they sign is its digest. So it is computed here, too.
+    Whoever signs reads content, steps and cooling-off; what they sign is the digest of the one, the
+    hash of the others, and the number of the step that set the last. So all are computed here, too.
     """
     following = case["next"]
     try:
@@ -131,13 +132,36 @@ def require_shown(case: Json, case_id: str) -> None:
             following["revision"],
             content,
         )
-        last = parse_step(case["steps"][-1]["text"])
+        steps = [parse_step(each["text"]) for each in case["steps"]]
+        last, changed = steps[-1], steps[following["revision"] - 1]
+        told = [(each["act"], each["details"]) for each in case["steps"]]
+        cooling_off = case["cooling_off_days"], case["court_order"]
     except (msgspec.ValidationError, InvalidStep, ValueError, LookupError, TypeError):
         raise NotAsShown("the case that the site shows is none") from None
     shown = (case_id, digest.hex(), last.hash().hex(), last.number + 1)
     asked = tuple(following[name] for name in ("case", "digest", "after", "number"))
-    if shown != asked or last.case.hex() != case_id:
+    if shown != asked or not _follow(steps, bytes.fromhex(case_id)):
         raise NotAsShown("what the site asks to be signed is not the case that it shows")
+    if told != [(step.act, dict(step.details)) for step in steps]:
+        raise NotAsShown("what the site says of a step is not what was signed")
+    if not _is_set_by(changed, *cooling_off):
+        raise NotAsShown("the cooling-off that the site shows is not what was signed")
+
+
+def _follow(steps: Sequence[Step], case: bytes) -> bool:
+    """Say whether these are all the steps of a case, in their order."""
+    before = [FIRST_AFTER, *(step.hash() for step in steps)]
+    return all(
+        (step.case, step.number, step.after) == (case, number, after)
+        for number, (step, after) in enumerate(zip(steps, before, strict=False), start=1)
+    )
+
+
+def _is_set_by(changed: Step, days: object, court_order: object) -> bool:
+    """Say whether a cooling-off is that of the step which last changed a case."""
+    if changed.act is Act.SHORTEN:
+        return changed.details == {"days": days, "court_order": court_order}
+    return not court_order  # the days are those of the site's rules
 
 
 def token_header(key: OfficerKey, vault: bytes, now: int) -> dict[str, str]:

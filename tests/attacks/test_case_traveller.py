@@ -179,6 +179,29 @@ def test_the_leaves_of_its_steps_open_for_nobody(site: Site) -> None:
         )
 
 
+def test_another_case_of_the_child_says_no_more_that_it_was_there(site: Site) -> None:
+    """It listed the record among the others: what it says now opens, what it said does not."""
+    with site.open() as custodian, Thief(site) as thief, custodian.unscheduled():
+        record_id, other = custodian.add("one", CHILD), custodian.add("two", CHILD)
+        case = custodian.desk.open([other], note="at first")
+        content = custodian.desk.content([other], note=NOTE)
+        signed = custodian.desk.signer("rita").amendment(case["next"], content)
+        custodian.desk.told("rita", "POST", f"/v1/cases/{case['case']}/steps", signed)
+        thief.look(custodian)
+        assert thief.steal().holds(record_id.hex().encode())
+        custodian.desk.expunge(record_id)
+        thief.look(custodian)
+        after = thief.steal()
+        assert not after.holds(record_id)
+        assert not after.holds(record_id.hex().encode())
+        assert after.holds(NOTE.encode())
+    with site.open() as custodian:
+        path = f"/v1/cases/{case['case']}"
+        now = custodian.desk.told("ada", "GET", path)
+        assert (now["content"]["others"], now["escalated"]) == ([], ["other-gone"])
+        assert custodian.desk.take("ana", now, Act.APPROVE)["approvals"] == ["ana"]
+
+
 def _opens(leaf: bytes, nonce: bytes, message: bytes) -> bool:
     try:
         verify_commitment(Commitment(leaf[1:]), Nonce(nonce), message)

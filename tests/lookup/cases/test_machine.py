@@ -11,6 +11,7 @@ from lookup.cases.machine import FROM, stand
 from lookup.cases.standing import (
     DAY,
     MALICIOUS,
+    OTHER_GONE,
     RESTRICTED_SECONDS,
     UNDECIDED,
     Moment,
@@ -164,3 +165,67 @@ class TestTime:
 
     def test_a_change_voids_a_shortening(self) -> None:
         assert after(("leo", Act.SHORTEN), ("rita", Act.AMEND)).cooling_off_days == 14
+
+    def test_another_cooling_off_is_approved_anew(self) -> None:
+        """Who approved fourteen days has approved no three; what is signed says so, too."""
+        standing = after(*TWO, ("leo", Act.SHORTEN))
+        assert (standing.state, standing.approvals) == (State.REQUESTED, ())
+        assert (standing.due, standing.revision) == (None, 4)
+        assert after(*TWO, ("leo", Act.SHORTEN), *TWO).due == 6 + 3 * DAY
+
+    def test_whoever_may_not_shorten_voids_nothing(self) -> None:
+        standing = after(*TWO, ("ana", Act.SHORTEN))
+        assert (standing.state, standing.revision) == (State.COOLING_OFF, 1)
+
+
+def without(name: str, *acts: tuple[str, Act]) -> Standing:
+    """Return where a case stands when somebody has left who took steps of it."""
+    left = {key: each for key, each in OFFICERS.items() if each.name != name}
+    return stand(life(*acts), TERMS, left, Rules())
+
+
+class TestDismissed:
+    """What somebody signed who is an officer no more."""
+
+    LATE = Moment(10**6, 1_800_000_000 + 10**6)
+
+    def test_hides_nothing(self) -> None:
+        """Neither for 72 hours, nor, if it was confirmed, for longer."""
+        steps = (("sam", Act.RESTRICT), ("ana", Act.CONFIRM))
+        assert after(*steps).hides(self.LATE)
+        assert without("sam", *steps).restriction is None
+        assert without("sam", *steps[:1]).restriction is None
+
+    def test_confirms_nothing(self) -> None:
+        """A restriction is what its two have made of it."""
+        standing = without("ana", ("sam", Act.RESTRICT), ("ana", Act.CONFIRM))
+        assert standing.hides(Moment(9, 1_800_000_009))
+        assert not standing.hides(self.LATE)
+
+    def test_refuses_nothing(self) -> None:
+        assert after(("ana", Act.REFUSE)).refusal is not None
+        assert without("ana", ("ana", Act.REFUSE)).refusal is None
+
+    def test_a_refusal_that_was_reviewed_stays(self) -> None:
+        steps = (("ana", Act.REFUSE), ("leo", Act.REVIEW))
+        assert without("ana", *steps).state is State.REFUSED
+
+
+class TestStale:
+    """Something has come that no requester has seen."""
+
+    def test_until_it_is_amended(self) -> None:
+        assert after(*TWO, ("site", Act.ESCALATE)).stale
+        assert not after(("site", Act.ESCALATE), ("rita", Act.AMEND)).stale
+        assert after(("rita", Act.AMEND), ("site", Act.ESCALATE), ("leo", Act.SHORTEN)).stale
+
+    @pytest.mark.parametrize("first", [None, "new-record"])
+    def test_what_is_gone_is_nothing_to_see(self, first: str | None) -> None:
+        """It voids approvals, and neither asks for a look nor does one's work."""
+        reasons = [each for each in (first, OTHER_GONE) if each is not None]
+        taken = life(*TWO, *(("site", Act.ESCALATE) for _ in reasons))
+        for at, reason in enumerate(reasons, start=3):
+            step = replace(taken[at].step, details={"reason": reason})
+            taken[at] = replace(taken[at], step=step)
+        standing = stand(taken, TERMS, OFFICERS, Rules())
+        assert (standing.approvals, standing.stale) == ((), first is not None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from lookup.cases.machine import FROM, stand
-from lookup.cases.permitting import StepRefused, require
+from lookup.cases.permitting import MAX_STEPS, StepRefused, require
 from lookup.cases.standing import DAY, Moment, Rules, Taken, Terms
 from lookup.cases.step import DETAILS, Step
 from lookup.officers.roles import MAY, Act, OfficerId, Role
@@ -55,11 +55,22 @@ ROWS = {
     "the same twice": Row(TWO[:1], "ana", Act.APPROVE, "approved the case as it stands already"),
     "one too many": Row(TWO, "max", Act.APPROVE, "takes no approve"),
     "again after a change": Row((*TWO, ("rita", Act.AMEND)), "ana", Act.APPROVE),
+    "of what nobody has seen": Row(
+        (("site", Act.ESCALATE),), "ana", Act.APPROVE, "has to be amended first"
+    ),
+    "of what was amended since": Row(
+        (("site", Act.ESCALATE), ("rita", Act.AMEND)), "ana", Act.APPROVE
+    ),
+    "of another cooling-off": Row((*TWO, ("leo", Act.SHORTEN)), "ana", Act.APPROVE),
     "by whoever opened it": Row((), "rita", Act.APPROVE, "roles may approve"),
     "by whoever changed it": Row((("ana", Act.AMEND),), "ana", Act.APPROVE, "does not decide"),
     "a refusal by whoever changed it": Row(
         (("leo", Act.AMEND),), "leo", Act.REFUSE, "does not decide"
     ),
+    "a refusal twice": Row(
+        (("ana", Act.REFUSE),), "ana", Act.REFUSE, "has refused the case already"
+    ),
+    "a refusal by another": Row((("ana", Act.REFUSE),), "leo", Act.REFUSE),
     "a review by whoever refused": Row((("ana", Act.REFUSE),), "ana", Act.REVIEW, "another"),
     "a review by another": Row((("ana", Act.REFUSE),), "leo", Act.REVIEW),
     "a review of nothing": Row((), "leo", Act.REVIEW, "nobody has refused"),
@@ -157,6 +168,22 @@ def test_an_officer_of_another_authority_takes_no_step() -> None:
     now = Moment(DAY, DAY)
     with pytest.raises(StepRefused, match="roles may approve"):
         require(stand(taken, TERMS, there, Rules()), step, TERMS, there, now, digest=DIGEST)
+
+
+MOST = (("leo", Act.EXTEND),) * (MAX_STEPS - 1)  # after the opening
+
+
+@pytest.mark.parametrize("act", [act for act in FROM if act is not Act.WITHDRAW])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_case_has_an_end(name: str, act: Act) -> None:
+    """Where it stands is computed from all its steps: nobody makes that long for everybody."""
+    with pytest.raises(StepRefused, match=r"roles may|takes no|at most 256 steps"):
+        try_step(MOST, name, act)
+
+
+def test_a_case_that_is_full_can_be_withdrawn() -> None:
+    try_step(MOST, "rita", Act.WITHDRAW)
+    try_step(MOST[1:], "ana", Act.APPROVE)
 
 
 def test_no_time_runs_out_for_a_hold() -> None:

@@ -41,6 +41,7 @@ class Result:
 
     @property
     def json(self) -> Any:  # noqa: ANN401  # whatever the document is
+        assert self.stdout, self.stderr
         return json.loads(self.stdout)
 
     @property
@@ -89,6 +90,12 @@ class Folders:
     @property
     def passphrase(self) -> Path:
         return self.folder / "passphrase"
+
+    @property
+    def key_passphrase(self) -> Path:
+        """That of officers' keys, which is the first of the site's, whatever that is changed to."""
+        kept = self.folder / "officers-passphrase"
+        return kept if kept.exists() else self.passphrase
 
     def remove(self) -> None:
         """Take everything away, also the folder of its index."""

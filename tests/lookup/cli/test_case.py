@@ -13,6 +13,7 @@ from crypto.sshsig import OfficerKey
 from lookup import exits
 from lookup.cases.grounds import Ground
 from lookup.cli.case_opening import GROUNDS, MAX_EVIDENCE
+from lookup.cli.case_reading import case_facts
 from lookup.config import load_config
 from lookup.officers.keyfile import write_key_file
 from tests.lookup.cli.commanding import (
@@ -219,6 +220,16 @@ class TestFromRequestToCertificate:
         assert "AXT  art-17-1-a  requested" in line
 
 
+def test_what_is_shown_is_what_is_signed(case: Opened) -> None:
+    """Whatever else a site says of a case: its summary is signed by nobody."""
+    told = case.show()
+    lie = {"ground": "art-17-1-b", "authority": "NONE", "records": 9}
+    named = [{"record_id": "f" * 32, "category": "harmless", "since": "2020-01-01"}]
+    shown = case_facts(told | lie | {"named": named})
+    assert (shown["ground"], shown["authority"]) == ("art-17-1-a", told["content"]["authority"])
+    assert shown["records"] == [f"{case.record_id}  version 1"]
+
+
 def test_the_grounds_are_the_law_s() -> None:
     """The codes that --help lists without importing them."""
     assert list(GROUNDS) == list(Ground)
@@ -379,20 +390,50 @@ KEYS = {
         ["--key", "{tmp}/stranger", "--key-passphrase-file", "{pass}"],
         exits.REFUSED,
     ),
-    "a site whose vault is not said": (["--site", "http://127.0.0.1:9"], exits.USAGE),
-    "another vault": (["--vault", "f" * 32, "--key", "{keys}/legal"], exits.REFUSED),
-    "a site that is no URL": (["--site", "custodian", *VAULT], exits.USAGE),
-    "a site that is a file": (["--site", "file:///etc", *VAULT], exits.USAGE),
+    "a site that is no URL": (
+        ["--vault", "0" * 32, "--site", "custodian", "--key", "{keys}/legal"],
+        exits.USAGE,
+    ),
+    "a site that is a file": (
+        ["--vault", "0" * 32, "--site", "file:///etc", "--key", "{keys}/legal"],
+        exits.USAGE,
+    ),
+    "a site of nobody knows which vault": (
+        ["--site", "http://127.0.0.1:9", "--key", "{keys}/legal"],
+        exits.USAGE,
+    ),
+    "a site that keeps another vault": (
+        ["--site", "{address}", "--vault", "0" * 32, "--key", "{keys}/legal"],
+        exits.REFUSED,
+    ),
     "a site where nobody answers": (
-        ["--site", "http://127.0.0.1:9", *VAULT, "--key", "{keys}/legal"],
+        ["--vault", "0" * 32, "--site", "http://127.0.0.1:9", "--key", "{keys}/legal"],
         exits.UNAVAILABLE,
     ),
     "trust in nothing": (
-        ["--site", "https://127.0.0.1:9", *VAULT, "--ca-file", "{tmp}/none"],
+        [
+            "--vault",
+            "0" * 32,
+            "--site",
+            "https://127.0.0.1:9",
+            "--ca-file",
+            "{tmp}/none",
+            "--key",
+            "{keys}/legal",
+        ],
         exits.NO_INPUT,
     ),
     "trust in noise": (
-        ["--site", "https://127.0.0.1:9", *VAULT, "--ca-file", "{tmp}/noise"],
+        [
+            "--vault",
+            "0" * 32,
+            "--site",
+            "https://127.0.0.1:9",
+            "--ca-file",
+            "{tmp}/noise",
+            "--key",
+            "{keys}/legal",
+        ],
         exits.NO_INPUT,
     ),
 }
@@ -416,7 +457,8 @@ def test_a_key_that_does_not_do(
             tmp_path / name, OfficerKey.generate(), PASSPHRASE.encode(), TESTING_ONLY_COST
         )
     (tmp_path / "open").chmod(0o644)
-    where = {"tmp": tmp_path, "keys": served.site.key("legal").parent}
+    address = f"http://{load_config(served.site.config).custodian}"
+    where = {"tmp": tmp_path, "keys": served.site.key("legal").parent, "address": address}
     words = [option.format(**where, **{"pass": served.site.key_passphrase}) for option in options]
 
     result = served.site.run("case", "list", *words)
@@ -440,9 +482,8 @@ def test_over_the_network_as_over_the_socket(served: Served) -> None:
     )
 
     vault = served.status()["vault"]
-    there = ("--site", f"http://{address}", "--vault", vault)
-
-    result = lacuna("case", "list", *there, *keys, "--json")
+    site = ("--site", f"http://{address}", "--vault", vault)
+    result = lacuna("case", "list", *site, *keys, "--json")
 
     assert result.status == 0, result.stderr
     here = served.site.act("auditor", "case", "list", "--json").json

@@ -18,6 +18,7 @@ from lookup.custodian.custody import Custody
 from lookup.errors import Conflict
 from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of
+from tests.clocks import SetClocks
 from tests.lookup.raw_http import WAIT, wait_until
 from tests.simulator import Custodian, Site, nhs, record
 
@@ -254,10 +255,10 @@ def test_a_custodian_that_died_before_it_certified_leaves_it_to_the_next(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One certificate, one leaf; also where the clock on the wall was set back meanwhile."""
+    clocks = site.clocks = SetClocks()
     with site.open() as custodian, custodian.unscheduled():
         record_id = custodian.add("cut", nhs(1))
         case = approved(custodian, record_id)
-        begun = custodian.call(lambda custody: custody.moment().time)
         monkeypatch.setattr(carrying_out, "issue", cut)
         with pytest.raises(Cut):
             custodian.call(lambda custody: site.officers.step(custody, "rita", case, Act.CARRY_OUT))
@@ -265,7 +266,7 @@ def test_a_custodian_that_died_before_it_certified_leaves_it_to_the_next(
         assert custodian.call(certified) == []
         assert len(custodian.call(waiting)) == 1
         custodian.stop()
-    monkeypatch.setattr("lookup.custodian.starting.now", lambda: begun - 86_400)
+    clocks.at -= 86_400
     for _ in range(2):
         with site.open() as custodian:
             assert custodian.call(waiting) == []

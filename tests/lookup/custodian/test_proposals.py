@@ -8,6 +8,7 @@ import pytest
 
 from crypto.sshsig import OfficerKey, fingerprint, format_public_key
 from keys.entry import Kind
+from lookup.custodian import proposals
 from lookup.custodian.carrying_out import tend
 from lookup.custodian.certifying import certificates
 from lookup.custodian.proposals import MOST_EACH
@@ -138,6 +139,15 @@ class TestMadeBySeveral:
         """Or a change would be made by the rules of the authority that asks least."""
         hall.make(SetRules(approvals=3, cooling_off_days=14, authority="BSC"))
         assert hall.make(newcomer())["made"] is False
+
+    def test_rules_of_authorities_stay_within_one_entry(
+        self, hall: Hall, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Or a map's entry would have to hold more than it can."""
+        monkeypatch.setattr(proposals, "MAX_AUTHORITIES", 1)
+        hall.make(SetRules(approvals=3, authority="AXT"), approvers=("ana", "leo"))
+        assert hall.propose("rita", SetRules(authority="BSC")).status_code == 409
+        assert hall.propose("rita", SetRules(approvals=2, authority="AXT")).status_code == 201
 
 
 class TestPlayedAgain:

@@ -42,6 +42,32 @@ def test_what_cannot_be_audited_is_not_read() -> None:
         assert custodian.failures == [failing]
 
 
+def test_reading_an_opening_is_reading_its_records(shared: Custodian) -> None:
+    """It names their children: an entry for each record, durable before the opening leaves."""
+    ids = [shared.add(f"opening-{n}", nhs(410 + n)) for n in range(2)]
+    case = shared.desk.open(ids)
+    path = f"/v1/cases/{case['case']}/opening"
+
+    before = shared.call(lambda custody: custody.store.audit.mark())
+    assert shared.desk.ask("ana", "GET", path).status_code == 403
+    assert shared.call(lambda custody: custody.store.audit.mark()) == before
+    assert shared.desk.ask("leo", "GET", path).status_code == 200
+
+    for each in ids:
+        assert names(read(shared, "ada", each)) == ["officer ada", "officer leo"]
+
+
+def test_an_opening_that_cannot_be_audited_is_not_read() -> None:
+    with Site() as site, site.open() as custodian:
+        case = custodian.desk.open([custodian.add("read", nhs(1))])
+        failing = MediumFailed("no")
+        with patch.object(custodian.custody.audit.chain, "append", side_effect=failing):
+            response = custodian.desk.ask("leo", "GET", f"/v1/cases/{case['case']}/opening")
+
+        assert response.status_code == 503
+        assert custodian.failures == [failing]
+
+
 def test_whoever_may_not_read_leaves_nothing(shared: Custodian) -> None:
     """No token, no entry: and a record that is not there leaves none either."""
     record_id = shared.add("unread", nhs(402))
