@@ -91,12 +91,6 @@ class Folders:
     def passphrase(self) -> Path:
         return self.folder / "passphrase"
 
-    @property
-    def key_passphrase(self) -> Path:
-        """That of officers' keys, which is the first of the site's, whatever that is changed to."""
-        kept = self.folder / "officers-passphrase"
-        return kept if kept.exists() else self.passphrase
-
     def remove(self) -> None:
         """Take everything away, also the folder of its index."""
         with contextlib.suppress(InvalidConfig):  # it was never made

@@ -1,6 +1,5 @@
 """Sites for the commands: one that runs for all tests of a process, and folders for a new one."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ def served() -> Iterator[Served]:
     site = Folders(Path(tempfile.mkdtemp(prefix="lacuna-", dir="/tmp")))
     made = site.init("--demo")
     assert made.status == 0, made.stderr
-    shutil.copy(site.passphrase, site.folder / "officers-passphrase")
     try:
         with serving(site) as running:
             assert site.run("import", SAMPLE).status == 0
