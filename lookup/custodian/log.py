@@ -140,13 +140,19 @@ class TransparencyLog:
         return consistency_proof(old, self._within(new), self.entries.read_hash)
 
     def resource(self, place: Tile | Bundle) -> bytes | None:
-        """Return a tile or a bundle, or None where the log does not reach so far."""
+        """Return a tile or a bundle, or None where the log does not reach so far.
+
+        Raises LogDamaged where something of it is missing.
+        """
         if isinstance(place, Tile):
             return self.entries.tile(place.level, place.index, place.width)
         start = place.index * WIDTH
         if start + place.width > self.size:
             return None
-        return encode_bundle(self.entries.span(start, start + place.width))
+        entries = self.entries.span(start, start + place.width)
+        if len(entries) != place.width:
+            raise LogDamaged("entries of the log are missing")
+        return encode_bundle(entries)
 
     def take_cosigned(self, raw: bytes) -> list[Cosigned]:
         """Keep the cosignatures in a note; return those that verified.

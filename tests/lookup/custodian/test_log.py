@@ -472,6 +472,18 @@ class TestTampered:
             verify_log(lambda path: text(custodian, f"/log/{path}"), key)
 
 
+def test_a_log_with_a_gap_serves_no_shorter_bundle(site: Site) -> None:
+    """A row is gone from store and mirror: whoever asks hears of a failure, not of less."""
+    with site.open() as custodian:
+        append(custodian, *LEAVES)
+        database_key = custodian.opened.database_key
+    for file in (site.config.store_file, site.config.mirror_file):
+        with closing(Database(file, database_key)) as database:
+            database.connection.execute("DELETE FROM log_entry WHERE position = 7")
+    with site.open() as custodian:
+        assert custodian.feed.get("/log/tile/entries/000").status_code == 503
+
+
 def test_origins_are_numbered() -> None:
     assert next_origin("lacuna/00ff") == "lacuna/00ff.2"
     assert next_origin("lacuna/00ff.2") == "lacuna/00ff.3"
