@@ -27,7 +27,7 @@ Pure: the caller reads the file.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
@@ -66,14 +66,23 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Who keeps a record, where it can be rung by day and by night, and how its feed repeats."""
+    """Who keeps a record, and where it can be rung by day and by night."""
 
     code: str
     name: str
     office_hours: str
     out_of_hours: str
-    replay_months: int = REPLAY_MONTHS
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How an authority's feed may repeat itself: so far back; or, with a cursor, not at all."""
+
+    months: int = REPLAY_MONTHS
     cursor: bool = False
+
+
+_USUAL: Final = Replay()
 
 
 TEST: Final = Category("test", answerable=True)
@@ -102,6 +111,7 @@ class Catalogue:
 
     categories: tuple[Category, ...]
     authorities: tuple[Authority, ...]
+    replays: Mapping[str, Replay] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_size("category", len(self.categories), MAX_CATEGORIES)
@@ -129,6 +139,10 @@ class Catalogue:
         """The authorities, by code."""
         return MappingProxyType({each.code: n for n, each in enumerate(self.authorities)})
 
+    def replay_of(self, authority: str) -> Replay:
+        """Return how an authority's feed may repeat itself."""
+        return self.replays.get(authority, _USUAL)
+
     @property
     def test_number(self) -> int:
         """The number of the canary's category."""
@@ -147,17 +161,23 @@ def parse_catalogue(tables: Mapping[str, object]) -> Catalogue:
         Category(_string(where, table, "name"), _boolean(where, table, "answerable"))
         for where, table in _rows(tables, "category", ("name", "answerable"))
     )
+    rows = _rows(tables, "authority", _AUTHORITY_KEYS, _FEED_KEYS)
     authorities = tuple(
-        Authority(
-            **{key: _string(where, table, key) for key in _AUTHORITY_KEYS},
-            replay_months=_months(where, table),
-            cursor="cursor" in table and _boolean(where, table, "cursor"),
-        )
-        for where, table in _rows(tables, "authority", _AUTHORITY_KEYS, _FEED_KEYS)
+        Authority(*(_string(where, table, key) for key in _AUTHORITY_KEYS)) for where, table in rows
     )
+    replays = {
+        authority.code: Replay(
+            _months(where, table), "cursor" in table and _boolean(where, table, "cursor")
+        )
+        for authority, (where, table) in zip(authorities, rows, strict=True)
+    }
     if any(category.name == TEST.name for category in categories):
         raise InvalidCatalogue("the category test is the canary's and always there: remove it")
-    return Catalogue((*categories, TEST) if categories else DEFAULT_CATEGORIES, authorities)
+    return Catalogue(
+        (*categories, TEST) if categories else DEFAULT_CATEGORIES,
+        authorities,
+        MappingProxyType(replays),
+    )
 
 
 _AUTHORITY_KEYS: Final = ("code", "name", "office_hours", "out_of_hours")

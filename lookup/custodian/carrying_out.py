@@ -25,7 +25,6 @@ from keys.pages import BlobChange
 from lookup.cases.standing import OTHER_GONE
 from lookup.custodian.case import Case, Signed, escalation, removal
 from lookup.custodian.certifying import (
-    authority_of,
     can_be_certified,
     destroyed_entry,
     issue,
@@ -110,7 +109,8 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
 def _fence(custody: Custody, case: Case) -> Fence | None:
     records = list(_records(custody, case))
-    return custody.fences.around(records, authority_of(custody, case), custody.today())
+    replay = custody.catalogue.replay_of(case.content.authority)
+    return custody.fences.around(records, replay, custody.today())
 
 
 @dataclass(frozen=True, slots=True)

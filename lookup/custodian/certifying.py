@@ -28,7 +28,6 @@ from crypto.sshsig import fingerprint
 from keys.entry import Entry, EntryId, Kind, Put
 from keys.errors import EntryTooLarge
 from lookup.cases.standing import DAY, Standing
-from lookup.catalogue import Authority
 from lookup.custodian.case import Case
 from lookup.custodian.custody import Custody
 from lookup.custodian.record import Record
@@ -100,7 +99,7 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
         cooling_off_days=standing.cooling_off_days,
         workers=workers,
         nonce=secrets.token_bytes(32),
-        fenced=not authority_of(custody, case).cursor,
+        fenced=not custody.catalogue.replay_of(case.content.authority).cursor,
     )
     return Entry(Kind.DESTROYED, case.certificate, msgspec.msgpack.encode(body))
 
@@ -129,16 +128,11 @@ def can_be_certified(custody: Custody, case: Case) -> bool:
     return True
 
 
-def authority_of(custody: Custody, case: Case) -> Authority:
-    """Return the authority whose records a case is about."""
-    catalogue = custody.catalogue
-    return catalogue.authorities[catalogue.authority_numbers[case.content.authority]]
-
-
 def opening_of(custody: Custody, case: Case) -> Opening:
     """Return what lets the family show that the certificate speaks of their records."""
     records = [custody.record(record_id) for record_id in case.record_ids]
-    authority = authority_of(custody, case)
+    catalogue = custody.catalogue
+    authority = catalogue.authorities[catalogue.authority_numbers[case.content.authority]]
     return Opening(
         format=FORMAT,
         certificate=case.certificate.hex(),

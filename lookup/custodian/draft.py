@@ -119,9 +119,9 @@ def parse_draft(raw: bytes, catalogue: Catalogue) -> Draft:
 
 def _cursor(shape: RecordShape, catalogue: Catalogue) -> int | None:
     """Return the place of a record in its authority's feed, if that counts its records."""
-    authority = catalogue.authorities[catalogue.authority_numbers[shape.authority]]
-    if authority.cursor != (shape.cursor is not None):
-        wanted = "has a cursor" if authority.cursor else "has no cursor"
+    counts = catalogue.replay_of(shape.authority).cursor
+    if counts != (shape.cursor is not None):
+        wanted = "has a cursor" if counts else "has no cursor"
         raise InvalidRecord("cursor", f"a record of this authority {wanted}")
     if shape.cursor is not None and not 1 <= shape.cursor <= MAX_CURSOR:
         raise InvalidRecord("cursor", f"a cursor is a number from 1 to {MAX_CURSOR}")

@@ -30,7 +30,7 @@ from crypto.encoding import encode
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
 from keys.errors import PageDamaged
 from keys.vault import Vault
-from lookup.catalogue import Authority
+from lookup.catalogue import Replay
 from lookup.custodian.record import Record
 
 MARK_SIZE: Final = 8
@@ -101,11 +101,11 @@ class Fences:
             self.fences[fence.id] = fence
             self._until |= dict.fromkeys(fence.marks, fence.until)
 
-    def around(self, records: Iterable[Record], authority: Authority, today: date) -> Fence | None:
+    def around(self, records: Iterable[Record], replay: Replay, today: date) -> Fence | None:
         """Return the fence that records of an authority leave behind, if its feed needs one."""
-        if authority.cursor:
+        if replay.cursor:
             return None
-        until = today + timedelta(days=authority.replay_months * _DAYS_IN_A_MONTH)
+        until = today + timedelta(days=replay.months * _DAYS_IN_A_MONTH)
         marks = {self.mark(each.body.authority, each.body.source_ref) for each in records}
         return Fence(new_entry_id(Kind.FENCE), until.toordinal(), tuple(sorted(marks)))
 

@@ -185,7 +185,7 @@ def _a_thief_with_the_old_slot(stage: Stage) -> None:
     )
     loot = _recover(stage, ["slot", thieving.OLD_SLOT])
     # The case came later than that slot: its evidence is not for this thief either.
-    wins = loot.records == SAMPLE_SIZE and all(loot.found[:3])
+    wins = loot.records >= SAMPLE_SIZE and all(loot.found[:3])
     narrator.judge(Promise.OLD_SLOT_WINS, kept=wins, seen=f"{loot.records} records opened")
     narrator.tell(
         "This is why no backup ever contains a slot, and why a slot lies on a medium of its own"

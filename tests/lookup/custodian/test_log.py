@@ -17,7 +17,6 @@ from keys.errors import LogDamaged, LogForked, LogLost
 from lookup.config import InvalidConfig
 from lookup.custodian import unlocking
 from lookup.custodian.custody import Custody
-from lookup.custodian.log_key import next_origin
 from lookup.custodian.published import Publisher, fetch_from, published_checkpoint
 from lookup.custodian.store.database import Database
 from lookup.transparency.tiles import Bundle, Tile, TileReader
@@ -482,12 +481,6 @@ def test_a_log_with_a_gap_serves_no_shorter_bundle(site: Site) -> None:
             database.connection.execute("DELETE FROM log_entry WHERE position = 7")
     with site.open() as custodian:
         assert custodian.feed.get("/log/tile/entries/000").status_code == 503
-
-
-def test_origins_are_numbered() -> None:
-    assert next_origin("lacuna/00ff") == "lacuna/00ff.2"
-    assert next_origin("lacuna/00ff.2") == "lacuna/00ff.3"
-    assert next_origin("log.example.org/site.9") == "log.example.org/site.10"
 
 
 def test_the_running_time_is_kept_without_a_commit(
