@@ -166,10 +166,9 @@ def parse_catalogue(tables: Mapping[str, object]) -> Catalogue:
         Authority(*(_string(where, table, key) for key in _AUTHORITY_KEYS)) for where, table in rows
     )
     replays = {
-        authority.code: Replay(
-            _months(where, table), "cursor" in table and _boolean(where, table, "cursor")
-        )
+        authority.code: replay
         for authority, (where, table) in zip(authorities, rows, strict=True)
+        if (replay := _replay(where, table)) != _USUAL
     }
     if any(category.name == TEST.name for category in categories):
         raise InvalidCatalogue("the category test is the canary's and always there: remove it")
@@ -208,6 +207,10 @@ def _string(where: str, table: dict[str, object], key: str) -> str:
     if not isinstance(value, str):
         raise InvalidCatalogue(f"{where}: {key} is not text: put it in quotation marks")
     return value
+
+
+def _replay(where: str, table: dict[str, object]) -> Replay:
+    return Replay(_months(where, table), "cursor" in table and _boolean(where, table, "cursor"))
 
 
 def _months(where: str, table: dict[str, object]) -> int:

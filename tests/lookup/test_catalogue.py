@@ -11,6 +11,7 @@ from lookup.catalogue import (
     Category,
     InvalidCatalogue,
     Purpose,
+    Replay,
     parse_catalogue,
 )
 
@@ -51,6 +52,16 @@ def test_without_categories_the_default_ones_hold() -> None:
         "child-in-need",
         "allegation",
     }
+
+
+def test_how_a_feed_may_repeat_itself() -> None:
+    """A year and a month back, where nothing is said; or so far; or, with a cursor, not at all."""
+    said = parse(AUTHORITY + "replay_months = 120\n").replay_of("AXT")
+    counted = parse(AUTHORITY + "cursor = true\n").replay_of("AXT")
+
+    assert parse(AUTHORITY).replay_of("AXT") == Replay(13, cursor=False)
+    assert (said.months, said.cursor) == (120, False)
+    assert counted.cursor
 
 
 def test_a_number_is_a_position() -> None:
@@ -134,6 +145,12 @@ def test_a_category_is_a_short_word(name: str) -> None:
 REFUSED = {
     "nothing": ("", "no authority: add a table"),
     "no authority": (CATEGORY, "no authority: add a table"),
+    "a horizon of nothing": (AUTHORITY + "replay_months = 0\n", "from 1 to 120"),
+    "a horizon beyond all": (AUTHORITY + "replay_months = 121\n", "from 1 to 120"),
+    "a horizon in words": (AUTHORITY + "replay_months = '13'\n", "write one, unquoted"),
+    "a horizon that is true": (AUTHORITY + "replay_months = true\n", "write one, unquoted"),
+    "a cursor in words": (AUTHORITY + "cursor = 'yes'\n", "neither true nor false"),
+    "another key of an authority": (AUTHORITY + "feed = true\n", "give exactly the keys"),
     "another table": (AUTHORITY + "[site]\nname = 'x'", "remove the others"),
     "a category twice": (CATEGORY + CATEGORY + AUTHORITY, "category 2: its name is taken"),
     "an authority twice": (AUTHORITY + AUTHORITY, "authority 2: its code is taken"),
