@@ -171,7 +171,7 @@ def test_a_worker_that_dies_keeps_nobody_waiting(door: Door, worker: Puppet) -> 
     assert is_waiting(publishing)
     assert is_waiting(passing)
     worker.process.kill()
-    assert max(publishing.result(WAIT), passing.result(WAIT)) < 1.0
+    assert max(publishing.result(WAIT), passing.result(WAIT)) < doors.PASS_DEADLINE
     door.await_passes()
     wait_until(lambda: door.workers() == [])
 
