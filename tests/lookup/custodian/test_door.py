@@ -219,10 +219,16 @@ def test_coming_back_costs_nothing_that_stays(door: Door, worker: Puppet) -> Non
     def held() -> tuple[int, int]:
         return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
-    before = held()
+    descriptors, threads = held()
     for _ in range(20):
         worker("connect", "receive", "confirm", "hang-up")
-    wait_until(lambda: held() == before)
+
+    def no_more() -> bool:
+        """What other tests of this process have left may still go meanwhile."""
+        now, running = held()
+        return now <= descriptors and running <= threads
+
+    wait_until(no_more)
     assert len(door._guests) == 1
 
 
