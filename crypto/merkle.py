@@ -52,6 +52,13 @@ def tree_root(size: int, read: ReadHash) -> Hash:
     return _range_root(0, size, read) if size else EMPTY_ROOT
 
 
+def subtree_root(hashes: Sequence[Hash]) -> Hash:
+    """Return the root of a complete subtree from all the hashes of one of its levels."""
+    while len(hashes) > 1:
+        hashes = list(map(node_hash, hashes[::2], hashes[1::2]))
+    return hashes[0]
+
+
 def inclusion_proof(index: int, size: int, read: ReadHash) -> list[Hash]:
     """Return what shows that leaf `index` is among the first `size`. Raises ValueError."""
     if not 0 <= index < size:
@@ -148,7 +155,10 @@ class Frontier(NamedTuple):
 
     def appended(self, leaf: Hash) -> "Frontier":
         """Return the tree with the entry of this hash as its last."""
-        made = self.completed(leaf)
+        return self.joined(self.completed(leaf))
+
+    def joined(self, made: Sequence[Hash]) -> "Frontier":
+        """Return the tree with one more leaf, of which `completed` has returned this."""
         kept = self.peaks[: len(self.peaks) - len(made) + 1]
         return Frontier(self.size + 1, (*kept, made[-1]))
 

@@ -92,11 +92,10 @@ def grown(frontier: Frontier, leaves: Sequence[bytes]) -> Frontier:
     return frontier
 
 
-def mark_of(log: LogSource) -> LogMark:
+def mark_of(log: Log) -> LogMark:
     """Return the whole of a log."""
-    root = log.root(log.size)
-    assert root is not None  # noqa: S101  # unreachable: it is not shorter than itself
-    return LogMark(log.size, root)
+    frontier = log.frontier()
+    return LogMark(frontier.size, frontier.root())
 
 
 def begins(shorter: LogSource, longer: LogSource) -> bool:

@@ -115,7 +115,8 @@ class Publisher:
 
     def _write(self, place: Tile | Bundle, resource: Resource) -> None:
         content = resource(place)
-        assert content is not None  # noqa: S101  # unreachable: the log has reached so far
+        if content is None:
+            raise AssertionError("unreachable: the log has reached so far")
         path = self._folder / place.path()
         write_whole(path, content)
         if place.width == WIDTH:  # what was partial is complete now

@@ -19,12 +19,11 @@ C2SP tlog-tiles (c2sp.org/tlog-tiles); numbers are big-endian. Nothing here fetc
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
-from crypto.merkle import HASH_SIZE, Hash, ReadHash, node_hash
+from crypto.merkle import HASH_SIZE, Frontier, Hash, ReadHash, subtree_root
 
 WIDTH: Final = 256
 HEIGHT: Final = 8
@@ -96,6 +95,29 @@ def bundles_of(size: int, since: int = 0) -> Iterator[Bundle]:
         yield Bundle(index, width)
 
 
+@dataclass(slots=True)
+class Growth:
+    """A log that grows: its frontier, and what the last tile of each level has so far."""
+
+    frontier: Frontier = field(default_factory=Frontier)
+    partial: list[list[Hash]] = field(default_factory=list)
+
+    def append(self, leaf: Hash) -> list[tuple[Tile, list[Hash]]]:
+        """Take the hash of one more entry; return the tiles that it completes."""
+        complete = []
+        made = self.frontier.completed(leaf)
+        for level, made_hash in enumerate(made[::HEIGHT]):
+            if level == len(self.partial):
+                self.partial.append([])
+            hashes = self.partial[level]
+            hashes.append(made_hash)
+            if len(hashes) == WIDTH:
+                complete.append((Tile(level, self.frontier.size >> HEIGHT * (level + 1)), hashes))
+                self.partial[level] = []
+        self.frontier = self.frontier.joined(made)
+        return complete
+
+
 def encode_tile(tile: Tile, read: ReadHash) -> bytes:
     """Return what is in a tile."""
     start = tile.index * WIDTH
@@ -165,9 +187,7 @@ class TileReader:
         tile_level, inside = divmod(level, HEIGHT)
         tile_index, start = divmod(index << inside, WIDTH)
         hashes = self._tile(tile_level, tile_index)[start : start + (1 << inside)]
-        while len(hashes) > 1:
-            hashes = [node_hash(*pair) for pair in [*pairwise(hashes)][::2]]
-        return hashes[0]
+        return subtree_root(hashes)
 
     def _tile(self, level: int, index: int) -> list[Hash]:
         place = level, index

@@ -14,12 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crypto.checkpoint import Checkpoint, InvalidCheckpoint, open_checkpoint
-from crypto.merkle import HASH_SIZE, Frontier, leaf_hash
+from crypto.merkle import HASH_SIZE, Hash, leaf_hash
 from crypto.note import InvalidNote, VerifierKey
 from lookup.transparency.tiles import (
     HEIGHT,
     WIDTH,
     Bundle,
+    Growth,
     InvalidTile,
     Tile,
     bundles_of,
@@ -57,26 +58,17 @@ def verify_log(
         checkpoint = open_checkpoint(note, key.name, [key])
     except (InvalidNote, InvalidCheckpoint):
         raise InvalidLog("the checkpoint is not signed with the log's key") from None
-    frontier = Frontier()
-    tiles: list[list[bytes]] = []
+    log = Growth()
     for bundle in bundles_of(checkpoint.size):
         for entry in _entries(fetch, bundle):
-            made = frontier.completed(leaf_hash(entry))
-            for level, made_hash in enumerate(made[::HEIGHT]):
-                if level == len(tiles):
-                    tiles.append([])
-                tiles[level].append(made_hash)
-                if len(tiles[level]) == WIDTH:
-                    index = frontier.size >> HEIGHT * (level + 1)
-                    _compare(fetch, Tile(level, index), tiles[level])
-                    tiles[level] = []
-            frontier = frontier.appended(made[0])
-        progress(frontier.size, checkpoint.size)
-    for level, hashes in enumerate(tiles):
+            for tile, hashes in log.append(leaf_hash(entry)):
+                _compare(fetch, tile, hashes)
+        progress(log.frontier.size, checkpoint.size)
+    for level, hashes in enumerate(log.partial):
         if hashes:
-            index = frontier.size >> HEIGHT * (level + 1)
+            index = log.frontier.size >> HEIGHT * (level + 1)
             _compare(fetch, Tile(level, index, len(hashes)), hashes)
-    if frontier.root() != checkpoint.root:
+    if log.frontier.root() != checkpoint.root:
         raise InvalidLog("the entries do not give the root that the checkpoint names")
     return Verified(checkpoint, note)
 
@@ -88,7 +80,7 @@ def _entries(fetch: Fetch, bundle: Bundle) -> list[bytes]:
         raise InvalidLog(f"{bundle.path()} does not hold its entries") from None
 
 
-def _compare(fetch: Fetch, tile: Tile, hashes: list[bytes]) -> None:
+def _compare(fetch: Fetch, tile: Tile, hashes: list[Hash]) -> None:
     """Compare a tile with what its entries give; where it is complete by now, its beginning."""
     raw = fetch(tile.path())
     if len(raw) not in {HASH_SIZE * tile.width, HASH_SIZE * WIDTH}:

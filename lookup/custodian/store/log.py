@@ -23,11 +23,11 @@ from typing import Final
 
 import sqlcipher3
 
-from crypto.merkle import HASH_SIZE, Frontier, Hash, leaf_hash, node_hash, tree_root
+from crypto.merkle import HASH_SIZE, Frontier, Hash, leaf_hash, subtree_root, tree_root
 from keys.errors import LogDamaged, LogForked, VersionConflict
 from keys.log import LogSource
 from lookup.custodian.store.database import Database
-from lookup.transparency.tiles import HEIGHT, WIDTH
+from lookup.transparency.tiles import HEIGHT, WIDTH, Growth, decode_tile
 
 # 8 KiB each; a proof in a log of a million entries reads three of them, and what it computes
 # near the root and at the right edge is the same for most others.
@@ -133,7 +133,7 @@ class Log:
             at, within = divmod(level, HEIGHT)
             first = index << within
             hashes = self._tile(at, first // WIDTH)[first % WIDTH : first % WIDTH + (1 << within)]
-            found = self._hashes[level, index] = fold(hashes)
+            found = self._hashes[level, index] = subtree_root(hashes)
             if len(self._hashes) > _CACHED_HASHES:
                 self._hashes.popitem(last=False)
         return found
@@ -207,21 +207,14 @@ class Log:
         return appending.end
 
     def _after(self, end: _End, leaves: Sequence[bytes]) -> Appending:
-        frontier, partial = end.frontier, [list(tile) for tile in end.partial]
-        tiles: list[tuple[int, int, bytes]] = []
-        for leaf in leaves:
-            made = frontier.completed(leaf_hash(leaf))
-            for level, made_hash in enumerate(made[::HEIGHT]):
-                if level == len(partial):
-                    partial.append([])
-                partial[level].append(made_hash)
-                if len(partial[level]) == WIDTH:
-                    number = frontier.size >> HEIGHT * (level + 1)
-                    tiles.append((level, number, b"".join(partial[level])))
-                    partial[level] = []
-            frontier = frontier.appended(made[0])
-        then = _End(frontier, tuple(tuple(tile) for tile in partial))
-        return Appending(end.frontier.size, tuple(leaves), tuple(tiles), then)
+        log = Growth(end.frontier, [list(tile) for tile in end.partial])
+        tiles = tuple(
+            (tile.level, tile.index, b"".join(hashes))
+            for leaf in leaves
+            for tile, hashes in log.append(leaf_hash(leaf))
+        )
+        then = _End(log.frontier, tuple(tuple(tile) for tile in log.partial))
+        return Appending(end.frontier.size, tuple(leaves), tiles, then)
 
     @property
     def _end(self) -> _End:
@@ -238,7 +231,7 @@ class Log:
             if level == 0:
                 hashes = [leaf_hash(leaf) for leaf in self.span(first, count)]
             else:
-                hashes = [fold(self._stored(level - 1, n)) for n in range(first, count)]
+                hashes = [subtree_root(self._stored(level - 1, n)) for n in range(first, count)]
             if len(hashes) != count - first:
                 raise LogDamaged(f"entries of the log are missing in {self._database.path}")
             partial.append(tuple(hashes))
@@ -249,7 +242,7 @@ class Log:
             number, first = divmod(index << within, WIDTH)
             complete = (number + 1) * WIDTH <= size >> HEIGHT * at
             tile = self._stored(at, number) if complete else partial[at]
-            return fold(tile[first : first + (1 << within)])
+            return subtree_root(tile[first : first + (1 << within)])
 
         return _End(Frontier.of(size, read), tuple(partial))
 
@@ -272,17 +265,4 @@ class Log:
             ).fetchone()
         if found is None or len(found[0]) != WIDTH * HASH_SIZE:
             raise LogDamaged(f"a tile of the log is missing in {self._database.path}")
-        return split(found[0])
-
-
-def split(hashes: bytes) -> Tile:
-    """Return the hashes that a tile holds."""
-    return tuple(Hash(hashes[at : at + HASH_SIZE]) for at in range(0, len(hashes), HASH_SIZE))
-
-
-def fold(hashes: Sequence[Hash]) -> Hash:
-    """Return the root of a complete subtree from the hashes of one of its levels."""
-    while len(hashes) > 1:
-        pairs = zip(hashes[::2], hashes[1::2], strict=True)
-        hashes = [node_hash(left, right) for left, right in pairs]
-    return hashes[0]
+        return tuple(decode_tile(found[0], WIDTH))
