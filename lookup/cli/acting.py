@@ -13,7 +13,8 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -89,11 +90,32 @@ _OPTIONS: Final = (
 )
 
 
-def officer_options(command: _F) -> _F:
-    """Give a command the options whose values `act` takes."""
+@dataclass(frozen=True, slots=True)
+class OfficerOptions:
+    """What the options say: whose key, and which site. `act` takes them."""
+
+    key_file: Path | None
+    key_passphrase_file: Path | None
+    site: str | None
+    vault_id: str | None
+    ca_file: Path | None
+
+
+_NAMES: Final = tuple(each.name for each in fields(OfficerOptions))
+
+
+def officer_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of whoever acts, in one argument: `officer`."""
+
+    @wraps(command)
+    def run(*args: Any, **given: Any) -> Any:  # noqa: ANN401  # whatever the command takes and returns
+        officer = OfficerOptions(**{name: given.pop(name) for name in _NAMES})
+        return command(*args, officer=officer, **given)
+
+    wrapped: Callable[..., Any] = run
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def id_argument(name: str, metavar: str | None = None) -> Callable[[_F], _F]:
@@ -121,37 +143,30 @@ class Acting:
     office: Json
 
 
-def act(  # noqa: PLR0913  # the values of the options, one by one
-    ctx: click.Context,
-    *,
-    key_file: Path | None,
-    key_passphrase_file: Path | None,
-    site: str | None,
-    vault_id: str | None,
-    ca_file: Path | None,
-) -> Acting:
+def act(ctx: click.Context, officer: OfficerOptions) -> Acting:
     """Reach the custodian as the officer whose key this is, or end the command."""
     from crypto.sshsig import fingerprint  # noqa: PLC0415  # `--help` must not wait for this
     from lookup.officers.roles import OfficerId  # noqa: PLC0415  # as above
     from lookup.officers.signing import Signer, token_header  # noqa: PLC0415  # as above
 
+    site, vault_id = officer.site, officer.vault_id
     if site is not None and vault_id is None:
         fail(
             exits.USAGE,
             "it is not said which vault --site keeps",
             "give --vault ID, as `lacuna status` there prints it: others could use your token",
         )
-    custodian = connect(ctx) if site is None else connect_to(ctx, site, ca_file)
+    custodian = connect(ctx) if site is None else connect_to(ctx, site, officer.ca_file)
     told = custodian.get("/health/ready")["vault"]
     if vault_id not in {None, told}:
         fail(exits.REFUSED, "this site keeps another vault", "compare --vault with `lacuna status`")
     vault = bytes.fromhex(told)
-    key = load_key(key_file, key_passphrase_file)
+    key = load_key(officer.key_file, officer.key_passphrase_file)
     custodian.authorize(token_header(key, vault, int(time.time())))
     office = custodian.get("/v1/officers")
     own = fingerprint(key.public())
-    (officer,) = (each for each in office["officers"] if each["fingerprint"] == own)
-    return Acting(custodian, Signer(vault, OfficerId(bytes.fromhex(officer["id"])), key), office)
+    (known,) = (each for each in office["officers"] if each["fingerprint"] == own)
+    return Acting(custodian, Signer(vault, OfficerId(bytes.fromhex(known["id"])), key), office)
 
 
 def load_key(key_file: Path | None, key_passphrase_file: Path | None) -> "OfficerKey":

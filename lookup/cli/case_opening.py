@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from lookup import exits
-from lookup.cli.acting import Acting, act, id_argument, officer_options
+from lookup.cli.acting import OfficerOptions, act, id_argument, officer_options
 from lookup.cli.case_reading import LIST_FIRST, case_facts, require_as_shown
 from lookup.cli.console import confirm, fail, json_option, note, print_json, say_facts, yes_option
 
@@ -93,13 +93,20 @@ note_option = click.option(
 @yes_option
 @json_option
 @click.pass_context
-def open_(ctx: click.Context, /, record_ids: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401  # one option each
+def open_(
+    ctx: click.Context,
+    /,
+    record_ids: tuple[str, ...],
+    *,
+    officer: OfficerOptions,
+    **options: Any,  # noqa: ANN401  # one option each
+) -> None:
     """Look, show, ask, sign, send."""
     if options["ground"] is None:
         fail(exits.USAGE, "no ground is given", "--ground CODE: see `lacuna case open --help`")
     wanted = _parse(record_ids)
     evidence, note_text = _read_json(options["evidence"]), _read_text(options["note_file"])
-    acting = _act(ctx, options)
+    acting = act(ctx, officer)
     note("looking for other records of the same child …")
     seen = acting.custodian.post("/v1/cases/preview", {"record_ids": wanted})
     content = _content(
@@ -130,9 +137,16 @@ def open_(ctx: click.Context, /, record_ids: tuple[str, ...], **options: Any) ->
 @yes_option
 @json_option
 @click.pass_context
-def amend(ctx: click.Context, /, case_id: str, **options: Any) -> None:  # noqa: ANN401  # as above
+def amend(
+    ctx: click.Context,
+    /,
+    case_id: str,
+    *,
+    officer: OfficerOptions,
+    **options: Any,  # noqa: ANN401  # as above
+) -> None:
     """Read, change what was given, look for others again, sign, send."""
-    acting = _act(ctx, options)
+    acting = act(ctx, officer)
     case = acting.custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
     require_as_shown(case, case_id)
     seen = acting.custodian.post(
@@ -154,17 +168,6 @@ def amend(ctx: click.Context, /, case_id: str, **options: Any) -> None:  # noqa:
         f"/v1/cases/{case_id}/steps", acting.signer.amendment(case["next"], content)
     )
     _print(changed, as_json=options["as_json"])
-
-
-def _act(ctx: click.Context, options: dict[str, Any]) -> Acting:
-    return act(
-        ctx,
-        key_file=options["key_file"],
-        key_passphrase_file=options["key_passphrase_file"],
-        site=options["site"],
-        vault_id=options["vault_id"],
-        ca_file=options["ca_file"],
-    )
 
 
 def _named(records: list[dict[str, Any]]) -> list[Any]:

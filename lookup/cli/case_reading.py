@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from lookup import exits
-from lookup.cli.acting import act, id_argument, officer_options
+from lookup.cli.acting import OfficerOptions, act, id_argument, officer_options
 from lookup.cli.console import fail, json_option, print_json, say, say_facts
 from lookup.cli.files import new_private_file
 from lookup.cli.standing import moment
@@ -74,9 +74,9 @@ LIST_FIRST: Final = "see `lacuna case list`, or what was carried out: `lacuna ca
 @officer_options
 @json_option
 @click.pass_context
-def list_(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # officer_options
+def list_(ctx: click.Context, /, *, as_json: bool, officer: OfficerOptions) -> None:
     """Ask, and print."""
-    found = act(ctx, **officer).custodian.get("/v1/cases")
+    found = act(ctx, officer).custodian.get("/v1/cases")
     if as_json:
         print_json(found)
         return
@@ -89,9 +89,9 @@ def list_(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # n
 @officer_options
 @json_option
 @click.pass_context
-def show(ctx: click.Context, /, case_id: str, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # as above
+def show(ctx: click.Context, /, case_id: str, *, as_json: bool, officer: OfficerOptions) -> None:
     """Ask, and print."""
-    case = act(ctx, **officer).custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
+    case = act(ctx, officer).custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
     if as_json:
         print_json(case)
     else:
@@ -111,10 +111,10 @@ def opening(
     *,
     output: Path,
     as_json: bool,
-    **officer: Any,  # noqa: ANN401  # as above
+    officer: OfficerOptions,
 ) -> None:
     """Make the file before anything is asked: it is the only copy."""
-    custodian = act(ctx, **officer).custodian
+    custodian = act(ctx, officer).custodian
     with new_private_file(output) as file:
         file.write(custodian.fetch(f"/v1/cases/{case_id}/opening", hint=LIST_FIRST))
     _say_file("opening", output, "hand it to the family, and nobody else", as_json=as_json)
@@ -124,9 +124,9 @@ def opening(
 @officer_options
 @json_option
 @click.pass_context
-def certificates(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # as above
+def certificates(ctx: click.Context, /, *, as_json: bool, officer: OfficerOptions) -> None:
     """Ask, and print."""
-    found = act(ctx, **officer).custodian.get("/v1/certificates")
+    found = act(ctx, officer).custodian.get("/v1/certificates")
     if as_json:
         print_json(found)
         return
@@ -151,10 +151,10 @@ def certificate(
     *,
     output: Path,
     as_json: bool,
-    **officer: Any,  # noqa: ANN401  # as above
+    officer: OfficerOptions,
 ) -> None:
     """Ask, then make the file."""
-    found = act(ctx, **officer).custodian.fetch(
+    found = act(ctx, officer).custodian.fetch(
         f"/v1/certificates/{certificate_id}", hint="see `lacuna case certificates`"
     )
     with new_private_file(output) as file:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from lookup.cli.acting import act, id_argument, officer_options
+from lookup.cli.acting import OfficerOptions, act, id_argument, officer_options
 from lookup.cli.case_reading import LIST_FIRST, case_facts, require_as_shown
 from lookup.cli.console import (
     confirm,
@@ -120,11 +120,19 @@ ACTS: Final = {
 
 def _make(name: str, wanted: _Act) -> click.Command:
     @click.pass_context
-    def run(ctx: click.Context, /, case_id: str, *, yes: bool, as_json: bool, **given: Any) -> int:  # noqa: ANN401  # options of the act and of the officer
+    def run(
+        ctx: click.Context,
+        /,
+        case_id: str,
+        *,
+        yes: bool,
+        as_json: bool,
+        officer: OfficerOptions,
+        **given: Any,  # noqa: ANN401  # the options of the act
+    ) -> int:
         from lookup.officers.roles import Act  # noqa: PLC0415  # `--help` must not wait for this
 
-        officer = {key: given.pop(key) for key in _OFFICER}
-        acting = act(ctx, **officer)
+        acting = act(ctx, officer)
         case = acting.custodian.get(f"/v1/cases/{case_id}", hint=LIST_FIRST)
         require_as_shown(case, case_id)
         if wanted.question:
@@ -149,9 +157,6 @@ def _make(name: str, wanted: _Act) -> click.Command:
         command = decorate(command)
     made: click.Command = click.command(name, help=help_text, short_help=wanted.short)(command)
     return made
-
-
-_OFFICER: Final = ("key_file", "key_passphrase_file", "site", "vault_id", "ca_file")
 
 
 def _tell(done: dict[str, Any], *, as_json: bool) -> int:

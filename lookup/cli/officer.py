@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 
 from lookup import exits
-from lookup.cli.acting import Acting, act, id_argument, officer_options
+from lookup.cli.acting import Acting, OfficerOptions, act, id_argument, officer_options
 from lookup.cli.asking import typed_line
 from lookup.cli.console import confirm, fail, json_option, print_json, say, say_facts, yes_option
 from lookup.cli.officer_key import command as key
@@ -125,9 +125,9 @@ roles_option = click.option(
 @officer_options
 @json_option
 @click.pass_context
-def list_(ctx: click.Context, /, *, as_json: bool, **officer: Any) -> None:  # noqa: ANN401  # officer_options
+def list_(ctx: click.Context, /, *, as_json: bool, officer: OfficerOptions) -> None:
     """Ask, and print."""
-    office = act(ctx, **officer).office
+    office = act(ctx, officer).office
     if as_json:
         print_json(office)
         return
@@ -162,7 +162,7 @@ def add(  # noqa: PLR0913  # one parameter for each option
     authority: str | None,
     yes: bool,
     as_json: bool,
-    **officer: Any,  # noqa: ANN401  # officer_options
+    officer: OfficerOptions,
 ) -> None:
     """Read the key, show its fingerprint, propose."""
     change = {
@@ -172,7 +172,7 @@ def add(  # noqa: PLR0913  # one parameter for each option
         "key": read_public_key(public_key),
         "authority": authority,
     }
-    _propose(act(ctx, **officer), change, yes=yes, as_json=as_json)
+    _propose(act(ctx, officer), change, yes=yes, as_json=as_json)
 
 
 @group.command("change", help=CHANGE, short_help="Propose other roles.")
@@ -182,7 +182,7 @@ def add(  # noqa: PLR0913  # one parameter for each option
 @yes_option
 @json_option
 @click.pass_context
-def change(
+def change(  # noqa: PLR0913  # one parameter for each option
     ctx: click.Context,
     /,
     name: str,
@@ -190,10 +190,10 @@ def change(
     roles: tuple[str, ...],
     yes: bool,
     as_json: bool,
-    **officer: Any,  # noqa: ANN401  # officer_options
+    officer: OfficerOptions,
 ) -> None:
     """Find the officer, propose."""
-    acting = act(ctx, **officer)
+    acting = act(ctx, officer)
     wanted = {
         "change": "change-officer",
         "officer": _find(acting, name),
@@ -215,10 +215,10 @@ def remove(
     *,
     yes: bool,
     as_json: bool,
-    **officer: Any,  # noqa: ANN401  # officer_options
+    officer: OfficerOptions,
 ) -> None:
     """Find the officer, propose."""
-    acting = act(ctx, **officer)
+    acting = act(ctx, officer)
     wanted = {"change": "remove-officer", "officer": _find(acting, name)}
     _propose(acting, wanted, yes=yes, as_json=as_json)
 
@@ -244,10 +244,10 @@ def rules(  # noqa: PLR0913  # one parameter for each option
     authority: str | None,
     yes: bool,
     as_json: bool,
-    **officer: Any,  # noqa: ANN401  # officer_options
+    officer: OfficerOptions,
 ) -> None:
     """Start from the rules of now, propose."""
-    acting = act(ctx, **officer)
+    acting = act(ctx, officer)
     site = acting.office["rules"]
     now = site["authorities"].get(authority, site)
     day = now["malicious_from"] if malicious_from is None else malicious_from
@@ -274,12 +274,12 @@ def lift_fence(
     *,
     yes: bool,
     as_json: bool,
-    **officer: Any,  # noqa: ANN401  # officer_options
+    officer: OfficerOptions,
 ) -> None:
     """Ask for the reference, which is never an argument; propose."""
     reference = typed_line("Source reference")
     wanted = {"change": "lift-fence", "authority": authority, "source_ref": reference}
-    _propose(act(ctx, **officer), wanted, yes=yes, as_json=as_json)
+    _propose(act(ctx, officer), wanted, yes=yes, as_json=as_json)
 
 
 @group.command("approve", help=APPROVE, short_help="Approve a proposal.")
@@ -295,10 +295,10 @@ def approve(
     *,
     yes: bool,
     as_json: bool,
-    **officer: Any,  # noqa: ANN401  # officer_options
+    officer: OfficerOptions,
 ) -> None:
     """Show the change, ask, sign."""
-    acting = act(ctx, **officer)
+    acting = act(ctx, officer)
     found = [each for each in acting.office["proposals"] if each["proposal"] == proposal]
     if not found:
         fail(exits.REFUSED, "there is no such proposal", "see `lacuna officer list`")

@@ -14,7 +14,7 @@ from click.testing import Result as Ran
 from crypto.derive import TESTING_ONLY_COST
 from crypto.sshsig import OfficerKey, fingerprint, parse_public_key
 from lookup import exits
-from lookup.cli.acting import load_key, officer_options
+from lookup.cli.acting import OfficerOptions, load_key, officer_options
 from lookup.cli.console import Failure
 from lookup.cli.officer_key import command
 from lookup.officers.keyfile import load_key_file, write_key_file
@@ -115,9 +115,9 @@ class TestMaking:
 
 @click.command()
 @officer_options
-def acting(key_file: Path | None, key_passphrase_file: Path | None, **_: object) -> None:
+def acting(officer: OfficerOptions) -> None:
     """Say whose key it is."""
-    click.echo(fingerprint(load_key(key_file, key_passphrase_file).public()))
+    click.echo(fingerprint(load_key(officer.key_file, officer.key_passphrase_file).public()))
 
 
 def act(*arguments: str | Path, **environment: str | Path) -> Ran:
