@@ -10,7 +10,7 @@ cache; median of eleven. `python` is an interpreter that does nothing, in turn w
 Where a custodian has the hashes, in its store, is not in it.
 """
 
-import random
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -122,7 +122,7 @@ def _seconds(code: str, *words: str) -> float:
 def _proofs(run: Run, levels: list[list[Hash]], checkpoint: Checkpoint) -> tuple[float, float]:
     """Return the seconds of making a proof, and of verifying it."""
     read, size, root = _reader(levels), checkpoint.size, checkpoint.root
-    places = random.Random(size).choices(range(size), k=run.rounds(_PLACES))  # noqa: S311  # places
+    places = [secrets.randbelow(size) for _ in range(run.rounds(_PLACES))]
     making, verifying = [], []
     for place in places:
         proof, took = timed(partial(inclusion_proof, place, size, read))

@@ -24,7 +24,7 @@ Pure: no I/O, no clock.
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
@@ -117,7 +117,7 @@ def nonce_of(salt: bytes, number: int) -> bytes:
 def parse_step(text: str) -> Step:
     """Return the step that a text is. Raises InvalidStep."""
     try:
-        step = _parse_values(*read_text(_HEAD, _NAMES, text, MAX_TEXT))
+        step = _parse_values(read_text(_HEAD, _NAMES, text, MAX_TEXT))
     except InvalidText as error:
         raise InvalidStep(f"this is no step: {error}") from None
     if step.text() != text:
@@ -125,16 +125,8 @@ def parse_step(text: str) -> Step:
     return step
 
 
-def _parse_values(  # noqa: PLR0913, PLR0917  # a step's eight lines
-    vault: str,
-    case: str,
-    number: str,
-    after: str,
-    digest: str,
-    officer: str,
-    act: str,
-    details: str,
-) -> Step:
+def _parse_values(values: Sequence[str]) -> Step:
+    vault, case, number, after, digest, officer, act, details = values
     for text, grammar in ((vault, _HEX16), (case, _HEX16), (after, _HEX32), (digest, _HEX32)):
         if not grammar.fullmatch(text):
             raise InvalidStep("vault, case, after and digest are hexadecimal")

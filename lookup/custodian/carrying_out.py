@@ -54,7 +54,8 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
     Raises InvalidStatement, with nothing destroyed, for what no certificate could say.
     """
-    records = [record for case in cases for record in _records(custody, case)]
+    of_cases = [(case, list(_records(custody, case))) for case in cases]
+    records = [record for _, found in of_cases for record in found]
     ids = frozenset(record.id for record in records)
     leaving = custody.docket.naming(ids)
     lost = [each for each in custody.docket.lost if not ids.isdisjoint(each.record_ids)]
@@ -65,7 +66,9 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
         *map(removal, lost),
         *(each.removal() for each in parked),
     ]
-    fences = [fence for case in cases if (fence := _fence(custody, case)) is not None]
+    fences = [
+        fence for case, found in of_cases if (fence := _fence(custody, case, found)) is not None
+    ]
     begun, workers = custody.moment().time, len(custody.door.workers())
     batch: Batch = (
         *(Remove(Kind.RECORD, record.id) for record in records),
@@ -107,8 +110,7 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     )
 
 
-def _fence(custody: Custody, case: Case) -> Fence | None:
-    records = list(_records(custody, case))
+def _fence(custody: Custody, case: Case, records: Sequence[Record]) -> Fence | None:
     replay = custody.catalogue.replay_of(case.content.authority)
     return custody.fences.around(records, replay, custody.today())
 

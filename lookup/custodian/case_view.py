@@ -9,7 +9,7 @@ Invariants:
 """
 
 from base64 import b64encode
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from lookup.custodian.case import Case, Signed
 from lookup.custodian.custody import Custody
 from lookup.custodian.record import Record
 from lookup.officers.roles import OfficerId
+from lookup.transparency.statement import moment
 
 
 def summary(custody: Custody, case: Case) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _step(custody: Custody, case: Case, signed: Signed) -> dict[str, Any]:
         "officer": _name(custody, step.officer) or "site",
         "details": dict(step.details),
         "time": at.time,
-        "when": datetime.fromtimestamp(at.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "when": moment(at.time),
         "text": step.text(),
         "signature": b64encode(signed.signature).decode(),
         "nonce": b64encode(nonce).decode(),

@@ -3,8 +3,9 @@
 Invariants:
 
 * `by_record` and `watched` are read from the map at start and kept in step with it.
-* What is asked every second, or with every commit, does not grow with the number of cases that are
-  neither restricted nor due: standings and clocks are kept until a step changes them.
+* Standings and clocks are kept until a step changes them: what is asked every second looks at each
+  case and computes none, and what is asked with every commit does not grow with the number of cases
+  that were never restricted.
 * A case whose content was lost with a store is kept apart: it hides and destroys nothing, and
   leaves with its records all the same.
 """

@@ -21,7 +21,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -163,8 +163,7 @@ def approve(text: str, signature: bytes) -> Callable[[Custody], tuple[Pending, b
         if len(pending.approvers(custody.office)) < custody.office.governance.strictest:
             custody.vault.commit((Put(pending.entry()),), log=(leaf,))
             return pending, False
-        after, batch = made(custody, pending.change)
-        fence = _fence(custody, pending.change)
+        after, batch, fence = made(custody, pending.change)
         after.governance.changes = custody.office.governance.changes + 1
         gone = [p for p in proposals(custody.vault) if _is_over(p, pending, after)]
         batch += (*_removals(gone), Put(after.governance.entry()))
@@ -194,25 +193,27 @@ def find(custody: Custody, proposal_id: EntryId) -> Pending:
     return _read(entry)
 
 
-def made(custody: Custody, change: Change) -> tuple[Office, Batch]:
-    """Return the office as a change would leave it, and what does that besides the rules' entry.
+class Made(NamedTuple):
+    """What a change leaves: the office, what does that besides the rules' entry, and a fence."""
 
-    Raises Conflict.
-    """
+    office: Office
+    batch: Batch
+    fence: Fence | None = None
+
+
+def made(custody: Custody, change: Change) -> Made:
+    """Return what a change would leave. Raises Conflict."""
     if isinstance(change, LiftFence):
-        fence = _fence(custody, change)
-        if fence is None:
-            raise Conflict("no fence stands around this source reference")
-        office = custody.office
-        return Office(replace(office.governance), office.officers), lifted(fence)
-    return _MADE[type(change)](custody.office, change)
+        return _lift_fence(custody, change)
+    return Made(*_MADE[type(change)](custody.office, change))
 
 
-def _fence(custody: Custody, change: Change) -> Fence | None:
-    """Return the fence that a change lifts in part, as it leaves it."""
-    if not isinstance(change, LiftFence):
-        return None
-    return custody.fences.without(change.authority, change.source_ref)
+def _lift_fence(custody: Custody, change: LiftFence) -> Made:
+    fence = custody.fences.without(change.authority, change.source_ref)
+    if fence is None:
+        raise Conflict("no fence stands around this source reference")
+    office = custody.office
+    return Made(Office(replace(office.governance), office.officers), lifted(fence), fence)
 
 
 def _add(office: Office, change: AddOfficer) -> tuple[Office, Batch]:

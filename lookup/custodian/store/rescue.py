@@ -14,7 +14,6 @@ Invariants:
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +30,7 @@ from lookup.custodian.log_key import LogKey, marks_in
 from lookup.custodian.published import fetch_from, published_checkpoint
 from lookup.custodian.store.database import Database, StoreError
 from lookup.custodian.store.pages import Store
+from lookup.transparency.statement import moment
 from lookup.transparency.tiles import WIDTH, Bundle, InvalidTile, read_bundle
 
 _UNREADABLE: Final = (StoreError, LogDamaged, sqlcipher3.DatabaseError)
@@ -113,7 +113,6 @@ def describe_gap(origin: str, loss: LogLoss, left: int, now: int) -> str:
     missing = "unknown"
     if seen is not None and left < seen.size:
         missing = f"{left} to {seen.size - 1} of the log before"
-    time = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return (
         "lacuna/gap/v1\n"
         f"log before: {origin}\n"
@@ -121,7 +120,7 @@ def describe_gap(origin: str, loss: LogLoss, left: int, now: int) -> str:
         f"root: {'unknown' if seen is None else b64encode(seen.root).decode()}\n"
         f"missing: {missing}\n"
         f"kept: {left} entries of it follow this one\n"
-        f"time: {time}\n"
+        f"time: {moment(now)}\n"
     )
 
 
