@@ -13,6 +13,7 @@ from lookup import exits
 from lookup.cli.acting import OfficerOptions, act, id_argument, officer_options
 from lookup.cli.case_reading import LIST_FIRST, case_facts, require_as_shown
 from lookup.cli.console import confirm, fail, json_option, note, print_json, say_facts, yes_option
+from lookup.cli.files import read_file
 
 if TYPE_CHECKING:
     from lookup.cases.content import Content
@@ -248,11 +249,7 @@ def _read_text(file: Path | None) -> str:
 
 
 def _bytes(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_EVIDENCE + 1)
-    except OSError as error:
-        fail(exits.NO_INPUT, f"{file} cannot be read: {error.strerror}")
+    raw = read_file(file, MAX_EVIDENCE)
     if len(raw) > MAX_EVIDENCE:
         fail(
             exits.USAGE, f"{file} has more than {MAX_EVIDENCE} bytes", "send references, not files"

@@ -17,6 +17,7 @@ import click
 
 from lookup import exits
 from lookup.cli.console import fail, json_option, print_json, say, say_facts
+from lookup.cli.files import new_private_file, read_file
 
 if TYPE_CHECKING:
     from crypto.note import NamedKey
@@ -136,7 +137,6 @@ def letter(  # noqa: PLR0913  # one parameter for each option
     as_json: bool,
 ) -> None:
     """Verify everything before the file is made."""
-    from lookup.cli.files import new_private_file  # noqa: PLC0415  # verify makes no file
     from lookup.transparency.letter import Attachment, make_letter  # noqa: PLC0415  # nor a letter
 
     certificate, verified = _verified(file, log_keys, witness_keys)
@@ -163,7 +163,7 @@ def _verified(
 
     logs = [_key(text, "--log-key", VerifierKey.parse) for text in log_keys]
     witnesses = [_key(text, "--witness-key", CosignerKey.parse) for text in witness_keys]
-    raw = _read(file, certificate.MAX_CERTIFICATE, "compare the path with what is there")
+    raw = read_file(file, certificate.MAX_CERTIFICATE, "compare the path with what is there")
     try:
         parsed = certificate.parse_certificate(raw)
         return parsed, certificate.verify_certificate(parsed, logs, witnesses)
@@ -179,7 +179,7 @@ def _opened(path: Path | None, statement: "Statement") -> "Opening | None":
     from lookup.transparency import opening  # noqa: PLC0415  # most have none
     from lookup.transparency.errors import InvalidOpening  # noqa: PLC0415
 
-    raw = _read(path, opening.MAX_OPENING, _OPENING_HINT)
+    raw = read_file(path, opening.MAX_OPENING, _OPENING_HINT)
     try:
         parsed = opening.parse_opening(raw)
         opening.verify_opening(parsed, statement)
@@ -195,21 +195,12 @@ def _key(text: str, option: str, parse: Callable[[str], Key]) -> Key:
     where = option
     if not _KEY.fullmatch(text):
         where = f"the file of {option}"
-        raw = _read(Path(text), _MAX_KEY, _KEY_HINT)
+        raw = read_file(Path(text), _MAX_KEY, _KEY_HINT)
         text = raw.decode(errors="replace").removesuffix("\n")
     try:
         return parse(text)
     except InvalidVerifierKey as error:
         fail(exits.USAGE, f"{where}: {error}", _KEY_HINT)
-
-
-def _read(path: Path, most: int, hint: str) -> bytes:
-    """Return a file and one byte more than it may have, or end the command."""
-    try:
-        with path.open("rb") as file:
-            return file.read(most + 1)
-    except OSError as error:
-        fail(exits.NO_INPUT, f"{path} cannot be read: {error.strerror}", hint)
 
 
 def _facts(verified: "Verified", opening: "Opening | None") -> dict[str, object]:

@@ -1,43 +1,34 @@
-"""Files that only this user can read."""
+"""Files that commands read and make; what cannot be had ends the command."""
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from lookup import exits
+from lookup import exits, private_file
 from lookup.cli.console import fail
 
 
 @contextmanager
 def new_private_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file, mode 0600: at the end it is whole and durable, or it is not there.
+    """Open a new file as `lookup.private_file` does.
 
     Ends the command when the path is taken or cannot be written.
     """
+    opened = False
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        fail(exits.CANNOT_CREATE, f"{path} cannot be made: {error.strerror}")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with private_file.new_private_file(path) as file:
+            opened = True
             yield file
-            file.flush()
-            os.fsync(descriptor)
-        sync_folder(path.parent)
-    except BaseException as error:
-        with suppress(OSError):
-            path.unlink()
-        if isinstance(error, OSError):
-            fail(exits.CANNOT_CREATE, f"{path} cannot be written: {error.strerror}")
-        raise
+    except OSError as error:
+        done = "written" if opened else "made"
+        fail(exits.CANNOT_CREATE, f"{path} cannot be {done}: {error.strerror}")
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def read_file(path: Path, most: int, hint: str | None = None) -> bytes:
+    """Return a file, and one byte more than it may have, or end the command."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        fail(exits.NO_INPUT, f"{path} cannot be read: {error.strerror}", hint)

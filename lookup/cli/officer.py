@@ -9,6 +9,7 @@ from lookup import exits
 from lookup.cli.acting import Acting, OfficerOptions, act, id_argument, officer_options
 from lookup.cli.asking import typed_line
 from lookup.cli.console import confirm, fail, json_option, print_json, say, say_facts, yes_option
+from lookup.cli.files import read_file
 from lookup.cli.officer_key import command as key
 
 ROLES: Final = ("approver", "auditor", "legal", "registrar", "requester", "safeguarding")
@@ -99,6 +100,7 @@ Exit status
   69  no custodian answers
 """
 _PATH: Final = "/v1/officers"
+_MAX_PUBLIC_KEY: Final = 4_096
 _FORM: Final = (
     "a name has up to 40 letters, digits, dots, hyphens and underscores, an authority its code, a"
     " day is YYYY-MM-DD"
@@ -317,12 +319,9 @@ def read_public_key(file: Path) -> str:
     """Return the OpenSSH public key that a file holds, without its comment."""
     from crypto.sshsig import InvalidPublicKey, format_public_key, parse_public_key  # noqa: PLC0415  # `--help` must not wait
 
+    text = read_file(file, _MAX_PUBLIC_KEY).decode("ascii", errors="replace").strip()
     try:
-        with file.open("rb") as opened:
-            text = opened.read(4_096).decode("ascii", errors="replace").strip()
         return format_public_key(parse_public_key(text))
-    except OSError as error:
-        fail(exits.NO_INPUT, f"{file} cannot be read: {error.strerror}")
     except InvalidPublicKey as error:
         hint = "name the .pub file that `lacuna officer key` made"
         fail(exits.USAGE, f"{file}: {error}", hint)

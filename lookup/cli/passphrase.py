@@ -16,8 +16,9 @@ from lookup.cli.configured import load
 from lookup.cli.console import Failure, fail, json_option, print_json, say_facts
 from lookup.cli.custodian import Custodian, CustodianAway, connect
 from lookup.cli.destruction import destruction_facts, destruction_status
-from lookup.cli.files import new_private_file, sync_folder
+from lookup.cli.files import new_private_file
 from lookup.config import Config
+from lookup.private_file import sync_folder
 
 CHANGE: Final = """Lock every slot with another passphrase.
 

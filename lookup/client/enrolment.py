@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 from crypto.secret import SecretBytes
 from crypto.token import Kid, LookupKey, TokenMaker
 from lookup.identifiers import Identifier, canary
+from lookup.private_file import new_private_file
 
 FORMAT: Final = "lacuna-enrolment/1"
 MAX_FILE_SIZE: Final = 16_384
@@ -111,17 +112,8 @@ def store_enrolment(path: Path, enrolment: Enrolment) -> None:
     Raises FileExistsError when the path is taken, another OSError when it cannot be written; a
     file that could not be written whole is removed again.
     """
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(format_enrolment(enrolment))
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_folder(path.parent)
-    except BaseException:
-        with suppress(OSError):
-            path.unlink()
-        raise
+    with new_private_file(path) as file:
+        file.write(format_enrolment(enrolment))
 
 
 def parse_enrolment(data: bytes) -> Enrolment:
@@ -182,14 +174,6 @@ def _check_private(status: os.stat_result) -> None:
     mode = stat.S_IMODE(status.st_mode)
     _require(mode in {0o600, 0o400}, f"enrolment file must have mode 0600, and has {mode:04o}")
     _require(status.st_size <= MAX_FILE_SIZE, f"enrolment file is larger than {MAX_FILE_SIZE}")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def check_base_url(base_url: str) -> None:

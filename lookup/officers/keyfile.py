@@ -28,7 +28,6 @@ import secrets
 import stat
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +39,7 @@ from crypto.encoding import uint
 from crypto.sshsig import OfficerKey, PublicKey
 from lookup.officers import openssh
 from lookup.officers.errors import KeyFileUnreadable, NotAnOfficerKey, WrongPassphrase
+from lookup.private_file import new_private_file
 
 HEADER: Final = b"lacuna-officer-key/v1"
 MAX_FILE: Final = 16_384  # an RSA key of OpenSSH's still gets its own answer
@@ -54,17 +54,8 @@ _DAMAGED: Final = "the officer key file is damaged"
 def write_key_file(path: Path, key: OfficerKey, passphrase: bytes, cost: Argon2Cost) -> None:
     """Make the file. Raises FileExistsError, or another OSError; then there is no new file."""
     raw = make_key_file(key, passphrase, cost)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(descriptor)
-        _sync_folder(path.parent)
-    except BaseException:
-        with suppress(OSError):
-            path.unlink()
-        raise
+    with new_private_file(path) as file:
+        file.write(raw)
 
 
 def load_key_file(path: Path, ask: Callable[[], bytes]) -> OfficerKey:
@@ -145,11 +136,3 @@ def _read(path: Path) -> bytes:
     if len(raw) > MAX_FILE:
         raise KeyFileUnreadable(f"{path} is too big for a key")
     return raw
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

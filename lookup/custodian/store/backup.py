@@ -32,6 +32,7 @@ import sqlcipher3
 from keys.page import VaultId, Version
 from keys.slot.lock import DatabaseKey
 from lookup.custodian.store.database import StoreError, connect, key_clause, migrate, uri
+from lookup.private_file import sync_folder
 
 FILE_NAME: Final = "backup.db"
 NOTE_NAME: Final = "backup.json"
@@ -311,8 +312,4 @@ def _write_note(folder: Path, made: Backup) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(folder / NOTE_NAME)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder)

@@ -18,7 +18,6 @@ Invariants:
 It cannot put one tree together from two sources that are damaged in different places.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -53,6 +52,7 @@ from lookup.custodian.store.chain import (
 from lookup.custodian.store.database import Database, StoreError, connect, migrate
 from lookup.custodian.store.pages import Mirror, Store
 from lookup.custodian.store.rescue import Rescue
+from lookup.private_file import sync_folder
 
 _CHUNK: Final = 500
 _UNREADABLE: Final = (StoreError, sqlcipher3.DatabaseError)
@@ -448,8 +448,4 @@ def _remove(path: Path) -> None:
 
 def _take_name(unfinished: Path, store: Path) -> None:
     unfinished.rename(store)
-    descriptor = os.open(store.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(store.parent)
