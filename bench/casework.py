@@ -31,20 +31,37 @@ _READY: Final[tuple[tuple[str, Act, dict[str, str | int]], ...]] = (
 )
 
 
-def ready(custody: Custody, site: Site, record_ids: Iterable[EntryId]) -> list[Case]:
-    """Open cases about records, as few as can be, and bring them to their last approval."""
-    records = (record for each in record_ids if (record := custody.record(each)) is not None)
-    cases = [_open(custody, site, some) for some in _together(records)]
-    for case in cases:
-        for role, act, details in _READY:
-            _step(custody, site, role, case, act, details)
-    return cases
+class Inside:
+    """The officers of a site, at work inside its custodian's process."""
 
+    def __init__(self, site: Site, custody: Custody) -> None:
+        self._site = site
+        self._custody = custody
 
-def approve(custody: Custody, site: Site, cases: Sequence[Case]) -> None:
-    """Give cases their last approval: they are due."""
-    for case in cases:
-        _step(custody, site, LEGAL, case, Act.APPROVE, {})
+    def ready(self, record_ids: Iterable[EntryId]) -> list[Case]:
+        """Open cases about records, as few as can be, and bring them to their last approval."""
+        found = map(self._custody.record, record_ids)
+        cases = [self._open(some) for some in _together(each for each in found if each is not None)]
+        for case in cases:
+            for role, act, details in _READY:
+                self._step(role, case, act, details)
+        return cases
+
+    def approve(self, cases: Sequence[Case]) -> None:
+        """Give cases their last approval: they are due."""
+        for case in cases:
+            self._step(LEGAL, case, Act.APPROVE, {})
+
+    def _open(self, records: Sequence[Record]) -> Case:
+        named = sorted(Named(each.id.hex(), each.version) for each in records)
+        content = _content(records[0].body.authority, named)
+        signed = self._site.signer(REQUESTER).opening(content)
+        opening = Opening(_wanted(signed), b64decode(signed["salt"]))
+        return open_case(opening, frozenset())(self._custody)
+
+    def _step(self, role: str, case: Case, act: Act, details: dict[str, str | int]) -> None:
+        signed = self._site.signer(role).step(next_step(self._custody, case), act, details)
+        take_step(case.id, _wanted(signed))(self._custody)
 
 
 def _together(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -58,12 +75,6 @@ def _together(records: Iterable[Record]) -> Iterator[list[Record]]:
     yield from waiting.values()
 
 
-def _open(custody: Custody, site: Site, records: Sequence[Record]) -> Case:
-    named = sorted(Named(each.id.hex(), each.version) for each in records)
-    signed = site.signer(REQUESTER).opening(_content(records[0].body.authority, named))
-    return open_case(Opening(_wanted(signed), b64decode(signed["salt"])), frozenset())(custody)
-
-
 def _content(authority: str, records: list[Named], others: Sequence[str] = ()) -> Content:
     return Content(
         authority=authority,
@@ -73,13 +84,6 @@ def _content(authority: str, records: list[Named], others: Sequence[str] = ()) -
         received="2026-01-05",
         evidence={"purpose": "file 1", "retention": "schedule 2, row 3"},
     )
-
-
-def _step(  # noqa: PLR0913, PLR0917  # what a step is made of
-    custody: Custody, site: Site, role: str, case: Case, act: Act, details: dict[str, str | int]
-) -> None:
-    signed = site.signer(role).step(next_step(custody, case), act, details)
-    take_step(case.id, _wanted(signed))(custody)
 
 
 def _wanted(signed: Json) -> Wanted:

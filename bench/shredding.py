@@ -21,7 +21,7 @@ from contextlib import ExitStack
 from statistics import median
 from typing import Final
 
-from bench.casework import Desk, approve, ready
+from bench.casework import Desk, Inside
 from bench.claim import Claim, Floor, Json, Outcome, Plot
 from bench.held import Held, held
 from bench.machine import fdatasync
@@ -78,14 +78,15 @@ def _ready(custodian: Held, site: Site, record_ids: list[EntryId]) -> list[Case]
     """Return a case about each of these records, all but due."""
 
     def run(custody: Custody) -> list[Case]:
-        return [case for each in record_ids for case in ready(custody, site, [each])]
+        inside = Inside(site, custody)
+        return [case for each in record_ids for case in inside.ready([each])]
 
     return custodian.writer.call(run).result()
 
 
 def _carry_out(custodian: Held, site: Site, case: Case) -> Took:
     def run(custody: Custody) -> Took:
-        approve(custody, site, [case])
+        Inside(site, custody).approve([case])
         _, took = timed(lambda: carry_out(custody, [case]))
         return took
 

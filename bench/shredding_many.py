@@ -13,7 +13,7 @@ from collections import defaultdict
 from contextlib import ExitStack
 from typing import Final
 
-from bench.casework import approve, ready
+from bench.casework import Inside
 from bench.claim import Claim, Floor, Outcome, Plot
 from bench.held import Held, held
 from bench.running import Run, Took, summed_up, timed
@@ -73,10 +73,11 @@ def _destroy(custodian: Held, site: Site, record_ids: list[EntryId]) -> tuple[in
     """Return how many cases were carried out, and what that took."""
 
     def run(custody: Custody) -> tuple[int, Took]:
-        cases = ready(custody, site, record_ids)
+        inside = Inside(site, custody)
+        cases = inside.ready(record_ids)
         if len(cases) > MOST_AT_ONCE:
             raise RuntimeError(f"{len(cases)} cases are more than one epoch change carries out")
-        approve(custody, site, cases)
+        inside.approve(cases)
         epoch = custody.vault.version.epoch
         _, took = timed(lambda: tend(custody))
         if custody.docket.cases or custody.vault.version.epoch != epoch + 1:

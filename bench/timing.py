@@ -38,7 +38,7 @@ from bench.asking import (
     token_of,
     unknown_tokens,
 )
-from bench.casework import approve, ready
+from bench.casework import Inside
 from bench.claim import Claim, Floor, Json, Outcome
 from bench.distinguishing import Interval, Times, auc, interval
 from bench.held import Held, held
@@ -177,8 +177,8 @@ def _tokens(
 
 
 def _expunge(site: Site, record_ids: Sequence[EntryId], custody: Custody) -> None:
-    cases = ready(custody, site, record_ids)
-    approve(custody, site, cases)
+    inside = Inside(site, custody)
+    inside.approve(inside.ready(record_ids))
     tend(custody)
 
 
