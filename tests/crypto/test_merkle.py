@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from crypto.merkle import (
     verify_consistency,
     verify_inclusion,
 )
+from tests.rfc6962 import mth, path, split, subproof
 from tests.vectors import load
 
 VECTORS = load("rfc6962-merkle.json")
@@ -31,7 +31,7 @@ hashes = st.binary(min_size=32, max_size=32).map(Hash)
 
 
 class Tree:
-    """All hashes of a tree, and RFC 6962's own recursive definitions to compare with."""
+    """All hashes of a tree."""
 
     def __init__(self, leaves: Sequence[Hash]) -> None:
         self.leaves = leaves
@@ -47,41 +47,6 @@ class Tree:
 
     def root(self, size: int) -> Hash:
         return tree_root(size, self.read)
-
-
-def mth(leaves: Sequence[Hash]) -> Hash:
-    """MTH of section 2.1, over the hashes of leaves."""
-    if len(leaves) < 2:
-        return leaves[0] if leaves else Hash(sha256(b"").digest())
-    k = split(len(leaves))
-    return Hash(sha256(b"\x01" + mth(leaves[:k]) + mth(leaves[k:])).digest())
-
-
-def path(m: int, leaves: Sequence[Hash]) -> list[Hash]:
-    """PATH of section 2.1.1."""
-    if len(leaves) == 1:
-        return []
-    k = split(len(leaves))
-    if m < k:
-        return [*path(m, leaves[:k]), mth(leaves[k:])]
-    return [*path(m - k, leaves[k:]), mth(leaves[:k])]
-
-
-def subproof(m: int, leaves: Sequence[Hash], *, whole: bool) -> list[Hash]:
-    """SUBPROOF of section 2.1.2."""
-    if m == len(leaves):
-        return [] if whole else [mth(leaves)]
-    k = split(len(leaves))
-    if m <= k:
-        return [*subproof(m, leaves[:k], whole=whole), mth(leaves[k:])]
-    return [*subproof(m - k, leaves[k:], whole=False), mth(leaves[:k])]
-
-
-def split(size: int) -> int:
-    k = 1
-    while 2 * k < size:
-        k *= 2
-    return k
 
 
 def numbered(size: int) -> Tree:

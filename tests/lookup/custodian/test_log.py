@@ -2,7 +2,7 @@
 
 import shutil
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from hashlib import sha256
@@ -22,62 +22,13 @@ from lookup.custodian.store.database import Database
 from lookup.transparency.tiles import Bundle, Tile, TileReader
 from lookup.transparency.verifying import InvalidLog, verify_log
 from tests.lookup.raw_http import wait_until
+from tests.rfc6962 import leaf, mth, root_by_path, roots_by_path
 from tests.simulator import Custodian, Site
 
 LEAVES = tuple(b"\1" + sha256(b"%d" % number).digest() for number in range(300))
+HASHES = tuple(map(leaf, LEAVES))
 WITNESS = CosigningKey.generate()
 OTHER = CosigningKey.generate()
-
-
-class Second:
-    """Another implementation of RFC 6962, section 2.1: on lists, by its recursive definitions."""
-
-    @classmethod
-    def root(cls, leaves: Sequence[bytes]) -> bytes:
-        if len(leaves) < 2:
-            return sha256(b"\0" + leaves[0]).digest() if leaves else sha256().digest()
-        half = cls.half(len(leaves))
-        return cls.node(cls.root(leaves[:half]), cls.root(leaves[half:]))
-
-    @staticmethod
-    def half(count: int) -> int:
-        half = 1
-        while half * 2 < count:
-            half *= 2
-        return half
-
-    @staticmethod
-    def node(left: bytes, right: bytes) -> bytes:
-        return sha256(b"\1" + left + right).digest()
-
-    @classmethod
-    def root_by_path(cls, leaf: bytes, index: int, size: int, path: list[Hash]) -> bytes:
-        """Return the root that an inclusion proof leads to."""
-        if size == 1:
-            assert not path
-            return sha256(b"\0" + leaf).digest()
-        half = cls.half(size)
-        if index < half:
-            return cls.node(cls.root_by_path(leaf, index, half, path[:-1]), path[-1])
-        return cls.node(path[-1], cls.root_by_path(leaf, index - half, size - half, path[:-1]))
-
-    @classmethod
-    def roots_by_path(
-        cls, old: int, new: int, path: list[Hash], old_root: bytes, *, whole: bool = True
-    ) -> tuple[bytes, bytes]:
-        """Return the two roots that a consistency proof leads to."""
-        if old == new:
-            if whole:
-                assert not path
-                return old_root, old_root
-            (root,) = path
-            return root, root
-        half, last = cls.half(new), path[-1]
-        if old <= half:
-            first, second = cls.roots_by_path(old, half, path[:-1], old_root, whole=whole)
-            return first, cls.node(second, last)
-        first, second = cls.roots_by_path(old - half, new - half, path[:-1], old_root, whole=False)
-        return cls.node(last, first), cls.node(last, second)
 
 
 @pytest.fixture
@@ -148,7 +99,7 @@ class TestCheckpoints:
             vault = custodian.custody.vault.id.hex()
         origin, size, root, end = note.text.split("\n")
         assert (origin, size, end) == (f"lacuna/{vault}", "0", "")
-        assert b64decode(root) == Second.root(())
+        assert b64decode(root) == mth(())
 
     def test_a_checkpoint_is_of_all_that_was_appended(self, site: Site) -> None:
         with site.open() as custodian:
@@ -157,19 +108,19 @@ class TestCheckpoints:
             note = open_note(text(custodian, "/log/checkpoint"), [key_of(custodian)])
         _, size, root, _ = note.text.split("\n")
         assert int(size) == 300
-        assert b64decode(root) == Second.root(LEAVES)
+        assert b64decode(root) == mth(HASHES)
 
     def test_proofs_lead_to_the_root(self, site: Site) -> None:
         with site.open() as custodian:
             append(custodian, *LEAVES)
             for size in (1, 2, 255, 256, 257, 300):
-                old_root = Second.root(LEAVES[:size])
+                old_root = mth(HASHES[:size])
                 for index in {0, size // 2, size - 1}:
                     path = custodian.call(partial(inclusion, index, size))
-                    assert Second.root_by_path(LEAVES[index], index, size, path) == old_root
+                    assert root_by_path(HASHES[index], index, size, path) == old_root
                 path = custodian.call(partial(consistency, size))
-                roots = Second.roots_by_path(size, 300, path, old_root)
-                assert roots == (old_root, Second.root(LEAVES))
+                roots = roots_by_path(size, 300, path, old_root)
+                assert roots == (old_root, mth(HASHES))
 
     @pytest.mark.parametrize(("index", "size"), [(0, 301), (300, None), (-1, None), (5, 5)])
     def test_there_is_no_proof_of_what_is_not_there(
@@ -199,7 +150,7 @@ class TestServed:
             found = verify_log(lambda path: text(custodian, f"/log/{path}"), key_of(custodian))
             assert found.checkpoint.size == 300
             read = TileReader(lambda path: text(custodian, f"/log/{path}"), 300)
-            assert read(8, 0) == Second.root(LEAVES[:256])
+            assert read(8, 0) == mth(HASHES[:256])
 
     @pytest.mark.parametrize(
         "path",
