@@ -2,12 +2,10 @@
 
 Invariants:
 
-* Nothing else in this service destroys a record. What is carried out is approved by the officers
-  and rules of now, is on no hold, and is past its cooling-off, as the machine says at this moment.
-* A case that stays, and lists a destroyed record among the others of its child, lists it no more.
-* All cases that are carried out together share one epoch change, however many they are. With a
-  record leaves every case that names it, also one that was refused, and what was parked for it.
-* In the same transaction a fence is put around what its feed may send again (fencing.py).
+* What is carried out is approved by the officers and rules of now, is on no hold, and is past its
+  cooling-off, as the machine says at this moment.
+* All cases that are carried out together share one epoch change, however many they are; what leaves
+  with their records is said in removing.py.
 * In the same transaction a `Kind.DESTROYED` entry takes the case's place: what a certificate will
   say of it, and no more. So each destroyed case gets its one certificate, whatever crashes.
 * What a crash or a slot that lags has left without a certificate is certified as soon as it can be.
@@ -18,21 +16,19 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from keys.entry import Batch, EntryId, Kind, Put, Remove
+from keys.entry import EntryId, Kind, Put
 from keys.epoch import Destruction
 from keys.errors import PageDamaged
-from keys.pages import BlobChange
-from lookup.cases.standing import OTHER_GONE
-from lookup.custodian.case import Case, Signed, escalation, removal
+from lookup.custodian.case import Case
 from lookup.custodian.certifying import (
     can_be_certified,
     destroyed_entry,
     issue,
     issue_waiting,
 )
-from lookup.custodian.custody import Custody, Edit
-from lookup.custodian.fencing import Fence
+from lookup.custodian.custody import Custody
 from lookup.custodian.record import Record
+from lookup.custodian.removing import leaving_with
 
 # What one epoch change destroys at most: 10,000 records take some seconds, and lookups go on.
 MOST_AT_ONCE = 256
@@ -54,52 +50,11 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
     Raises InvalidStatement, with nothing destroyed, for what no certificate could say.
     """
-    of_cases = [(case, list(_records(custody, case))) for case in cases]
-    records = [record for _, found in of_cases for record in found]
-    ids = frozenset(record.id for record in records)
-    leaving = custody.docket.naming(ids)
-    lost = [each for each in custody.docket.lost if not ids.isdisjoint(each.record_ids)]
-    parked = custody.lot.about(ids)
-    relisted = _relisted(custody, ids, leaving)
-    removals = [
-        *map(removal, leaving),
-        *map(removal, lost),
-        *(each.removal() for each in parked),
-    ]
-    fences = [
-        fence for case, found in of_cases if (fence := _fence(custody, case, found)) is not None
-    ]
+    records = [record for case in cases for record in _records(custody, case)]
+    leaving = leaving_with(custody, records)
     begun, workers = custody.moment().time, len(custody.door.workers())
-    batch: Batch = (
-        *(Remove(Kind.RECORD, record.id) for record in records),
-        *(step for steps, _ in removals for step in steps),
-        *(Put(destroyed_entry(custody, case, begun, workers)) for case in cases),
-        *(Put(fence.entry()) for fence in fences),
-        *(Put(each.after.entry(each.before.revisions[-1])) for each in relisted),
-    )
-    blobs = BlobChange(
-        put=tuple(blob for each in relisted for blob in each.blobs(custody).put),
-        delete=(
-            *((record.id, record.version) for record in records),
-            *(name for _, change in removals for name in change.delete),
-            *(name for each in relisted for name in removal(each.before)[1].delete),
-        ),
-    )
-    receipt = custody.commit(
-        batch,
-        blobs,
-        tuple(Edit(record.id, record, None) for record in records),
-        steps=tuple(each.step for each in relisted if each.step is not None),
-    )
-    for relisting in relisted:
-        relisting.before.become(relisting.after)
-    for fence in fences:
-        custody.fences.put(fence)
-    for case in leaving:
-        custody.docket.remove(case.id)
-    custody.docket.lost = [each for each in custody.docket.lost if each not in lost]
-    custody.lot.drop(parked)
-    custody.destroyed += len(records)
+    destroyed = tuple(Put(destroyed_entry(custody, case, begun, workers)) for case in cases)
+    receipt = leaving.commit(custody, destroyed)
     if receipt.destruction is None:
         raise AssertionError("unreachable: a removal is always an epoch change")
     issue(custody)
@@ -108,45 +63,6 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
         tuple(case.certificate for case in cases),
         receipt.destruction,
     )
-
-
-def _fence(custody: Custody, case: Case, records: Sequence[Record]) -> Fence | None:
-    replay = custody.catalogue.replay_of(case.content.authority)
-    return custody.fences.around(records, replay, custody.today())
-
-
-@dataclass(frozen=True, slots=True)
-class _Relisting:
-    """A case that has listed a record which is destroyed, before and after; open ones escalate."""
-
-    before: Case
-    after: Case
-    step: Signed | None
-
-    def blobs(self, custody: Custody) -> BlobChange:
-        """Return the blob of what it says from now on."""
-        content = self.after.content.encode()
-        return self.after.sealed(custody.vault, self.before.revisions[-1], content)
-
-
-def _relisted(
-    custody: Custody, ids: frozenset[EntryId], leaving: Sequence[Case]
-) -> list[_Relisting]:
-    """Return the cases that stay, and must not say any more that a destroyed record was there."""
-    gone, office, vault = frozenset(each.hex() for each in ids), custody.office, custody.vault
-    going = {case.id for case in leaving}
-    now = custody.moment()
-    return [
-        _Relisting(
-            case,
-            case.without(gone),
-            escalation(case, office, vault, OTHER_GONE, now)
-            if custody.docket.standing(case).is_open
-            else None,
-        )
-        for case in custody.docket.listing(ids)
-        if case.id not in going
-    ]
 
 
 def tend(custody: Custody) -> None:

@@ -34,6 +34,7 @@ from lookup.catalogue import Replay
 from lookup.custodian.record import Record
 
 MARK_SIZE: Final = 8
+MOST_FENCED: Final = 256  # records in one fence: an entry of the map has room for twice as many
 _DAYS_IN_A_MONTH: Final = 31  # at most: a horizon is rather a little longer
 _HALF: Final = 32
 _MASK: Final = (1 << _HALF) - 1

@@ -1,0 +1,148 @@
+"""Removing: whatever leaves with records, in the one epoch change that destroys them.
+
+Invariants:
+
+* With a record leave its payload, every case that names it, also one that was refused or whose
+  content was lost, and what was parked for it.
+* A case that stays, and lists a destroyed record among the others of its child, lists it no more,
+  under another key; if it is open, that escalates it.
+* In the same transaction a fence is put around what a feed may send again (fencing.py).
+* Nothing is decided here. Who may remove a record, and when, is carrying_out.py's to say; and
+  whoever removes one does it through `leaving_with`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from keys.entry import Batch, EntryId, Kind, Put, Remove
+from keys.pages import BlobChange
+from keys.vault import Receipt
+from lookup.cases.standing import OTHER_GONE
+from lookup.custodian.case import Case, LostCase, Signed, escalation, removal
+from lookup.custodian.custody import Custody, Edit
+from lookup.custodian.fencing import MOST_FENCED, Fence
+from lookup.custodian.parking import Parked
+from lookup.custodian.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Relisting:
+    """A case that has listed a record which is destroyed, before and after; open ones escalate."""
+
+    before: Case
+    after: Case
+    step: Signed | None
+
+    def blobs(self, custody: Custody) -> BlobChange:
+        """Return the blob of what it says from now on, and the names of those that it leaves."""
+        content = self.after.content.encode()
+        sealed = self.after.sealed(custody.vault, self.before.revisions[-1], content)
+        return BlobChange(sealed.put, removal(self.before)[1].delete)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Records, and all that leaves with them."""
+
+    records: Sequence[Record]
+    cases: Sequence[Case]
+    lost: Sequence[LostCase]
+    parked: Sequence[Parked]
+    relisted: Sequence[Relisting]
+    fences: Sequence[Fence]
+
+    def commit(self, custody: Custody, puts: Sequence[Put] = ()) -> Receipt:
+        """Let them leave in one epoch change, which puts `puts` too; they never come back."""
+        receipt = custody.commit(
+            (*self._batch(), *puts),
+            self._blobs(custody),
+            tuple(Edit(record.id, record, None) for record in self.records),
+            steps=tuple(each.step for each in self.relisted if each.step is not None),
+        )
+        self._forget(custody)
+        return receipt
+
+    def _removals(self) -> list[tuple[Batch, BlobChange]]:
+        return [
+            *map(removal, self.cases),
+            *map(removal, self.lost),
+            *(each.removal() for each in self.parked),
+        ]
+
+    def _batch(self) -> Batch:
+        return (
+            *(Remove(Kind.RECORD, record.id) for record in self.records),
+            *(step for steps, _ in self._removals() for step in steps),
+            *(Put(fence.entry()) for fence in self.fences),
+            *(Put(each.after.entry(each.before.revisions[-1])) for each in self.relisted),
+        )
+
+    def _blobs(self, custody: Custody) -> BlobChange:
+        rewritten = [each.blobs(custody) for each in self.relisted]
+        gone = [change for _, change in self._removals()]
+        return BlobChange(
+            put=tuple(blob for change in rewritten for blob in change.put),
+            delete=(
+                *((record.id, record.version) for record in self.records),
+                *(name for change in (*gone, *rewritten) for name in change.delete),
+            ),
+        )
+
+    def _forget(self, custody: Custody) -> None:
+        for relisting in self.relisted:
+            relisting.before.become(relisting.after)
+        for fence in self.fences:
+            custody.fences.put(fence)
+        for case in self.cases:
+            custody.docket.remove(case.id)
+        custody.docket.lost = [each for each in custody.docket.lost if each not in self.lost]
+        custody.lot.drop(self.parked)
+        custody.destroyed += len(self.records)
+
+
+def leaving_with(custody: Custody, records: Sequence[Record]) -> Leaving:
+    """Return what leaves with records."""
+    ids = frozenset(record.id for record in records)
+    cases = custody.docket.naming(ids)
+    return Leaving(
+        records,
+        cases,
+        [each for each in custody.docket.lost if not ids.isdisjoint(each.record_ids)],
+        custody.lot.about(ids),
+        _relisted(custody, ids, cases),
+        _fences(custody, records),
+    )
+
+
+def _fences(custody: Custody, records: Iterable[Record]) -> list[Fence]:
+    """Return fences for the records of each authority whose feed needs them."""
+    of: dict[str, list[Record]] = {}
+    for record in records:
+        of.setdefault(record.body.authority, []).append(record)
+    found = (
+        custody.fences.around(its[at : at + MOST_FENCED], replay, custody.today())
+        for authority, its in of.items()
+        for replay in (custody.catalogue.replay_of(authority),)
+        for at in range(0, len(its), MOST_FENCED)
+    )
+    return [fence for fence in found if fence is not None]
+
+
+def _relisted(
+    custody: Custody, ids: frozenset[EntryId], leaving: Sequence[Case]
+) -> list[Relisting]:
+    """Return the cases that stay, and must not say any more that a destroyed record was there."""
+    gone, office, vault = frozenset(each.hex() for each in ids), custody.office, custody.vault
+    going = {case.id for case in leaving}
+    now = custody.moment()
+    return [
+        Relisting(
+            case,
+            case.without(gone),
+            escalation(case, office, vault, OTHER_GONE, now)
+            if custody.docket.standing(case).is_open
+            else None,
+        )
+        for case in custody.docket.listing(ids)
+        if case.id not in going
+    ]
