@@ -4,6 +4,7 @@
     worker  → custodian   Hello {slot, pid} with one descriptor: its pass page
     custodian → worker    View {number, …}      whole, at first and after every change
     worker  → custodian   Confirm {number}      that view and no other answers from now on
+    worker  → custodian   Acknowledge {…}       a client has deleted what was recalled
 
 A UNIX stream socket in a folder of mode 0700; each side checks who the other is (SO_PEERCRED).
 
@@ -20,24 +21,32 @@ Invariants:
   can make the custodian keep at most one descriptor.
 * A worker cannot shrink its pass page (which would kill the custodian with SIGBUS): the custodian
   maps it only when it is sealed.
-* No repr shows a key or a client.
+* Recalls fit into a view beside as many clients as there may be: see `fit_recalls`.
+* No repr shows a key, a client or a recall.
 
 Neither side of this module decides anything; the worker's is `lookup/worker/link.py`.
 """
 
 import array
+import contextlib
 import fcntl
 import mmap
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
 MAX_FRAME: Final = 16 * 1024 * 1024
+# 10,000 recalls of 200 requests each would be 37 MB. Of a frame, 10,000 clients with all that they
+# may have take 11 MB; recalls up to all three bounds take 2.5 MB, and 20 ms to read.
+MOST_RECALLS: Final = 10_000
+MOST_REQUESTS: Final = 200  # of one recall
+MOST_REQUESTS_IN_ALL: Final = 100_000
+MOST_ACKNOWLEDGED: Final = 100
 _LENGTH: Final = struct.Struct(">I")
 _READ_SIZE: Final = 64 * 1024
 
@@ -61,6 +70,25 @@ class Confirm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conf
     """The view of this number is in force, and its table is mapped."""
 
     number: int
+
+
+ClientId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{28}\Z")]
+RecallId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+RequestId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+
+
+class Acknowledge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="acknowledge"):
+    """A client says that it has deleted what these recalls name; a worker's word, no proof."""
+
+    client: ClientId
+    recalls: Annotated[list[RecallId], msgspec.Meta(min_length=1, max_length=MOST_ACKNOWLEDGED)]
+
+    def __repr__(self) -> str:
+        return "<Acknowledge>"
+
+
+# A union is a type to msgspec, and not yet to mypy (PEP 747).
+FROM_WORKER: Final[type[Confirm | Acknowledge]] = Confirm | Acknowledge  # type: ignore[assignment]
 
 
 class Category(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,6 +137,20 @@ class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "<Former>"
 
 
+class Recall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answers that a client was given under these request ids, and must delete (Art 19).
+
+    `id` names it to this client, who has no other recall of this id.
+    """
+
+    client: ClientId
+    id: RecallId
+    requests: Annotated[list[RequestId], msgspec.Meta(max_length=MOST_REQUESTS)]
+
+    def __repr__(self) -> str:
+        return "<Recall>"
+
+
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where answers are audited, and with which keys.
 
@@ -134,7 +176,8 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
     `index_key`; `kids` are the lookup keys that are live and completely indexed; `clients` are
     found by the hex SHA-256 of their secret, `former` by that of a secret that was replaced and is
     valid for a while yet; without word from a custodian for `belt_seconds` nothing is answered.
-    `token_key` authenticates the access tokens that workers give out.
+    `token_key` authenticates the access tokens that workers give out. `recalls` are those that were
+    not acknowledged yet, in the order in which clients are to hear of them.
     """
 
     number: int
@@ -149,15 +192,29 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="view"):
     token_key: bytes = b""
     audit: Audit | None = None
     former: dict[str, Former] = {}  # msgspec copies it
+    recalls: Annotated[list[Recall], msgspec.Meta(max_length=MOST_RECALLS)] = []  # the same
 
     def __repr__(self) -> str:
         return f"<View {self.number}>"
 
 
+def fit_recalls(
+    recalls: Iterable[Recall], most: int = MOST_RECALLS, requests: int = MOST_REQUESTS_IN_ALL
+) -> list[Recall]:
+    """Return as many of the first as a view may hold; the others follow when these have gone."""
+    fitting: list[Recall] = []
+    for recall in recalls:
+        requests -= len(recall.requests)
+        if requests < 0 or len(fitting) == most:
+            break
+        fitting.append(recall)
+    return fitting
+
+
 Message = TypeVar("Message", bound=msgspec.Struct)
 
 
-def make_frame(message: Hello | Confirm | View) -> bytes:
+def make_frame(message: Hello | Confirm | Acknowledge | View) -> bytes:
     """The message as it travels. Raises HandoffError if it is larger than a frame may be."""
     payload = msgspec.msgpack.encode(message)
     if len(payload) > MAX_FRAME:
@@ -192,7 +249,7 @@ class Frames:
         try:
             return msgspec.msgpack.decode(payload, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise HandoffError(f"not a {kind.__name__}") from None
+            raise HandoffError("not a message that is expected here") from None
 
 
 class Channel:
@@ -203,8 +260,13 @@ class Channel:
         self._frames = Frames()
         self._descriptor: int | None = None
 
-    def send(self, message: Hello | Confirm | View, descriptor: int | None = None) -> None:
-        """Send a message, with at most one descriptor. Raises HandoffError, also on time-out."""
+    def send(
+        self, message: Hello | Confirm | Acknowledge | View, descriptor: int | None = None
+    ) -> None:
+        """Send a message, with at most one descriptor. Raises HandoffError, also on time-out.
+
+        Nothing can follow half a frame: what was not sent whole ends the connection.
+        """
         frame = make_frame(message)
         sent = 0
         try:
@@ -212,6 +274,7 @@ class Channel:
                 sent = socket.send_fds(self._socket, [frame], [descriptor])
             self._socket.sendall(memoryview(frame)[sent:])
         except OSError as error:
+            hang_up(self._socket)
             raise HandoffClosed(f"the hand-off was not sent: {error.strerror}") from None
 
     def receive(self, kind: type[Message], seconds: float) -> Message | None:
@@ -257,6 +320,12 @@ class Channel:
         self._socket.close()
         if self._descriptor is not None:
             os.close(self.take_descriptor())
+
+
+def hang_up(connected: socket.socket) -> None:
+    """End a connection under whoever waits at either end; the socket is still to be closed."""
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> Iterator[int]:

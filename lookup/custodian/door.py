@@ -11,6 +11,8 @@ Invariants:
   thrown away or died.
 * A worker that does not move within a deadline is killed: its supervisor starts another one, and
   a child's answer is not left to chance.
+* What a worker acknowledges for a client is handed on as it said it; nothing that comes of that,
+  not a defect either, keeps its confirmations from being heard.
 * A worker whose connection is gone but whose process is not is still waited for: it serves its
   last view. What one has counted still counts when it is dead.
 
@@ -29,7 +31,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lookup.handoff import Channel, Confirm, HandoffError, Hello, PassReader, View, verify_peer
+from lookup.handoff import (
+    FROM_WORKER,
+    Acknowledge,
+    Channel,
+    HandoffError,
+    Hello,
+    PassReader,
+    View,
+    hang_up,
+    verify_peer,
+)
+from lookup.logs import log_defect
 from lookup.metering import NOTHING, add_counters, counters_of
 
 PASS_DEADLINE: Final = 2.0  # seconds; an honest answer takes microseconds
@@ -64,7 +77,7 @@ class Guest:
         with self.sending:
             before, self.outgoing, self.sent = self.outgoing, outgoing, 0
         if before is not None:
-            _hang_up(before)
+            hang_up(before)
             before.close()
 
     def part(self, outgoing: socket.socket) -> None:
@@ -83,7 +96,7 @@ class Guest:
             try:
                 Channel(self.outgoing).send(view)
             except HandoffError:
-                _hang_up(self.outgoing)
+                hang_up(self.outgoing)
 
     def alive(self) -> bool:
         """Say whether the process still runs."""
@@ -94,7 +107,7 @@ class Guest:
     def forget(self) -> None:
         """Let go of the process. Only for the thread that waits for it."""
         if self.outgoing is not None:
-            _hang_up(self.outgoing)  # and the thread that listens there parts from it
+            hang_up(self.outgoing)  # and the thread that listens there parts from it
         os.close(self.pidfd)
 
     def kill(self) -> None:
@@ -103,10 +116,20 @@ class Guest:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
 
+def ignore_acknowledged(_client: str, _recalls: list[bytes]) -> None:
+    """Let nothing come of it: the recalls stay listed."""
+
+
 class Door:
-    """Listens for workers; knows which of them may be answering from what."""
+    """Listens for workers; knows which of them may be answering from what.
+
+    `on_acknowledged` is called with a client's id and the ids of recalls, by the thread that
+    listens to a worker. It must only take note: while it waits for a view to be published, say,
+    that worker's confirmation of the view is not heard.
+    """
 
     def __init__(self, path: Path, note: Callable[[str], None]) -> None:
+        self.on_acknowledged: Callable[[str, list[bytes]], None] = ignore_acknowledged
         self._note = note
         self._guests: list[Guest] = []
         self._view: View | None = None
@@ -124,7 +147,7 @@ class Door:
     def close(self) -> None:
         """Let nobody in any more. Workers go on with their last view, for the belt's time."""
         self._closed = True
-        _hang_up(self._listener)
+        hang_up(self._listener)
         self._thread.join()
         self._listener.close()
         with self._moved:
@@ -273,13 +296,16 @@ class Door:
 
     def _listen_to(self, guest: Guest, channel: Channel) -> None:
         while True:
-            confirm = channel.receive(Confirm, _LISTEN)
-            if confirm is not None:
+            said = channel.receive(FROM_WORKER, _LISTEN)
+            if isinstance(said, Acknowledge):
+                self._hand_on(said)
+            elif said is not None:
                 with self._moved:
-                    guest.confirmed = max(guest.confirmed, confirm.number)
+                    guest.confirmed = max(guest.confirmed, said.number)
                     self._moved.notify_all()
 
-
-def _hang_up(connected: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
+    def _hand_on(self, said: Acknowledge) -> None:
+        try:
+            self.on_acknowledged(said.client, said.recalls)
+        except Exception as error:  # noqa: BLE001  # this thread must not end
+            log_defect("taking an acknowledgement", error)
