@@ -135,7 +135,7 @@ def _parse(decoder: "msgspec.json.Decoder[Request]", body: bytes, subject: str) 
     # number, and only bodies with another number than the usual are read again.
     escaped = b"\\" in body
     if escaped or body.count(b'"') != _quotation_marks(request):
-        json.loads(body, object_pairs_hook=_unique)
+        json.loads(body, object_pairs_hook=unique_members)
     # No string of JSON holds a control character but by an escape, or DEL.
     if escaped or not body.isascii() or b"\x7f" in body:
         _require_names(request)
@@ -168,7 +168,8 @@ def _rule_broken(message: str, subject: str) -> str:
     return _RULES.get(place, members)
 
 
-def _unique(pairs: list[tuple[str, object]]) -> None:
+def unique_members(pairs: list[tuple[str, object]]) -> None:
+    """An `object_pairs_hook` that raises InvalidRequest for a member that is given twice."""
     if len({name for name, _ in pairs}) != len(pairs):
         raise InvalidRequest("members of an object must not repeat")
 

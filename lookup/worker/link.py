@@ -3,6 +3,8 @@
 Invariants:
 
 * A view is confirmed only after it is in force: table mapped, put in place between two lookups.
+* Messages leave one after the other, whole, from whichever thread; one that does not leave in time
+  ends the connection.
 * When the connection ends the last view stays in force, until its belt; the thread connects again
   for ever, waiting at most a second in between.
 * The belt counts from the last time that the connection was seen open *and* had given a view, so
@@ -18,7 +20,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from lookup import handoff
-from lookup.handoff import Channel, HandoffError
+from lookup.handoff import Acknowledge, Channel, Confirm, HandoffClosed, HandoffError
 from lookup.logs import log_defect
 from lookup.worker.view import InvalidView, OpenView, Standing, open_view
 
@@ -49,11 +51,20 @@ class Link(threading.Thread):
         self._standing = standing
         self._loop = loop
         self._stopping = threading.Event()
+        self._sending = threading.Lock()
+        self._channel: Channel | None = None  # to a custodian that has had our hello
         self._told = ""
 
     def stop(self) -> None:
         """End soon: within the time of a poll."""
         self._stopping.set()
+
+    def send(self, message: Acknowledge | Confirm) -> None:
+        """Send it to the custodian of now, from any thread. Raises HandoffError."""
+        with self._sending:
+            if self._channel is None:
+                raise HandoffClosed("no custodian is connected")
+            self._channel.send(message)
 
     def run(self) -> None:
         """Connect, listen, and begin again."""
@@ -81,7 +92,15 @@ class Link(threading.Thread):
             handoff.verify_peer(connected, frozenset({os.geteuid(), 0}))
             channel = Channel(connected)
             channel.send(self._hello, self._pass_page)
-            self._listen(channel)
+            self._meet(channel)
+            try:
+                self._listen(channel)
+            finally:
+                self._meet(None)
+
+    def _meet(self, channel: Channel | None) -> None:
+        with self._sending:
+            self._channel = channel
 
     def _listen(self, channel: Channel) -> None:
         given = False
@@ -89,7 +108,7 @@ class Link(threading.Thread):
             view = channel.receive(handoff.View, _POLL_SECONDS)
             if view is not None:
                 self._put_in_force(open_view(view, self._standing.view))
-                channel.send(handoff.Confirm(view.number))
+                self.send(Confirm(view.number))
                 self._tell_once("a custodian has handed over")
                 given = True
             if given:

@@ -113,7 +113,8 @@ async def _serve(options: argparse.Namespace, tls: ssl.SSLContext | None) -> Non
     rounds = Rounds(desk, loop)
     hot = functools.partial(HotProtocol, desk=desk, rounds=rounds)
     protocol = BoundedProtocol if options.testing_only_cold else hot
-    server = make_server(LookupApp(desk, rounds), limits=limits, tls=tls, protocol=protocol)
+    app = LookupApp(desk, rounds, link.send)
+    server = make_server(app, limits=limits, tls=tls, protocol=protocol)
     ending = loop.create_task(_end_when(broken, server))
     gc.freeze()  # what is here by now stays: collections need not look at it
     link.start()

@@ -10,6 +10,7 @@ Invariants:
   clock that also runs while the machine sleeps.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ class OpenView:
 
     `clients` are found by the bytes of their id, `secrets` by its text; both are what an access
     token and a token request have. `short_wordings` are what a batch's answers show, `decoys` what
-    stands in for no link.
+    stands in for no link. `recalls` are found by the client's id in hexadecimal, and by their own.
     """
 
     number: int
@@ -72,6 +73,7 @@ class OpenView:
     decoys: Decoys
     belt_seconds: int
     audit: handoff.Audit | None
+    recalls: dict[str, dict[bytes, handoff.Recall]]
 
 
 def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
@@ -91,7 +93,7 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
     short_authorities = tuple(wire.make_short_authority(each.code) for each in view.authorities)
     _require_fitting(categories, authorities, wire.MAX_RECORD)
     _require_fitting(categories, short_authorities, wire.MAX_BATCH_RECORD)
-    clients, secrets = _clients(view), _secrets(view)
+    clients, secrets, recalls = _clients(view), _secrets(view), _recalls(view)
     try:
         tags = TagMaker(IndexKey(view.index_key))
         token_keys = _token_keys(view.token_key, current)
@@ -116,6 +118,7 @@ def open_view(view: handoff.View, current: OpenView | None) -> OpenView:
         decoys=make_decoys(_whos(categories, len(authorities))),
         belt_seconds=view.belt_seconds,
         audit=view.audit,
+        recalls=recalls,
     )
 
 
@@ -158,6 +161,16 @@ def _secrets(view: handoff.View) -> dict[str, tuple[Secret, ...]]:
     return found
 
 
+def _recalls(view: handoff.View) -> dict[str, dict[bytes, handoff.Recall]]:
+    found: dict[str, dict[bytes, handoff.Recall]] = {}
+    for recall in view.recalls:
+        own = found.setdefault(recall.client, {})
+        if own.setdefault(recall.id, recall) is not recall:
+            # To acknowledge one would hide what the other recalls.
+            raise InvalidView("no two recalls of a client have one id")
+    return found
+
+
 def _token_keys(key: bytes, current: OpenView | None) -> TokenKeys:
     now = time.time()
     if current is None:
@@ -191,6 +204,7 @@ class Standing:
         self._heard_at = 0.0
         self._believed_until = -math.inf
         self._follow = follow
+        self._replaced = asyncio.Event()
 
     def replace(self, view: OpenView) -> None:
         """Put a view in force. Only from the event loop, between lookups."""
@@ -200,6 +214,15 @@ class Standing:
         self._believed_until = self._heard_at + view.belt_seconds
         if before is not None and before.table is not view.table:
             before.table.close()
+        self._replaced.set()
+        self._replaced = asyncio.Event()
+
+    async def another_view(self) -> None:
+        """Return when another view has taken the place of the one of now.
+
+        Whoever waits must hold nothing of a view: it would outlive its time.
+        """
+        await self._replaced.wait()
 
     def heard(self) -> None:
         """A custodian stands behind the view now."""
