@@ -11,9 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookup.cells import MAX_CLIENTS
+from lookup.custodian.clients import MAX_CERTIFICATES, MAX_FORMER, MAX_NAME
 from lookup.handoff import (
+    FROM_WORKER,
     MAX_FRAME,
+    MOST_ACKNOWLEDGED,
+    MOST_RECALLS,
+    MOST_REQUESTS,
+    MOST_REQUESTS_IN_ALL,
     PASS_PAGE_SIZE,
+    Acknowledge,
     Channel,
     Client,
     Confirm,
@@ -24,7 +32,9 @@ from lookup.handoff import (
     Hello,
     PassPage,
     PassReader,
+    Recall,
     View,
+    fit_recalls,
     make_frame,
     peer_of,
     verify_peer,
@@ -94,7 +104,109 @@ def test_no_message_is_larger_than_a_frame() -> None:
 
 def test_no_repr_shows_a_key_or_a_client() -> None:
     shown = repr(VIEW) + repr(next(iter(VIEW.clients.values()))) + repr(Former("c", 1))
-    assert shown == "<View 7><Client><Former>"
+    shown += repr(RECALL) + repr(Acknowledge(RECALL.client, [RECALL.id]))
+    assert shown == "<View 7><Client><Former><Recall><Acknowledge>"
+
+
+ID = bytes(range(16))
+RECALL = Recall("c1" * 14, ID, [ID])
+BAD_ACKNOWLEDGEMENTS = {
+    "nothing": Acknowledge(RECALL.client, []),
+    "too much": Acknowledge(RECALL.client, [ID] * (MOST_ACKNOWLEDGED + 1)),
+    "an id that is too short": Acknowledge(RECALL.client, [ID[:15]]),
+    "an id that is too long": Acknowledge(RECALL.client, [ID + b"x"]),
+    "a client in capitals": Acknowledge("C1" * 14, [ID]),
+    "a client and a line": Acknowledge("c1" * 14 + "\n", [ID]),
+    "a client that is too long": Acknowledge("c1" * 15, [ID]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ACKNOWLEDGEMENTS)
+def test_what_is_no_acknowledgement_is_refused(name: str) -> None:
+    """A worker faces the internet: the custodian takes nothing from it unread."""
+    frames = Frames()
+    frames.feed(make_frame(BAD_ACKNOWLEDGEMENTS[name]))
+    with pytest.raises(HandoffError):
+        frames.take(FROM_WORKER)
+
+
+def test_a_worker_confirms_and_acknowledges(pair: Pair) -> None:
+    """In any order, over one connection; nothing else is taken from it."""
+    worker, custodian, _, _ = pair
+    said: list[Confirm | Acknowledge] = [
+        Acknowledge(RECALL.client, [ID] * MOST_ACKNOWLEDGED),
+        Confirm(1),
+        Confirm(2),
+    ]
+    for each in said:
+        worker.send(each)
+    assert [custodian.receive(FROM_WORKER, 10) for _ in said] == said
+    worker.send(VIEW)
+    with pytest.raises(HandoffError):
+        custodian.receive(FROM_WORKER, 10)
+
+
+def test_half_a_frame_is_the_end_of_a_connection(pair: Pair) -> None:
+    """Whatever came behind it would be taken for its rest."""
+    worker, custodian, raw, _ = pair
+    raw.settimeout(0.05)
+    large = msgspec.structs.replace(VIEW, vault=bytes(MAX_FRAME // 2))
+    with pytest.raises(HandoffClosed):
+        worker.send(large)
+    with pytest.raises(HandoffClosed):
+        worker.send(Confirm(1))
+    with pytest.raises(HandoffClosed):
+        custodian.receive(View, 10)
+
+
+def full_view(recalls: list[Recall]) -> View:
+    """A view of as many clients as there may be, each with all that it may have."""
+    name, certificates = "\N{GRINNING FACE}" * MAX_NAME, ["f" * 64] * MAX_CERTIFICATES
+    return msgspec.structs.replace(
+        VIEW,
+        clients={
+            f"{n:064x}": Client(f"{n:028x}", name, 10**6, 10**9, certificates=certificates, cell=n)
+            for n in range(MAX_CLIENTS)
+        },
+        former={f"{n:064x}": Former(f"{n:028x}", 2**32) for n in range(MAX_FORMER * MAX_CLIENTS)},
+        recalls=recalls,
+    )
+
+
+def test_as_many_recalls_as_are_let_in_fit_into_a_frame() -> None:
+    """Beside all clients, so that no number of recalls keeps a view from the workers."""
+    share = MOST_REQUESTS_IN_ALL // MOST_RECALLS
+    recall = msgspec.structs.replace(RECALL, requests=[ID] * share)
+    frame = make_frame(full_view([recall] * MOST_RECALLS))
+
+    assert len(frame) < MAX_FRAME - 2**20  # for authorities, categories and kids
+    frames = Frames()
+    frames.feed(frame)
+    view = frames.take(View)
+    assert view is not None
+    assert len(view.recalls) == MOST_RECALLS
+
+
+@given(
+    st.lists(st.integers(0, MOST_REQUESTS), max_size=30), st.integers(0, 20), st.integers(0, 900)
+)
+def test_the_first_recalls_go_first(sizes: list[int], most: int, requests: int) -> None:
+    """As many as fit, none is left out in between, and one that does not fit waits its turn."""
+    recalls = [msgspec.structs.replace(RECALL, requests=[ID] * size) for size in sizes]
+    fitting = fit_recalls(recalls, most, requests)
+
+    count = len(fitting)
+    assert fitting == recalls[:count]
+    assert sum(sizes[:count]) <= requests
+    assert count == len(sizes) or count == most or sum(sizes[: count + 1]) > requests
+
+
+def test_recalls_have_bounds_by_themselves() -> None:
+    """Whoever asks for no others gets those of a view."""
+    large = msgspec.structs.replace(RECALL, requests=[ID] * MOST_REQUESTS)
+
+    assert len(fit_recalls([RECALL] * (MOST_RECALLS + 1))) == MOST_RECALLS
+    assert len(fit_recalls([large] * 1_000)) == MOST_REQUESTS_IN_ALL // MOST_REQUESTS
 
 
 def test_a_view_and_its_confirmation_cross(pair: Pair) -> None:

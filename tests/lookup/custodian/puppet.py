@@ -5,13 +5,14 @@ python -m tests.lookup.custodian.puppet SOCKET
 connect     say hello, over a new connection        receive   wait for a view; says its number
 enter       a lookup begins                         confirm   confirm the last view
 leave       all lookups have been answered          hang-up   close the connection
+acknowledge   say that a client has acknowledged a recall
 """
 
 import os
 import socket
 import sys
 
-from lookup.handoff import Channel, Confirm, Hello, PassPage, View
+from lookup.handoff import Acknowledge, Channel, Confirm, Hello, PassPage, View
 
 
 class Puppet:
@@ -44,6 +45,12 @@ class Puppet:
         assert self._channel is not None
         self._channel.send(Confirm(self._number))
         return "confirmed"
+
+    def acknowledge(self) -> str:
+        """Say that a client has acknowledged a recall."""
+        assert self._channel is not None
+        self._channel.send(Acknowledge("c1" * 14, [bytes(16)]))
+        return "acknowledged"
 
     def enter(self) -> str:
         """Begin a lookup."""

@@ -264,6 +264,34 @@ def test_a_process_is_seen_by_a_descriptor_of_any_number() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_what_a_worker_acknowledges_is_handed_on(door: Door, worker: Puppet) -> None:
+    """With the client whose recalls they are."""
+    heard: list[tuple[str, list[bytes]]] = []
+    door.on_acknowledged = lambda client, recalls: heard.append((client, recalls))
+    worker("acknowledge")
+
+    wait_until(lambda: heard == [("c1" * 14, [bytes(16)])])
+
+
+def test_whatever_comes_of_an_acknowledgement_the_worker_is_listened_to(
+    door: Door, worker: Puppet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else its confirmations would not be heard, and it would be killed for nothing."""
+
+    def fail(client: str, _recalls: list[bytes]) -> None:
+        raise KeyError(client)
+
+    worker("acknowledge")  # nobody has said what is to come of it
+    door.on_acknowledged = fail
+    worker("acknowledge")
+    publishing = start(lambda: door.publish(view(2)))
+    worker("receive", "confirm")
+    publishing.result(WAIT)
+
+    assert "defect in taking an acknowledgement: KeyError" in caplog.text
+    assert "c1c1" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "send",
     [

@@ -31,12 +31,13 @@ import msgspec
 from crypto.audit import AnswerKey, AuditKey, WitnessKey, public_of
 from crypto.tag import IndexKey, Tag, TagMaker
 from lookup.handoff import (
+    FROM_WORKER,
+    Acknowledge,
     Audit,
     Authority,
     Category,
     Channel,
     Client,
-    Confirm,
     HandoffError,
     Hello,
     PassReader,
@@ -108,6 +109,7 @@ class FakeCustodian:
         self.view: View | None = None
         self.workers: dict[int, Known] = {}
         self.handles: dict[bytes, bytes] = {}
+        self.acknowledged: list[Acknowledge] = []
         self.closed = False
         self._path = socket_path
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -205,9 +207,11 @@ class FakeCustodian:
             if self.view is not None:
                 channel.send(self.view)
             while not self.closed:
-                confirm = channel.receive(Confirm, 0.2)
-                if confirm is not None:
-                    known.confirmed.append(confirm.number)
+                said = channel.receive(FROM_WORKER, 0.2)
+                if isinstance(said, Acknowledge):
+                    self.acknowledged.append(said)
+                elif said is not None:
+                    known.confirmed.append(said.number)
         except HandoffError:
             pass
         finally:

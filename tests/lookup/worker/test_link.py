@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lookup.cells import MAX_CLIENTS
-from lookup.handoff import Authority, Client, Former
+from lookup.handoff import Authority, Client, Former, Recall
 from tests.lookup.raw_http import wait_until
 from tests.lookup.worker.plane import (
     AUTHORITIES,
@@ -109,6 +109,13 @@ BAD_VIEWS: dict[str, dict[str, Any]] = {
     "a client in no cell": {"clients": {"ab" * 32: Client("02" * 14, "A", cell=MAX_CLIENTS)}},
     "one client twice": {"clients": {"ab" * 32: CLIENT, "cd" * 32: CLIENT}},
     "a former secret of nobody": {"former": {"cd" * 32: Former("02" * 14, 1)}},
+    "a recall of nobody": {"recalls": [Recall("client-1", bytes(16), [])]},
+    "a recall whose id is too short": {"recalls": [Recall(CLIENT.id, bytes(15), [])]},
+    "a recall of too much": {"recalls": [Recall(CLIENT.id, bytes(16), [bytes(16)] * 201)]},
+    "a recall of what is no request": {"recalls": [Recall(CLIENT.id, bytes(16), [b"request"])]},
+    "two recalls of one id": {
+        "recalls": [Recall(CLIENT.id, bytes(16), [bytes([n]) * 16]) for n in range(2)]
+    },
     "another vault": {"vault": b"?" * 16},
     "no authorities": {"authorities": []},
     "no categories": {"categories": []},
