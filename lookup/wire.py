@@ -46,6 +46,12 @@ MAX_TOKENS: Final = 1_000
 MAX_NAME_BYTES: Final = 64
 MAX_LOOKUP_BODY: Final = 4 * 1_024
 MAX_BATCH_BODY: Final = 128 * 1_024
+# Of recalls, whose answers have no one length (lookup/worker/recalls.py): in one list, and their
+# requests. Where either bound is reached its body has room left, and so has an acknowledgement's.
+MAX_RECALLS: Final = 100
+MAX_RECALLED_REQUESTS: Final = 1_000
+MAX_RECALLS_BODY: Final = 64 * 1_024
+MAX_ACKNOWLEDGE_BODY: Final = 4 * 1_024
 
 Kid = Annotated[str, msgspec.Meta(min_length=16, max_length=16)]
 TokenText = Annotated[str, msgspec.Meta(min_length=43, max_length=43)]

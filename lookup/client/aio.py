@@ -24,7 +24,7 @@ from typing import Final, Self, TypeVar
 
 from lookup.client.attempts import Attempts, Exchange, Failure, Patience, Reply, Send
 from lookup.client.enrolment import Enrolment
-from lookup.client.outcome import Answer, BriefAnswer, CouldNotCheck, Reason
+from lookup.client.outcome import Answer, BriefAnswer, CouldNotCheck, Reason, Recall
 from lookup.client.questions import Occasion
 from lookup.client.tls import Tls, make_context
 from lookup.identifiers import Identifier
@@ -78,6 +78,28 @@ class AsyncLookupClient:
         """
         question = self._attempts.questioner.many(identifiers, occasion)
         return _believed(await self._perform(self._attempts.ask(question)))
+
+    async def recalls(self) -> tuple[Recall, ...]:
+        """Return which answers are withdrawn: the hospital must delete what it stored of them.
+
+        Of each request that a recall names, whatever was kept under its `request_id`: the answer,
+        notes and messages made from it, copies. Of a request that nobody knows here the answer was
+        lost on its way; there is nothing to delete. Then `acknowledge` the recalls, or they are
+        listed again. A list has an end: ask and acknowledge until it is empty, and do so regularly.
+
+        Raises CouldNotCheck as `lookup` does: whether anything is withdrawn is not known then.
+        """
+        question = self._attempts.questioner.recalls()
+        return _believed(await self._perform(self._attempts.ask_of_recalls(question)))
+
+    async def acknowledge(self, recalls: Sequence[Recall]) -> None:
+        """Say that what these 1 to 100 recalls name is deleted; the site keeps that it was said.
+
+        Returns when that is durable there. Raises CouldNotCheck as `lookup` does: it may have
+        arrived or not, and to acknowledge again does no harm.
+        """
+        question = self._attempts.questioner.acknowledge(recalls)
+        _believed(await self._perform(self._attempts.ask_of_recalls(question)))
 
     async def check(self) -> None:
         """Ask the canary now; raises CouldNotCheck unless a base URL answers it rightly."""
@@ -133,7 +155,9 @@ class AsyncLookupClient:
     async def _fetch(self, send: Send) -> Reply:
         import httpx2  # noqa: PLC0415  # loaded by __init__ already
 
-        request = httpx2.Request("POST", send.url, headers=dict(send.headers), content=send.body)
+        request = httpx2.Request(
+            send.method, send.url, headers=dict(send.headers), content=send.body
+        )
         response = await self._transport.handle_async_request(request)
         body = bytearray()
         async with aclosing(response.aiter_raw()) as chunks:

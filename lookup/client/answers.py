@@ -2,10 +2,12 @@
 
     one     2,048 bytes       {"outcome", "records", "more", "padding"}
     batch   257 n + 1 bytes   [answer, …] of 256 bytes each, in the order of the tokens
+    list    up to 64 KiB      {"recalls": [{"recall", "requests"}, …], "more"}
+    taken   as was sent       {"acknowledged": [id, …]}
 
 Invariants:
 
-* Only bytes of the one right length that say exactly what the protocol lets a site say become an
+* Only bytes of the right length that say exactly what the protocol lets a site say become an
   answer. Everything else becomes None; nothing is ever guessed.
 * A member that is unknown, missing, given twice or of another type spoils the answer; so does
   *no record* with a record in it, and *known* with neither a record nor more of them.
@@ -13,9 +15,11 @@ Invariants:
 """
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date
 from typing import Annotated, Generic, Literal, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -28,8 +32,9 @@ from lookup.client.outcome import (
     KnownRecord,
     NoRecord,
     R,
+    Recall,
 )
-from lookup.wire import ANSWER_SIZE, BATCH_ANSWER_SIZE, MAX_RECORDS
+from lookup.wire import ANSWER_SIZE, BATCH_ANSWER_SIZE, MAX_RECALLS, MAX_RECALLS_BODY, MAX_RECORDS
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +73,20 @@ class _Answer(_Strict, Generic[A], frozen=True):
     padding: str
 
 
+class _Recall(_Strict, frozen=True):
+    recall: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    requests: list[UUID]
+
+
+class _Recalls(_Strict, frozen=True):
+    recalls: Annotated[list[_Recall], msgspec.Meta(max_length=MAX_RECALLS)]
+    more: bool
+
+
+class _Acknowledged(_Strict, frozen=True):
+    acknowledged: list[str]
+
+
 class _Problem(msgspec.Struct, frozen=True):
     type: str
 
@@ -96,6 +115,25 @@ def parse_batch_answer(body: bytes, count: int) -> tuple[BriefAnswer, ...] | Non
             _brief_answer(body[start + 1 : start + 1 + BATCH_ANSWER_SIZE]) for start in starts
         )
     return None
+
+
+def parse_recalls(body: bytes) -> tuple[Recall, ...] | None:
+    """Return the recalls that are listed, or None if the list is not well-formed."""
+    if len(body) > MAX_RECALLS_BODY:
+        return None
+    with suppress(ValueError, RecursionError):
+        read = msgspec.convert(_json(body), type=_Recalls)
+        # Whoever asks until nothing is listed would take an empty list for the end.
+        if read.recalls or not read.more:
+            return tuple(Recall(each.recall, tuple(each.requests)) for each in read.recalls)
+    return None
+
+
+def is_acknowledged(body: bytes, ids: Sequence[str]) -> bool:
+    """Whether an answer says that these very recalls are acknowledged."""
+    with suppress(ValueError, RecursionError):
+        return msgspec.convert(_json(body), type=_Acknowledged).acknowledged == list(ids)
+    return False
 
 
 def batch_size(count: int) -> int:

@@ -33,8 +33,8 @@ from typing import Final, TypeAlias, TypeVar
 from lookup.client.access import AccessToken, TokenRequest
 from lookup.client.answers import names_test, parse_problem_type
 from lookup.client.enrolment import Enrolment
-from lookup.client.outcome import NoRecord, Reason
-from lookup.client.questions import A, Question, Questioner
+from lookup.client.outcome import NoRecord, Reason, Recall
+from lookup.client.questions import A, Question, Questioner, S
 
 # A day, less an hour: an answer that was long under way must not outlive its canary.
 CANARY_SECONDS: Final = 23 * 3600.0
@@ -64,7 +64,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """POST this, follow nothing, and give back a Reply or a Failure within `timeout` seconds."""
+    """Send this, follow nothing, and give back a Reply or a Failure within `timeout` seconds."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -72,6 +72,11 @@ class Send:
     timeout: float
     limit: int
     """A Reply's body is cut after so many bytes; the rest is not read."""
+
+    @property
+    def method(self) -> str:
+        """How: what is asked without a body changes nothing."""
+        return "POST" if self.body else "GET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,14 @@ class Attempts:
 
         return self._visit_until(visit)
 
+    def ask_of_recalls(self, question: Question[Recall]) -> Exchange[tuple[Recall, ...] | Reason]:
+        """The same without the canary: what is withdrawn does not hang on what the index knows."""
+
+        def visit(base_url: str, deadline: float) -> Exchange[tuple[Recall, ...] | Refusal]:
+            return self._send(base_url, question, deadline)
+
+        return self._visit_until(visit)
+
     def check(self) -> Exchange[Reason | None]:
         """Ask the canary, due or not, until somebody answers it rightly or patience ends."""
         return self._visit_until(self._ask_canary_at)
@@ -254,8 +267,8 @@ class Attempts:
         return since is not None and self._clock() - since < CANARY_SECONDS
 
     def _send(
-        self, base_url: str, question: Question[A], deadline: float
-    ) -> Exchange[tuple[A, ...] | Refusal]:
+        self, base_url: str, question: Question[S], deadline: float
+    ) -> Exchange[tuple[S, ...] | Refusal]:
         """Send a question with the access token of now, or else with a new one."""
         kept = self._access
         if kept is not None and self._clock() < kept.until:
@@ -272,8 +285,8 @@ class Attempts:
         return (yield from self._send_with(access, base_url, question, deadline))
 
     def _send_with(
-        self, access: AccessToken, base_url: str, question: Question[A], deadline: float
-    ) -> Exchange[tuple[A, ...] | Refusal]:
+        self, access: AccessToken, base_url: str, question: Question[S], deadline: float
+    ) -> Exchange[tuple[S, ...] | Refusal]:
         reply = yield from self._exchange(
             base_url + question.path,
             {**question.headers, "Authorization": access.header},
@@ -316,7 +329,7 @@ class Attempts:
         return reply
 
 
-def _judge(reply: Reply | Failure, question: Question[A]) -> tuple[A, ...] | Refusal:
+def _judge(reply: Reply | Failure, question: Question[S]) -> tuple[S, ...] | Refusal:
     if isinstance(reply, Failure):
         return _FAILURES[reply]
     if reply.status != HTTPStatus.OK:
@@ -327,7 +340,7 @@ def _judge(reply: Reply | Failure, question: Question[A]) -> tuple[A, ...] | Ref
     return _MALFORMED if answers is None else answers
 
 
-def _is_answer_to(question: Question[A], headers: Mapping[str, str]) -> bool:
+def _is_answer_to(question: Question[S], headers: Mapping[str, str]) -> bool:
     """Whether this is the answer to this very request, and not a stored or a changed one."""
     return (
         headers.get("x-request-id") == question.request_id

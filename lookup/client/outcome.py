@@ -1,4 +1,4 @@
-"""What asking can come to: known, no record, or could not check.
+"""What asking can come to: known, no record, or could not check; and what is withdrawn later.
 
 Invariants:
 
@@ -8,12 +8,15 @@ Invariants:
   for true or an error for false.
 * CouldNotCheck carries a reason out of a closed list and nothing else: no identifier, token,
   request or answer can be reached from it, printed or pickled.
+* An answer knows the request that it was given to, so that a recall can be matched to whatever was
+  stored of it; two answers that say the same are equal all the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Final, Generic, NoReturn, TypeAlias, TypeVar
+from uuid import UUID
 
 from lookup.catalogue import Authority
 
@@ -54,22 +57,42 @@ class BriefRecord:
 
 R = TypeVar("R", KnownRecord, BriefRecord)
 
+NOT_ASKED: Final = UUID(int=0)  # no recall names it
+
 
 @dataclass(frozen=True, slots=True)
 class Known(_NotATruthValue, Generic[R]):
-    """The child is known; `more` says that there are more records than an answer holds."""
+    """The child is known; `more` says that there are more records than an answer holds.
+
+    Whatever is stored of it is stored with `request_id`: a recall names it by that. All answers of
+    a batch have one.
+    """
 
     records: tuple[R, ...]
     more: bool = False
+    request_id: UUID = field(default=NOT_ASKED, kw_only=True, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class NoRecord(_NotATruthValue):
     """The site is sure that it has nothing to answer. It does not mean that there is no concern."""
 
+    request_id: UUID = field(default=NOT_ASKED, kw_only=True, compare=False, repr=False)
+
 
 Answer: TypeAlias = Known[KnownRecord] | NoRecord
 BriefAnswer: TypeAlias = Known[BriefRecord] | NoRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Answers that are withdrawn because what they rested on is destroyed (UK GDPR Art 19).
+
+    `requests` are the `request_id`s of those answers, and `id` is what to acknowledge.
+    """
+
+    id: str
+    requests: tuple[UUID, ...]
 
 
 class Reason(StrEnum):

@@ -11,23 +11,37 @@ Invariants:
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
 from crypto.token import TokenMaker
 from lookup.catalogue import Purpose
-from lookup.client.answers import batch_size, names_test, parse_answer, parse_batch_answer
+from lookup.client.answers import (
+    batch_size,
+    is_acknowledged,
+    names_test,
+    parse_answer,
+    parse_batch_answer,
+    parse_recalls,
+)
 from lookup.client.enrolment import Enrolment
-from lookup.client.outcome import Answer, BriefAnswer
+from lookup.client.outcome import Answer, BriefAnswer, Recall
 from lookup.identifiers import Identifier, parse_identifier
-from lookup.wire import ANSWER_SIZE, MAX_TOKENS
+from lookup.wire import (
+    ANSWER_SIZE,
+    MAX_ACKNOWLEDGE_BODY,
+    MAX_RECALLS,
+    MAX_RECALLS_BODY,
+    MAX_TOKENS,
+)
 
 MAX_NAME: Final = 64
 
 A = TypeVar("A", Answer, BriefAnswer)
+S = TypeVar("S", Answer, BriefAnswer, Recall)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -56,15 +70,18 @@ class Occasion:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Question(Generic[A]):
-    """One request, ready to be sent to any base URL, and how to read what comes back."""
+class Question(Generic[S]):
+    """One request, ready to be sent to any base URL, and how to read what comes back.
+
+    One without a body is a GET.
+    """
 
     path: str
     request_id: str
     headers: Mapping[str, str]
     body: bytes
     size: int
-    parse: Callable[[bytes], tuple[A, ...] | None]
+    parse: Callable[[bytes], tuple[S, ...] | None]
 
 
 class Questioner:
@@ -79,7 +96,7 @@ class Questioner:
     def one(self, identifier: Identifier, occasion: Occasion) -> Question[Answer]:
         """Ask about one child; raises ValueError unless `identifier` is canonical."""
         token = self._token(_canonical(identifier))
-        return self._question("/v1/lookup", {"token": token}, occasion, ANSWER_SIZE, _parse_one)
+        return self._lookup("/v1/lookup", {"token": token}, occasion, ANSWER_SIZE, _parse_one)
 
     def many(self, identifiers: Sequence[Identifier], occasion: Occasion) -> Question[BriefAnswer]:
         """Ask about several children; raises ValueError unless they are 1 to 1,000, canonical."""
@@ -91,16 +108,32 @@ class Questioner:
         def parse(body: bytes) -> tuple[BriefAnswer, ...] | None:
             return _without_test(parse_batch_answer(body, count))
 
-        return self._question("/v1/lookups", {"tokens": tokens}, occasion, batch_size(count), parse)
+        return self._lookup("/v1/lookups", {"tokens": tokens}, occasion, batch_size(count), parse)
 
     def canary(self) -> Question[Answer]:
         """Ask about the one identifier whose answer is known beforehand."""
         token = self._token(self._enrolment.canary)
         # In the site's audit this says that a machine asked, and about nobody.
         occasion = Occasion(User("canary", "canary"))
-        return self._question("/v1/lookup", {"token": token}, occasion, ANSWER_SIZE, _parse_canary)
+        return self._lookup("/v1/lookup", {"token": token}, occasion, ANSWER_SIZE, _parse_canary)
 
-    def _question(
+    def recalls(self) -> Question[Recall]:
+        """Ask which answers are withdrawn."""
+        return _question("/v1/recalls", uuid4(), b"", MAX_RECALLS_BODY, parse_recalls)
+
+    def acknowledge(self, recalls: Sequence[Recall]) -> Question[Recall]:
+        """Say that they are deleted; raises ValueError unless these are 1 to 100 recalls."""
+        ids = list(dict.fromkeys(each.id for each in recalls))
+        if not 1 <= len(ids) <= MAX_RECALLS:
+            raise ValueError(f"1 to {MAX_RECALLS} recalls are acknowledged at once")
+
+        def parse(body: bytes) -> tuple[Recall, ...] | None:
+            return tuple(recalls) if is_acknowledged(body, ids) else None
+
+        body = msgspec.json.encode({"recalls": ids})
+        return _question("/v1/recalls/acknowledge", uuid4(), body, MAX_ACKNOWLEDGE_BODY, parse)
+
+    def _lookup(
         self,
         path: str,
         subject: Mapping[str, object],
@@ -108,21 +141,39 @@ class Questioner:
         size: int,
         parse: Callable[[bytes], tuple[A, ...] | None],
     ) -> Question[A]:
-        request_id = str(uuid4())
-        headers = {
-            "X-Request-ID": request_id,
-            "Content-Type": "application/json",
-            "Accept": "application/json, application/problem+json",
-            # An answer must have its one length on the wire too.
-            "Accept-Encoding": "identity",
-            "User-Agent": "lacuna-sdk",
-        }
+        request_id = uuid4()
+
+        def parse_named(body: bytes) -> tuple[A, ...] | None:
+            answers = parse(body)
+            if answers is None:
+                return None
+            return tuple(replace(answer, request_id=request_id) for answer in answers)
+
         body = msgspec.json.encode({"kid": self._enrolment.kid, **subject, **_members(occasion)})
-        return Question(path, request_id, headers, body, size, parse)
+        return _question(path, request_id, body, size, parse_named)
 
     def _token(self, identifier: Identifier) -> str:
         token = self._tokens.make(identifier.scheme, identifier.value)
         return urlsafe_b64encode(token).decode().rstrip("=")
+
+
+def _question(
+    path: str,
+    request_id: UUID,
+    body: bytes,
+    size: int,
+    parse: Callable[[bytes], tuple[S, ...] | None],
+) -> Question[S]:
+    headers = {
+        "X-Request-ID": str(request_id),
+        "Accept": "application/json, application/problem+json",
+        # An answer must have its one length on the wire too.
+        "Accept-Encoding": "identity",
+        "User-Agent": "lacuna-sdk",
+    }
+    if body:
+        headers["Content-Type"] = "application/json"
+    return Question(path, str(request_id), headers, body, size, parse)
 
 
 def _members(occasion: Occasion) -> dict[str, object]:

@@ -27,7 +27,7 @@ from typing import Any, Final, Self, TypeVar
 from lookup.client.aio import AsyncLookupClient
 from lookup.client.attempts import Patience
 from lookup.client.enrolment import Enrolment
-from lookup.client.outcome import Answer, BriefAnswer, CouldNotCheck, Reason
+from lookup.client.outcome import Answer, BriefAnswer, CouldNotCheck, Reason, Recall
 from lookup.client.questions import Occasion
 from lookup.client.tls import Tls
 from lookup.identifiers import Identifier
@@ -73,6 +73,31 @@ class LookupClient:
         Raises CouldNotCheck as `lookup` does.
         """
         return self._run(lambda client: client.lookup_many(identifiers, occasion))
+
+    def recalls(self) -> tuple[Recall, ...]:
+        """Return which answers are withdrawn: the hospital must delete what it stored of them.
+
+            while recalls := client.recalls():
+                for recall in recalls:
+                    delete_what_was_stored_under(recall.requests)
+                client.acknowledge(recalls)
+
+        Of each request that a recall names, whatever was kept under its `request_id`: the answer,
+        notes and messages made from it, copies. Of a request that nobody knows here the answer was
+        lost on its way; there is nothing to delete. Recalls that are not acknowledged are listed
+        again. Ask regularly.
+
+        Raises CouldNotCheck as `lookup` does: whether anything is withdrawn is not known then.
+        """
+        return self._run(AsyncLookupClient.recalls)
+
+    def acknowledge(self, recalls: Sequence[Recall]) -> None:
+        """Say that what these 1 to 100 recalls name is deleted; the site keeps that it was said.
+
+        Returns when that is durable there. Raises CouldNotCheck as `lookup` does: it may have
+        arrived or not, and to acknowledge again does no harm.
+        """
+        self._run(lambda client: client.acknowledge(recalls))
 
     def check(self) -> None:
         """Ask the canary now; raises CouldNotCheck unless a base URL answers it rightly."""

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookup import recall as wording
 from lookup.errors import InvalidRequest
 from lookup.handoff import Acknowledge, Client, Recall
 from lookup.index.folder import is_read
+from lookup.wire import MAX_ACKNOWLEDGE_BODY, MAX_RECALLS_BODY
+from lookup.worker.recalls import parse_acknowledgement
 from tests.lookup.raw_http import Response, wait_until
 from tests.lookup.worker.plane import (
     ACCESS_TOKEN,
@@ -117,7 +118,7 @@ class TestList:
         plane.custodian.publish_and_wait(recalls=large)
         response = plane.ask(listing())
         assert response.json == {"recalls": as_told(*large[:5]), "more": True}
-        assert len(response.body) <= wording.MAX_LIST_BODY
+        assert len(response.body) <= MAX_RECALLS_BODY
 
     def test_a_view_is_the_whole_of_it(self, recalling: Plane) -> None:
         """What the next view does not list is gone, whatever the one before said."""
@@ -422,15 +423,15 @@ def test_what_is_acknowledged_is_read_as_it_was_meant(ids: list[bytes]) -> None:
     """And fits into the body that is allowed, in either usual way to write JSON."""
     content = json.dumps({"recalls": [each.hex() for each in ids]}).encode()
 
-    assert len(content) <= wording.MAX_ACKNOWLEDGE_BODY
-    assert wording.parse_acknowledgement(content) == ids
+    assert len(content) <= MAX_ACKNOWLEDGE_BODY
+    assert parse_acknowledgement(content) == ids
 
 
 @given(st.binary(max_size=100))
 def test_nothing_else_is_read(content: bytes) -> None:
     """Any other bytes are refused by one error, whatever is wrong with them."""
     with pytest.raises(InvalidRequest):
-        wording.parse_acknowledgement(content)
+        parse_acknowledgement(content)
 
 
 def test_nothing_of_recalls_is_logged(recalling: Plane) -> None:
