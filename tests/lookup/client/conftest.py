@@ -9,7 +9,7 @@ import pytest
 from lookup.client.aio import AsyncLookupClient
 from lookup.client.attempts import Patience
 from lookup.client.enrolment import Enrolment
-from lookup.client.outcome import Answer, BriefAnswer
+from lookup.client.outcome import Answer, BriefAnswer, Recall
 from lookup.client.questions import Occasion
 from lookup.client.sync import LookupClient
 from lookup.client.tls import Tls
@@ -37,6 +37,12 @@ class BlockingClient:
         self, identifiers: Sequence[Identifier], occasion: Occasion
     ) -> tuple[BriefAnswer, ...]:
         return self.runner.run(self.client.lookup_many(identifiers, occasion))
+
+    def recalls(self) -> tuple[Recall, ...]:
+        return self.runner.run(self.client.recalls())
+
+    def acknowledge(self, recalls: Sequence[Recall]) -> None:
+        self.runner.run(self.client.acknowledge(recalls))
 
     def check(self) -> None:
         self.runner.run(self.client.check())

@@ -1,9 +1,9 @@
 """A site that plays scripts over real HTTP on loopback. It shares no code with the worker.
 
-Each request about the canary, each about children, and each for an access token is answered by the
-next play of a list; the last one is repeated. A play writes whatever it likes to the connection,
-well-formed or not. Unless it is told otherwise the site gives tokens out, `access-1`, `access-2`,
-and so on, and takes any of them.
+Each request about the canary, each about children, each about recalls and each for an access token
+is answered by the next play of a list; the last one is repeated. A play writes whatever it likes to
+the connection, well-formed or not. Unless it is told otherwise the site gives tokens out,
+`access-1`, `access-2`, and so on, and takes any of them.
 """
 
 import base64
@@ -78,6 +78,7 @@ def make_enrolment(*base_urls: str) -> Enrolment:
 class Received:
     """One request."""
 
+    method: str
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
@@ -85,6 +86,10 @@ class Received:
     @property
     def asks_for_access(self) -> bool:
         return self.path == "/oauth2/token"
+
+    @property
+    def is_about_recalls(self) -> bool:
+        return self.path.startswith("/v1/recalls")
 
     @property
     def is_canary(self) -> bool:
@@ -171,8 +176,26 @@ def granted(token: str, expires_in: int = 600) -> dict[str, object]:
     return {"access_token": token, "token_type": "Bearer", "expires_in": expires_in}
 
 
+def recalled(*recalls: tuple[str, list[str]], more: bool = False) -> bytes:
+    """A list of recalls: the id of each and its requests."""
+    listed = [{"recall": name, "requests": requests} for name, requests in recalls]
+    return json.dumps({"recalls": listed, "more": more}).encode()
+
+
+def acknowledge(connection: socket, received: Received) -> None:
+    """Acknowledge whatever is asked for."""
+    respond(json.dumps({"acknowledged": received.body["recalls"]}).encode())(connection, received)
+
+
 def _grants() -> Sequence[Play]:
     return [grant(f"access-{number}") for number in range(1, 100)]
+
+
+def _play_next(
+    plays: Sequence[Play], before: list[Received], connection: socket, received: Received
+) -> None:
+    before.append(received)
+    plays[min(len(before), len(plays)) - 1](connection, received)
 
 
 @dataclass
@@ -182,16 +205,19 @@ class ScriptedSite:
     base_url: str
     about_canary: Sequence[Play] = (respond(KNOWN_TEST),)
     about_children: Sequence[Play] = (respond(NO_RECORD),)
+    about_recalls: Sequence[Play] = (respond(recalled()),)
     about_access: Sequence[Play] = field(default_factory=_grants)
     received: list[Received] = field(default_factory=list, repr=False)
     access_requests: list[Received] = field(default_factory=list, repr=False)
+    recall_requests: list[Received] = field(default_factory=list, repr=False)
     connections: int = 0
 
     def play(self, connection: socket, received: Received) -> None:
         if received.asks_for_access:
-            self.access_requests.append(received)
-            plays = self.about_access
-            plays[min(len(self.access_requests), len(plays)) - 1](connection, received)
+            _play_next(self.about_access, self.access_requests, connection, received)
+            return
+        if received.is_about_recalls:
+            _play_next(self.about_recalls, self.recall_requests, connection, received)
             return
         before = sum(each.is_canary == received.is_canary for each in self.received)
         self.received.append(received)
@@ -243,12 +269,12 @@ class _Connection(socketserver.StreamRequestHandler):
         while line := self.rfile.readline().decode().strip():
             name, _, text = line.partition(":")
             headers[name.lower()] = text.strip()
-        body = self.rfile.read(int(headers["content-length"]))
-        if headers["content-type"] == "application/json":
+        body = self.rfile.read(int(headers.get("content-length", "0")))
+        if headers.get("content-type") == "application/json":
             members = json.loads(body)
         else:
             members = dict(parse_qsl(body.decode()))
-        return Received(request_line[1], headers, members)
+        return Received(request_line[0], request_line[1], headers, members)
 
 
 @contextmanager

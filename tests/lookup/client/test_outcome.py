@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+from dataclasses import replace
 from datetime import date
+from uuid import UUID
 
 import pytest
 
@@ -33,6 +35,17 @@ def test_answers_are_values() -> None:
     assert len({Known((RECORD,)), NoRecord(), NoRecord()}) == 2
     for answer in (Known((RECORD,)), NoRecord()):
         assert copy.deepcopy(answer) == answer
+
+
+@pytest.mark.parametrize("answer", [Known((RECORD,)), NoRecord()])
+def test_the_request_is_no_part_of_what_is_said(answer: Answer) -> None:
+    """Two requests that are answered alike have equal answers; and no log shows the request."""
+    named = replace(answer, request_id=UUID(int=7))
+
+    assert named == answer
+    assert hash(named) == hash(answer)
+    assert repr(named) == repr(answer)
+    assert pickle.loads(pickle.dumps(named)).request_id == UUID(int=7)  # noqa: S301  # made here
 
 
 def test_answers_can_be_matched() -> None:
