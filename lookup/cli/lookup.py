@@ -4,8 +4,7 @@ Invariants:
 
 * The identifier comes from the prompt or standard input. On the command line other users of the
   machine and the shell's history would see it, so there it is refused, and not repeated.
-* *Could not check* is an error with an exit status of its own, so that no script can take it for
-  *no record*.
+* *Could not check* is an error, and no answer: no script can take it for *no record*.
 """
 
 import os
@@ -21,12 +20,11 @@ import click
 from lookup import exits
 from lookup.catalogue import Purpose
 from lookup.cli.console import fail, json_option, print_json, say
+from lookup.cli.enrolled import enrolled, fail_unchecked, open_client
 from lookup.identifiers import SCHEMES, Identifier, InvalidIdentifier, parse_identifier
 
 if TYPE_CHECKING:
-    # At run time the SDK is imported where it is used: it takes 0.2 s, which `lacuna --help`
-    # must not pay.
-    from lookup.client.outcome import Answer, KnownRecord, Reason
+    from lookup.client.outcome import Answer, KnownRecord
     from lookup.client.questions import Occasion
     from lookup.client.sync import LookupClient
 
@@ -71,12 +69,7 @@ class _LookupCommand(click.Command):
     short_help="Ask whether a child is known.",
     context_settings={"allow_extra_args": True},
 )
-@click.option(
-    "--enrolment",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The file that the site gave out; only you may be able to read it.",
-)
+@enrolled
 @click.option(
     "--purpose",
     type=click.Choice([purpose.value for purpose in Purpose]),
@@ -99,21 +92,6 @@ class _LookupCommand(click.Command):
     show_default=True,
     help="In what role, for the site's audit.",
 )
-@click.option(
-    "--ca-file",
-    type=click.Path(path_type=Path),
-    help="Trust these CAs instead of those that this machine trusts.",
-)
-@click.option(
-    "--certificate",
-    type=click.Path(path_type=Path),
-    help="Client certificate, PEM, for sites that ask for one; its key may be in the same file.",
-)
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    help="The certificate's key, PEM, where it is in a file of its own.",
-)
 def command(  # noqa: PLR0913  # one parameter for each option
     *,
     enrolment: Path,
@@ -126,10 +104,8 @@ def command(  # noqa: PLR0913  # one parameter for each option
     key: Path | None,
 ) -> None:
     """Ask, and print what can be said."""
-    if key is not None and certificate is None:
-        fail(exits.USAGE, "--key is of no use without --certificate", "see `lacuna lookup --help`")
     occasion = _make_occasion(purpose, user_id or _login_name(), user_role)
-    with _open_client(enrolment, ca_file, certificate, key) as client:
+    with open_client(enrolment, ca_file, certificate, key) as client:
         # Asked for last: nobody should type a number for a command that cannot use it.
         answer = _ask(client, _read_identifier(), occasion, as_json=as_json)
     if as_json:
@@ -146,16 +122,8 @@ def _ask(
     try:
         return client.lookup(identifier, occasion)
     except CouldNotCheck as failure:
-        _say_could_not_check(failure.reason, as_json=as_json)
-
-
-def _say_could_not_check(reason: "Reason", *, as_json: bool) -> NoReturn:
-    from lookup.client.outcome import MEANINGS  # noqa: PLC0415
-
-    if as_json:
-        print_json({"outcome": "could-not-check", "reason": reason.value})
-    hint = 'this is not "no record": treat as unknown, and ring the authority'
-    fail(exits.TEMPORARY, f"could not check ({reason.value}): {MEANINGS[reason]}", hint)
+        hint = 'this is not "no record": treat as unknown, and ring the authority'
+        fail_unchecked(failure.reason, hint, as_json=as_json)
 
 
 def _make_occasion(purpose: str, user_id: str, user_role: str) -> "Occasion":
@@ -165,23 +133,6 @@ def _make_occasion(purpose: str, user_id: str, user_role: str) -> "Occasion":
         return Occasion(User(user_id, user_role), Purpose(purpose))
     except ValueError as broken:
         fail(exits.USAGE, str(broken), "see `lacuna lookup --help`")
-
-
-def _open_client(
-    enrolment: Path, ca_file: Path | None, certificate: Path | None, key: Path | None
-) -> "LookupClient":
-    from lookup.client.enrolment import InvalidEnrolment, load_enrolment  # noqa: PLC0415
-    from lookup.client.sync import LookupClient  # noqa: PLC0415
-    from lookup.client.tls import Tls  # noqa: PLC0415
-
-    try:
-        return LookupClient(load_enrolment(enrolment), tls=Tls(ca_file, certificate, key))
-    except InvalidEnrolment as broken:
-        hint = "use the file as the site gave it out, with mode 0600 (chmod 600)"
-        fail(exits.NO_INPUT, str(broken), hint)
-    except (OSError, ValueError):
-        hint = "--ca-file, --certificate, --key name PEM files; the key must not need a passphrase"
-        fail(exits.NO_INPUT, "a CA file or client certificate cannot be used", hint)
 
 
 def _read_identifier() -> Identifier:
@@ -207,11 +158,12 @@ def _read_line() -> str:
 
 
 def _members(answer: "Answer") -> dict[str, object]:
-    """Return the answer as the lookup protocol writes it, without its padding."""
+    """Return the answer as the lookup protocol writes it, without its padding, and its request."""
     from lookup.client.outcome import Known  # noqa: PLC0415
 
+    named = {"request_id": str(answer.request_id)}
     if not isinstance(answer, Known):
-        return {"outcome": "no-record", "records": [], "more": False}
+        return {"outcome": "no-record", "records": [], "more": False} | named
     records = [
         {
             "category": record.category,
@@ -221,7 +173,7 @@ def _members(answer: "Answer") -> dict[str, object]:
         }
         for record in answer.records
     ]
-    return {"outcome": "known", "records": records, "more": answer.more}
+    return {"outcome": "known", "records": records, "more": answer.more} | named
 
 
 def _sentences(answer: "Answer") -> str:

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "doctor": ("lookup.cli.doctor:command", "Check what this machine can promise."),
     "import": ("lookup.cli.importing:command", "Add or change many records from NDJSON."),
     "lookup": ("lookup.cli.lookup:command", "Ask whether a child is known."),
+    "recalls": ("lookup.cli.recalls:command", "Show withdrawn answers; say they are deleted."),
     "case": ("lookup.cli.case:group", "Expunge records: request, decide, carry out."),
     "officer": ("lookup.cli.officer:group", "Say who decides cases, and by which rules."),
     "purge": ("lookup.cli.purge:command", "Forget what was written and never committed."),

@@ -142,7 +142,10 @@ def test_json(
     result = _run(enrolment, "--json")
 
     assert result.exit_code == status
-    assert json.loads(result.stdout) == printed
+    shown = json.loads(result.stdout)
+    request_id = site.questions[0].headers["x-request-id"]
+    assert shown.pop("request_id", request_id) == request_id
+    assert shown == printed
 
 
 def test_who_asks_is_told_to_the_site(site: ScriptedSite, enrolment: Path) -> None:
