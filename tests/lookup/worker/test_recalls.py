@@ -105,6 +105,12 @@ class TestList:
         theirs = listed(recalling, OTHER_TOKEN)
         assert theirs == as_told(THEIRS)
 
+    def test_a_body_that_nobody_asked_for_is_not_read(self, recalling: Plane) -> None:
+        """Nor taken for the next request on the connection."""
+        with recalling.connect() as connection:
+            connection.send(make_request(listing(), LIST, "GET") + listing())
+            assert [connection.receive().status for _ in range(2)] == [200, 200]
+
     def test_whoever_has_none_is_told_none(self, plane: Plane) -> None:
         assert plane.ask(listing()).json == {"recalls": [], "more": False}
 
