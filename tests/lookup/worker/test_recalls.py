@@ -1,8 +1,8 @@
 """The recall desk of a real worker: who hears what is withdrawn, and when that is acknowledged."""
 
 import json
+import select
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ from lookup.handoff import Acknowledge, Client, Recall
 from lookup.index.folder import is_read
 from lookup.wire import MAX_ACKNOWLEDGE_BODY, MAX_RECALLS_BODY
 from lookup.worker.recalls import parse_acknowledgement
-from tests.lookup.raw_http import Response, wait_until
+from tests.lookup.raw_http import Connection, Response, wait_until
 from tests.lookup.worker.plane import (
     ACCESS_TOKEN,
     CLIENT,
@@ -69,12 +69,24 @@ def listed(plane: Plane, token: str = ACCESS_TOKEN) -> list[dict[str, object]]:
     return told
 
 
-def begin(plane: Plane, request: bytes) -> Future[Response]:
-    """Ask in another thread."""
-    pool = ThreadPoolExecutor(1)
-    future = pool.submit(plane.ask, request)
-    pool.shutdown(wait=False)
-    return future
+class Asked:
+    """A request that is under way."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def is_answered(self) -> bool:
+        return bool(select.select([self._connection.socket], [], [], 0)[0])
+
+    def result(self) -> Response:
+        with self._connection:
+            return self._connection.receive()
+
+
+def begin(plane: Plane, request: bytes) -> Asked:
+    connection = plane.connect()
+    connection.send(request)
+    return Asked(connection)
 
 
 def is_problem(response: Response, status: int, name: str) -> bool:
@@ -156,8 +168,8 @@ class TestAcknowledge:
         wait_until(lambda: bool(recalling.custodian.acknowledged))
         assert recalling.custodian.acknowledged == [Acknowledge(CLIENT.id, [ALSO_MINE.id, MINE.id])]
         recalling.custodian.publish_and_wait(clients=BOTH, recalls=[THEIRS, ALSO_MINE])
-        assert not asking.done()
         assert listed(recalling) == as_told(ALSO_MINE)
+        assert not asking.is_answered()
         recalling.custodian.publish_and_wait(clients=BOTH, recalls=[THEIRS])
 
         response = asking.result()
@@ -250,7 +262,7 @@ class TestAcknowledge:
         recalling.custodian.publish_and_wait(clients=BOTH, recalls=[MINE])
 
         assert not is_read(old.path)
-        assert not asking.done()
+        assert not asking.is_answered()
         recalling.custodian.publish_and_wait(clients=BOTH)
         assert asking.result().status == 200
         old.close()
