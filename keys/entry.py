@@ -62,6 +62,7 @@ class Kind(IntEnum):
     FENCE = 21
     FENCE_KEY = 22
     FEED = 23
+    RECALL = 24
 
 
 # How many entries that arrive together share a leaf. A site that imports a million writes its
@@ -73,7 +74,10 @@ _PREFIX: Final = 2
 _random = random.SystemRandom()
 
 _GATHERED = frozenset(
-    {Kind.CASE, Kind.STEP, Kind.DESTROYED, Kind.CERTIFICATE, Kind.PARKED, Kind.FENCE}
+    {
+        *(Kind.CASE, Kind.STEP, Kind.RECALL),
+        *(Kind.DESTROYED, Kind.CERTIFICATE, Kind.PARKED, Kind.FENCE),
+    }
 )
 _SPREAD = frozenset({Kind.RECORD, Kind.NOTICE})
 

@@ -139,6 +139,10 @@ class Catalogue:
         """The authorities, by code."""
         return MappingProxyType({each.code: n for n, each in enumerate(self.authorities)})
 
+    def authority(self, code: str) -> Authority:
+        """Return the authority of a code, which is one of this site's."""
+        return self.authorities[self.authority_numbers[code]]
+
     def replay_of(self, authority: str) -> Replay:
         """Return how an authority's feed may repeat itself."""
         return self.replays.get(authority, _USUAL)

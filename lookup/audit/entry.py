@@ -19,7 +19,7 @@ The purpose: 0 none was given, 1 unscheduled care, 2 scheduled care. Time is in 
 1970, numbers are big-endian. `make` is pure but for the randomness.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -53,6 +53,8 @@ HEAD_SIZE: Final = 256
 _HEAD: Final = Struct(">BBH16sQ14s16s64s64s64s6s")
 _WITNESSES_SIZE: Final = MAX_LINKS * WITNESS_SIZE
 _ANSWERS_SIZE: Final = MAX_LINKS * HANDLE_SIZE
+_ID_AT: Final = 4
+_FIXED_SIZE: Final = HEAD_SIZE + OVERHEAD
 _ZEROS: Final = bytes(6)
 _NONE: Final = bytes(HANDLE_SIZE)
 # What is drawn for one token: a handle that may stand in for none, and what fills seven places.
@@ -247,6 +249,29 @@ def open_answers(entry: Entry, key: AnswerKey) -> list[list[bytes]]:
         ]
         for start in range(0, len(handles), _ANSWERS_SIZE)
     ]
+
+
+def sift(
+    entries: Iterable[bytes], handles: Sequence[bytes], witnesses: WitnessMaker
+) -> list[bytes]:
+    """Return those of encoded entries that tell of one of these links.
+
+    A million are looked through at one microsecond each, where parsing takes three: what is no
+    entry is passed over here, as nothing in it can be a witness.
+    """
+    make, size = witnesses.make, _WITNESSES_SIZE
+    found = []
+    for encoded in entries:
+        entry_id = encoded[_ID_AT : _ID_AT + AUDIT_ID_SIZE]
+        begin = HEAD_SIZE
+        # The number of tokens by the length, which its group has bounded; not by what it says.
+        for position in range((len(encoded) - _FIXED_SIZE) // (size + _ANSWERS_SIZE)):
+            end = begin + size
+            if any(encoded.find(make(h, entry_id, position), begin, end) >= 0 for h in handles):
+                found.append(encoded)
+                break
+            begin = end
+    return found
 
 
 def find_witness(entry: Entry, handle: bytes, witnesses: WitnessMaker) -> list[int]:

@@ -1,10 +1,11 @@
 """The life of a case: which step may come when, by whom, and what a case's steps amount to.
 
-    requested ──approve x m──> cooling-off ──due──> recalling ──> destroying ──> destroyed
-      │  ▲                        │  │
-      │  └── amend, escalate ─────┘  │           a hold keeps a case from leaving cooling-off;
-      ├── refuse, review ────────────┤──> refused       restriction goes beside every open state
-      └── withdraw ──────────────────┴──> withdrawn
+    requested ──approve x m──> cooling-off ──due, recall──> recalling ──told──> destroyed
+      │  ▲                        │                            │
+      │  └── amend, escalate ─────┼────────────────────────────┤   a hold keeps a case from being
+      ├── refuse, review ─────────┼────────────────────────────┼──> refused           carried out;
+      └── withdraw ───────────────┴────────────────────────────┴──> withdrawn  restriction goes
+                                                                    beside every open state
 
 Invariants:
 
@@ -22,9 +23,13 @@ Invariants:
 * A record that protects a child is hidden only by two: the opener who asks for it, and an officer
   for safeguarding; after 72 hours, by either clock, a third has to have confirmed it. Each asking
   is good for one restriction, and no change of the case makes an unconfirmed one last longer.
+* If the records of a case that is due were ever answered, the recipients are told before anything
+  is destroyed (UK GDPR Art 19), for afterwards nobody knows them: `recall` says how many they are,
+  `letters` that whoever did not acknowledge was written to. Whatever takes back the approvals takes
+  back the recall.
 
-States are read, never stored. Pure. The states from recalling on are those of a case that is being
-carried out; a case that is destroyed has left, and only its certificate is there.
+States are read, never stored. Pure. A case that is destroyed has left, and only its certificate is
+there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +38,7 @@ from types import MappingProxyType
 from typing import Final
 
 from lookup.cases.standing import (
+    APPROVED,
     MALICIOUS,
     OTHER_GONE,
     UNDECIDED,
@@ -66,7 +72,9 @@ FROM: Final[Mapping[Act, frozenset[State]]] = MappingProxyType(
         Act.CONFIRM_IDENTITY: UNDECIDED,
         Act.EXTEND: UNDECIDED,
         Act.WITHDRAW: UNDECIDED,
-        Act.CARRY_OUT: frozenset({State.COOLING_OFF}),
+        Act.CARRY_OUT: APPROVED,
+        Act.LETTERS: frozenset({State.RECALLING}),
+        Act.RECALL: frozenset({State.COOLING_OFF}),
     }
 )
 
@@ -116,10 +124,12 @@ class _Fold:
         if not standing.is_open:
             return standing
         if wanting:
-            return replace(standing, state=State.REQUESTED, approved=None)
+            return replace(
+                standing, state=State.REQUESTED, approved=None, recalled=None, written=False
+            )
         return replace(
             standing,
-            state=State.COOLING_OFF,
+            state=State.COOLING_OFF if standing.recalled is None else State.RECALLING,
             approved=standing.approved or taken.at,
         )
 
@@ -153,7 +163,7 @@ class _Fold:
 
 def _signer(taken: Taken) -> OfficerId:
     if taken.step.officer is None:
-        raise AssertionError("unreachable: only `escalate` is the site's own")
+        raise AssertionError("unreachable: what the site does by itself is nobody's to decide")
     return taken.step.officer
 
 
@@ -265,6 +275,17 @@ def _withdraw(standing: Standing, taken: Taken, _: Officers) -> Standing:
     return replace(standing, state=State.WITHDRAWN)
 
 
+def _recall(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    return replace(
+        standing, recalled=taken.at, recipients=int(taken.step.details["recipients"]), written=False
+    )
+
+
+def _letters(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    del taken
+    return replace(standing, written=True)
+
+
 def _nothing(standing: Standing, taken: Taken, _: Officers) -> Standing:
     """The clock of Art 12A, and the wish to carry out, change nothing here."""
     del taken
@@ -289,5 +310,7 @@ _EFFECT: Final[Mapping[Act, Callable[[Standing, Taken, Officers], Standing]]] = 
         Act.EXTEND: _nothing,
         Act.WITHDRAW: _withdraw,
         Act.CARRY_OUT: _nothing,
+        Act.LETTERS: _letters,
+        Act.RECALL: _recall,
     }
 )

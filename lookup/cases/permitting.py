@@ -4,7 +4,8 @@ Invariants:
 
 * A step is of the case as it stands, and follows the last one: nothing signed can be played again.
 * Whoever opened or changed a case neither decides it, nor hides a record by it, nor shortens its
-  cooling-off. A refusal is reviewed, and a restriction confirmed, by another than its signer.
+  cooling-off, nor says that recipients were written to. A refusal is reviewed, and a restriction
+  confirmed, by another than its signer.
 
 Pure.
 """
@@ -161,6 +162,12 @@ def _is_due(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
         raise StepRefused(f"the cooling-off lasts another {left} seconds of the site's running")
 
 
+def _not_written(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del step, terms, now
+    if standing.written:
+        raise StepRefused("whoever has not acknowledged was written to already")
+
+
 _REQUIRED: Final[Mapping[Act, tuple[_Rule, ...]]] = MappingProxyType(
     {
         Act.APPROVE: (_not_a_changer, _not_twice, _is_not_stale),
@@ -175,5 +182,6 @@ _REQUIRED: Final[Mapping[Act, tuple[_Rule, ...]]] = MappingProxyType(
         Act.ASK_IDENTITY: (_nobody_was_asked,),
         Act.CONFIRM_IDENTITY: (_somebody_was_asked,),
         Act.CARRY_OUT: (_is_not_held, _is_due),
+        Act.LETTERS: (_not_a_changer, _not_written),
     }
 )

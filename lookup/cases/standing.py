@@ -16,6 +16,8 @@ from lookup.officers.roles import Officer, OfficerId
 
 DAY: Final = 24 * 3_600
 RESTRICTED_SECONDS: Final = 72 * 3_600
+# Whoever has not acknowledged a recall by then is to be written to; the case waits until they were.
+RECALL_SECONDS: Final = 7 * DAY
 MALICIOUS: Final = "art-17-1-g"
 # Why the site escalates a case: what came is nothing that its requester has seen.
 NEW_CATEGORY: Final = "new-category"
@@ -32,13 +34,12 @@ class State(StrEnum):
     REQUESTED = "requested"
     COOLING_OFF = "cooling-off"
     RECALLING = "recalling"
-    DESTROYING = "destroying"
-    DESTROYED = "destroyed"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
 
 
-UNDECIDED: Final = frozenset({State.REQUESTED, State.COOLING_OFF})
+APPROVED: Final = frozenset({State.COOLING_OFF, State.RECALLING})
+UNDECIDED: Final = APPROVED | {State.REQUESTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class Standing:
     `revision` is the number of the step that last changed the case; `changers` who has opened or
     changed it; `approved` when the last approval that was needed came, `wanting` what else is;
     `restricted` whether a restriction was laid on since a requester last signed; `stale` whether
-    something came since, which no requester has seen.
+    something came since, which no requester has seen; `recalled` when the recipients of answers
+    were first told, of whom there are `recipients`, and `written` whether the rest got letters.
     """
 
     state: State
@@ -135,6 +137,9 @@ class Standing:
     escalated: tuple[str, ...] = ()
     stale: bool = False
     identity_asked: bool = False
+    recalled: Moment | None = None
+    recipients: int = 0
+    written: bool = False
     last: Taken | None = field(default=None, repr=False)
 
     @property
@@ -158,7 +163,7 @@ class Standing:
         """Say whether it is to be carried out."""
         due, approved = self.due, self.approved
         return (
-            self.state is State.COOLING_OFF
+            self.state in APPROVED
             and self.held_by is None
             and due is not None
             and approved is not None
@@ -168,7 +173,18 @@ class Standing:
 
     def hides(self, now: Moment) -> bool:
         """Say whether its records are hidden although they protect a child."""
-        return self.is_open and self.restriction is not None and self.restriction.holds(now)
+        restricted = self.restriction is not None and self.restriction.holds(now)
+        return self.is_open and (restricted or self.state is State.RECALLING)
+
+    def is_overdue(self, now: Moment) -> bool:
+        """Say whether recipients have had the time that they get to acknowledge a recall."""
+        since = self.recalled
+        return (
+            self.state is State.RECALLING
+            and since is not None
+            and not self.written
+            and max(now.time - since.time, now.elapsed - since.elapsed) >= RECALL_SECONDS
+        )
 
 
 Officers = Mapping[OfficerId, Officer]

@@ -17,7 +17,7 @@ Invariants:
 * `digest` names the case as its signer saw it. What changes a case changes its digest, and what
   was signed before is void (lookup/cases/machine.py).
 * Signatures are SSHSIG with the namespace `lacuna-case@v1`, so `ssh-keygen -Y sign` makes them.
-* A step that the site takes by itself has no signature; there is one such act, `escalate`.
+* A step that the site takes by itself has no signature; such acts are `recall` and `escalate`.
 
 Pure: no I/O, no clock.
 """
@@ -40,6 +40,9 @@ NAMESPACE: Final = "lacuna-case@v1"
 FIRST_AFTER: Final = bytes(32)
 MAX_TEXT: Final = 3_072  # bytes; with all else of a step it fits into an entry of the map
 SALT_SIZE: Final = 32
+MOST_RECIPIENTS: Final = (
+    10_000  # as many clients as a site has (lookup/cells.py), gone ones included
+)
 _HEAD: Final = "lacuna-case-step/v1"
 _NAMES: Final = ("vault", "case", "number", "after", "digest", "officer", "act", "details")
 _SITE: Final = "site"
@@ -58,6 +61,7 @@ DETAILS: Final[Mapping[Act, tuple[str, ...]]] = MappingProxyType(
         Act.HOLD: ("reason",),
         Act.SHORTEN: ("court_order", "days"),
         Act.EXTEND: ("reason",),
+        Act.RECALL: ("recipients",),
         Act.ESCALATE: ("reason",),
     }
 )
@@ -172,6 +176,11 @@ def _require_days(value: str | int) -> None:
         raise InvalidStep("days is a number from 0 to 365")
 
 
+def _require_count(value: str | int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_RECIPIENTS:
+        raise InvalidStep(f"recipients is a number from 1 to {MOST_RECIPIENTS}")
+
+
 def _require_code(value: str | int) -> None:
     if not isinstance(value, str) or not _CODE.fullmatch(value):
         raise InvalidStep("reason is a code in small letters, digits and hyphens")
@@ -190,6 +199,7 @@ def _require_words(value: str | int) -> None:
 _GRAMMARS: Final = {
     "words": _require_words,
     "days": _require_days,
+    "recipients": _require_count,
     "reason": _require_code,
     "court_order": _require_reference,
 }

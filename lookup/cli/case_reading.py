@@ -117,7 +117,7 @@ def opening(
     custodian = act(ctx, officer).custodian
     with new_private_file(output) as file:
         file.write(custodian.fetch(f"/v1/cases/{case_id}/opening", hint=LIST_FIRST))
-    _say_file("opening", output, "hand it to the family, and nobody else", as_json=as_json)
+    say_file("opening", output, "hand it to the family, and nobody else", as_json=as_json)
 
 
 @click.command("certificates", help=CERTIFICATES, short_help="List what was destroyed.")
@@ -160,10 +160,11 @@ def certificate(
     with new_private_file(output) as file:
         file.write(found)
     hint = f"lacuna certificate verify {output} --log-key KEY"
-    _say_file("certificate", output, hint, as_json=as_json)
+    say_file("certificate", output, hint, as_json=as_json)
 
 
-def _say_file(what: str, path: Path, hint: str, *, as_json: bool) -> None:
+def say_file(what: str, path: Path, hint: str, *, as_json: bool) -> None:
+    """Say what was made where, and what comes next."""
     made = {what: str(path.absolute())}
     if as_json:
         print_json(made)
@@ -212,6 +213,8 @@ def case_facts(case: dict[str, Any]) -> dict[str, object]:
         by = case["restriction"]
         confirmed = by["confirmed_by"] or "nobody yet: it lapses after 72 hours"
         shown["restricted"] = f"by {by['by']} at {moment(by['since'])}, confirmed by {confirmed}"
+    if case["recall"]:
+        shown["recall"] = _recall(case["recall"])
     if case["held_by"]:
         shown["hold"] = f"by {case['held_by']}"
     if case["escalated"]:
@@ -233,6 +236,20 @@ def _state(case: dict[str, Any]) -> str:
         parts.append("due" if case["due_in"] == 0 else f"due in {case['due_in'] / 86_400:.1f} days")
     parts += [word for word in ("hold", "hidden") if case[word]]
     return ", ".join(parts)
+
+
+def _recall(recall: dict[str, Any]) -> list[str]:
+    told = f"{recall['acknowledged']} of {recall['recipients']} recipients have acknowledged"
+    late = "; the others are overdue: `lacuna case write-letters`" if recall["overdue"] else ""
+    written = "; the others were written to" if recall["written"] else ""
+    return [
+        told + late + written,
+        *(
+            f"{each['client_name'] or each['client']}: {len(each['requests'])} requests"
+            f"{'' if each['enrolled'] else ', enrolled no more: write to them'}"
+            for each in recall["waiting"]
+        ),
+    ]
 
 
 def _order(case: dict[str, Any]) -> str:

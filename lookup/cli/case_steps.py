@@ -108,10 +108,18 @@ ACTS: Final = {
         options=(_reason("complexity or number-of-requests."),),
     ),
     "withdraw": _Act("Withdraw a case.", "Withdraw CASE: its records stay, updates are taken."),
+    "letters": _Act(
+        "Say that whoever did not acknowledge was written to.",
+        "Say that the recipients of CASE who have not acknowledged that their answers are withdrawn"
+        " were written to: `lacuna case write-letters` makes the letters. The case then waits for"
+        " them no longer. Whoever opened or changed it cannot.",
+        "After this the records are destroyed, and nobody knows any more who was answered.",
+    ),
     "carry-out": _Act(
         "Destroy the keys of a case's records, for good.",
         "Carry CASE out, which is approved and has cooled off; the site does so by itself within"
-        " seconds. Nothing brings the records back: no backup, no restore. Write the family's"
+        " seconds. Whoever was answered with its records is told first, and has to acknowledge."
+        " Nothing brings the records back: no backup, no restore. Write the family's"
         " opening first: `lacuna case opening`.",
         "The records of this case will be destroyed, for good.",
     ),

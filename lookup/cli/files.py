@@ -25,6 +25,14 @@ def new_private_file(path: Path) -> Iterator[BinaryIO]:
         fail(exits.CANNOT_CREATE, f"{path} cannot be {done}: {error.strerror}")
 
 
+def make_private_folder(path: Path) -> None:
+    """Make a folder that only this user can open, or end the command."""
+    try:
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        fail(exits.CANNOT_CREATE, f"{path} cannot be made: {error.strerror}")
+
+
 def read_file(path: Path, most: int, hint: str | None = None) -> bytes:
     """Return a file, and one byte more than it may have, or end the command."""
     try:

@@ -39,6 +39,10 @@ def _case_findings(cases: Json) -> list[str]:
         text.format(cases[what])
         for what, text in (
             ("overdue", "{} cases are past the day that the law sets: `lacuna case list`"),
+            (
+                "recalls_overdue",
+                "{} cases wait for hospitals that do not acknowledge: `lacuna case write-letters`",
+            ),
             ("hidden_records", "{} records that protect a child are hidden by cases"),
             ("certificates_waiting", "{} certificates wait for a slot that lags"),
             ("lost", "{} cases lost their content with a store: open them anew"),
@@ -89,7 +93,11 @@ def _cases(cases: Json) -> str:
     return ", ".join(parts)
 
 
-_ALSO: Final = {"held": "on hold", "parked": "updates parked"}
+_ALSO: Final = {
+    "recalling": "telling recipients",
+    "held": "on hold",
+    "parked": "updates parked",
+}
 
 
 def _worker(worker: Json) -> str:

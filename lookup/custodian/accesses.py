@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from crypto.audit import WitnessMaker
 from keys.anchor import NOTHING_AUDITED, AuditMark
 from keys.entry import EntryId
 from lookup.audit.entry import ABSENT, SCHEDULED, UNSCHEDULED, Entry, find_witness
@@ -83,6 +82,8 @@ def notices(after: int, most: int, authority: str | None = None) -> Callable[[Cu
 class Walk:
     """Goes along the chain as it is when the walk begins, some rows at each step."""
 
+    rows_at_once = _ROWS_AT_ONCE
+
     def __init__(self) -> None:
         self._at = NOTHING_AUDITED
         self._end: AuditMark | None = None
@@ -95,7 +96,7 @@ class Walk:
             self.begin(custody)
         if self._at.row >= self._end.row:
             return None
-        rows = custody.store.audit.rows(self._at.row, _ROWS_AT_ONCE)
+        rows = custody.store.audit.rows(self._at.row, self.rows_at_once)
         rows = [row for row in rows if row.row <= self._end.row]
         said = [line for row in self.follow(rows) for line in self.read(custody, row)]
         self._at = rows[-1].mark if rows else self._end
@@ -223,7 +224,7 @@ def _entries(custody: Custody, row: Row) -> list[Entry]:
 
 def _about(custody: Custody, record: Record, entries: Iterator[Entry] | list[Entry]) -> list[Entry]:
     """Return the entries whose witnesses one of the record's links makes again."""
-    witnesses = WitnessMaker(custody.audit.keys.witness)
+    witnesses = custody.audit.witnesses
     handles = [link.handle for link in record.body.links]
     return [
         entry

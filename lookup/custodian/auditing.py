@@ -74,12 +74,18 @@ class Groups:
 
     def entries(self, row: Row) -> list[AuditEntry]:
         """Return a row's entries; a gap has none. Raises GroupUnreadable."""
+        try:
+            return [parse_entry(entry) for entry in self.encoded(row)]
+        except InvalidEntry:
+            raise GroupUnreadable from None
+
+    def encoded(self, row: Row) -> list[bytes]:
+        """Return a row's entries as they were written. Raises GroupUnreadable."""
         if row.is_gap:
             return []
         try:
-            encoded = split_group(self._opener(row.segment), row.number, row.sealed)
-            return [parse_entry(entry) for entry in encoded]
-        except (InvalidCiphertext, InvalidSegment, InvalidEntry):
+            return split_group(self._opener(row.segment), row.number, row.sealed)
+        except (InvalidCiphertext, InvalidSegment):
             raise GroupUnreadable from None
 
     def _opener(self, segment: bytes) -> GroupOpener:
@@ -132,7 +138,7 @@ class Auditing:
         self.notices = Notices(vault)
         self._own = OwnSegment(vault.id, self.keys, int(time.time()))
         self._former = [AnswerKey(e.body) for e in vault.former if e.kind is Kind.ANSWER_KEY]
-        self._witnesses = WitnessMaker(self.keys.witness)
+        self.witnesses = WitnessMaker(self.keys.witness)
         self._intake = Intake(folder, vault, self.keys.audit, chain, self.alarms)
         self._heard = 0
         self._number = 0
@@ -352,7 +358,7 @@ class Auditing:
             for _, encoded in self._records_in(self._leaf):
                 for link in decode_body(encoded).links:
                     for unopened in some:
-                        for at in find_witness(unopened.entry, link.handle, self._witnesses):
+                        for at in find_witness(unopened.entry, link.handle, self.witnesses):
                             unopened.found[at].append(link.handle)
             self._leaf += 1
         if self._leaf == self._vault.leaves:

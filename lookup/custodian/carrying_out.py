@@ -8,6 +8,7 @@ Invariants:
   with their records is said in removing.py.
 * In the same transaction a `Kind.DESTROYED` entry takes the case's place: what a certificate will
   say of it, and no more. So each destroyed case gets its one certificate, whatever crashes.
+* Before, whoever was answered with them is told, as recalling.py says.
 * What a crash or a slot that lags has left without a certificate is certified as soon as it can be.
 * `tend` is the scheduler: it runs in the writer's idle moments, and under load once a second.
 """
@@ -27,6 +28,7 @@ from lookup.custodian.certifying import (
     issue_waiting,
 )
 from lookup.custodian.custody import Custody
+from lookup.custodian.recalling import told
 from lookup.custodian.record import Record
 from lookup.custodian.removing import leaving_with
 
@@ -70,17 +72,26 @@ def tend(custody: Custody) -> None:
     if custody.docket.damaged:
         return
     issue_waiting(custody)
-    custody.show_and_hide()
     due = [case for case in custody.docket.due(custody.moment()) if case.id not in custody.stuck]
     ready = [case for case in due if is_whole(custody, case) and can_be_certified(custody, case)]
-    for at in range(0, len(ready), MOST_AT_ONCE):
-        batch = ready[at : at + MOST_AT_ONCE]
+    custody.docket.withhold(ready)
+    custody.show_and_hide()
+    going = told(custody, ready)
+    for at in range(0, len(going), MOST_AT_ONCE):
+        batch = going[at : at + MOST_AT_ONCE]
         done = carry_out(custody, batch)
         logger.info("carried out %d cases: %d records", len(batch), len(done.record_ids))
     stuck = {case.id for case in due} - {case.id for case in ready}
     if stuck:
         custody.stuck |= stuck
         logger.error("%d cases that are due cannot be carried out: see the runbook", len(stuck))
+
+
+def carry_out_now(custody: Custody, case: Case) -> CarriedOut | None:
+    """Carry out a case that is due, unless recipients have to be told first; `tend` does then."""
+    custody.docket.withhold([case])
+    custody.show_and_hide()
+    return carry_out(custody, [case]) if told(custody, [case]) else None
 
 
 def is_whole(custody: Custody, case: Case) -> bool:
@@ -91,6 +102,7 @@ def is_whole(custody: Custody, case: Case) -> bool:
         *((Kind.CASE, each.id) for each in leaving),
         *((Kind.STEP, step.entry_id) for each in leaving for step in each.signed),
         *((Kind.PARKED, each.id) for each in custody.lot.about(case.record_ids)),
+        *((Kind.RECALL, each.id) for each in custody.outbox.of({each.id for each in leaving})),
     ]
     try:
         return all(vault.get(kind, entry_id) is not None for kind, entry_id in parts)

@@ -188,26 +188,30 @@ class Case:
 def new_step(case: Case, step: Step, signature: bytes, now: Moment) -> Signed:
     """Return a step that is about to be taken; a case's times never go back."""
     at = Moment(now.elapsed, max(now.time, case.signed[-1].taken.at.time if case.signed else 0))
-    entry_id = EntryId(case.id[:_TOGETHER] + new_entry_id(Kind.STEP)[_TOGETHER:])
+    entry_id = in_leaf_of(case.id, new_entry_id(Kind.STEP))
     return Signed(Taken(step, at), signature, entry_id)
+
+
+def in_leaf_of(case_id: EntryId, drawn: EntryId) -> EntryId:
+    """Return an id that was drawn, as one of the leaf that a case lies in."""
+    return EntryId(case_id[:_TOGETHER] + drawn[_TOGETHER:])
 
 
 def escalation(case: Case, office: Office, vault: Vault, reason: str, at: Moment) -> Signed:
     """Return the site's own step: what was signed is no longer the whole picture."""
-    last = case.last
-    number = last.number + 1
-    revision = case.stand(office).revision
-    step = Step(
-        vault.id,
-        case.id,
-        number,
-        last.hash(),
-        case.digest(revision),
-        None,
-        Act.ESCALATE,
-        {"reason": reason},
-    )
-    return new_step(case, step, b"", at)
+    step = _own_step(case, office, vault, Act.ESCALATE)
+    return new_step(case, replace(step, details={"reason": reason}), b"", at)
+
+
+def recall(case: Case, office: Office, vault: Vault, recipients: int, at: Moment) -> Signed:
+    """Return the site's own step: so many recipients of answers are being told."""
+    step = _own_step(case, office, vault, Act.RECALL)
+    return new_step(case, replace(step, details={"recipients": recipients}), b"", at)
+
+
+def _own_step(case: Case, office: Office, vault: Vault, act: Act) -> Step:
+    last, digest = case.last, case.digest(case.stand(office).revision)
+    return Step(vault.id, case.id, last.number + 1, last.hash(), digest, None, act)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ Invariants:
 from base64 import b64encode
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -18,6 +19,7 @@ from lookup.cases.grounds import describe
 from lookup.cases.standing import DAY, Moment, Standing
 from lookup.cases.supporting import assessment_of
 from lookup.custodian.case import Case, Signed
+from lookup.custodian.clients import entry_id_of
 from lookup.custodian.custody import Custody
 from lookup.custodian.record import Record
 from lookup.officers.roles import OfficerId
@@ -71,6 +73,7 @@ def whole(custody: Custody, case: Case) -> dict[str, Any]:
             "since": restriction.since.time,
             "confirmed_by": _name(custody, restriction.confirmed_by),
         },
+        "recall": standing.recalled and _recall(custody, case, standing),
         "refusal": refusal and {"by": _name(custody, refusal.by), "reason": refusal.reason},
         "assessment": [] if assessment is None else describe(assessment),
         "notes": list(clock.notes),
@@ -107,6 +110,32 @@ def describe_record(custody: Custody, record: Record) -> dict[str, Any]:
         "since": date.fromordinal(body.since).isoformat(),
         "until": None if body.until is None else date.fromordinal(body.until).isoformat(),
         "protects": custody.protects(body),
+    }
+
+
+def _recall(custody: Custody, case: Case, standing: Standing) -> dict[str, Any]:
+    """Return how many clients were told, and who has to be written to."""
+    waiting: dict[tuple[bytes, str], list[str]] = {}
+    for each in custody.outbox.waiting(case.id):
+        requests = (str(UUID(bytes=request)) for request in each.requests)
+        waiting.setdefault((each.client, each.name), []).extend(requests)
+    authority = custody.catalogue.authority(case.content.authority)
+    return {
+        "authority_name": authority.name,
+        "contact": authority.office_hours,
+        "recipients": standing.recipients,
+        "acknowledged": standing.recipients - len(waiting),
+        "written": standing.written,
+        "overdue": standing.is_overdue(custody.moment()),
+        "waiting": [
+            {
+                "client": client.hex(),
+                "client_name": name or None,
+                "enrolled": entry_id_of(client) in custody.policy.clients,
+                "requests": requests,
+            }
+            for (client, name), requests in waiting.items()
+        ],
     }
 
 

@@ -38,7 +38,7 @@ from lookup.cases.step import (
 )
 from lookup.cases.supporting import COUNTED, require_countable, require_reason, require_supported
 from lookup.custodian.adding import resume_drafts
-from lookup.custodian.carrying_out import CarriedOut, carry_out, is_whole
+from lookup.custodian.carrying_out import CarriedOut, carry_out_now, is_whole
 from lookup.custodian.case import Case, Signed, new_step
 from lookup.custodian.certifying import can_be_certified
 from lookup.custodian.custody import Custody
@@ -84,7 +84,10 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step was taken; where it was the last one, this is what it has destroyed."""
+    """A step was taken; where it was the last one, this is what it has destroyed.
+
+    Nothing yet, where recipients of answers have to be told first.
+    """
 
     case: Case
     carried_out: CarriedOut | None = None
@@ -231,7 +234,7 @@ def _version(custody: Custody, named: NamedRecord) -> int | None:
 def _follow(custody: Custody, case: Case, step: Step) -> Done:
     """Do what a step has decided."""
     if step.act is Act.CARRY_OUT:
-        return Done(case, carry_out(custody, [case]))
+        return Done(case, carry_out_now(custody, case))
     if not _is_open(custody, case):
         resume(custody, case)
     return Done(case)
@@ -247,12 +250,17 @@ def resume(custody: Custody, case: Case) -> None:
         for each in custody.lot.of(case.id)
         if (draft := each.draft(custody.vault, custody.store, custody.catalogue)) is not None
     ]
-    if not parked:
+    recalls = custody.outbox.of({case.id})
+    if not parked and not recalls:
         return
     prepared = resume_drafts(custody, [draft for _, draft in parked])
     removals = [each.removal() for each, _ in parked]
     custody.commit(
-        prepared.batch + tuple(step for batch, _ in removals for step in batch),
+        (
+            *prepared.batch,
+            *(step for batch, _ in removals for step in batch),
+            *(each.removal() for each in recalls),
+        ),
         BlobChange(
             prepared.blobs.put,
             prepared.blobs.delete + tuple(name for _, blobs in removals for name in blobs.delete),
@@ -261,6 +269,9 @@ def resume(custody: Custody, case: Case) -> None:
         steps=prepared.steps,
     )
     custody.lot.drop([each for each, _ in parked])
+    custody.outbox.drop(recalls)
+    if recalls:
+        custody.offer()
 
 
 def resume_all(custody: Custody) -> None:

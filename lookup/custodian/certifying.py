@@ -131,8 +131,7 @@ def can_be_certified(custody: Custody, case: Case) -> bool:
 def opening_of(custody: Custody, case: Case) -> Opening:
     """Return what lets the family show that the certificate speaks of their records."""
     records = [custody.record(record_id) for record_id in case.record_ids]
-    catalogue = custody.catalogue
-    authority = catalogue.authorities[catalogue.authority_numbers[case.content.authority]]
+    authority = custody.catalogue.authority(case.content.authority)
     return Opening(
         format=FORMAT,
         certificate=case.certificate.hex(),

@@ -12,10 +12,11 @@ Invariants:
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,7 +26,7 @@ from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from keys.slot.lock import Lock
 from keys.vault import Receipt, Vault
-from lookup.cases.standing import Moment
+from lookup.cases.standing import Moment, State
 from lookup.catalogue import Catalogue
 from lookup.custodian.alarms import Alarms
 from lookup.custodian.auditing import Auditing
@@ -40,11 +41,15 @@ from lookup.custodian.officers import Office
 from lookup.custodian.parking import Lot, load_lot
 from lookup.custodian.policy import Policy
 from lookup.custodian.publishing import Publication, Rules
+from lookup.custodian.recalls import Outbox, load_outbox
 from lookup.custodian.record import Body, Record, names_of
 from lookup.custodian.store.pages import Store
-from lookup.handoff import Authority, Category, View
+from lookup.handoff import Authority, Category, Recall, View, fit_recalls
 from lookup.index.errors import IndexSpace, TableFull
 from lookup.index.folder import is_read
+
+if TYPE_CHECKING:
+    from lookup.custodian.recalling import Search
 
 LEAVES_PER_STEP = 256
 
@@ -80,6 +85,8 @@ class Custody:
     docket: Docket = field(init=False)
     lot: Lot = field(default_factory=Lot)
     fences: Fences = field(init=False)
+    outbox: Outbox = field(default_factory=Outbox)
+    search: "Search | None" = None  # for recipients, while one goes on
     hidden: frozenset[EntryId] = frozenset()
     publication: Publication | None = None
     build: Build | None = None
@@ -138,6 +145,7 @@ class Custody:
         self.docket = load_docket(self.vault, self.store, self.office, self._names_of)
         self.lot = Lot() if self.docket.damaged else load_lot(self.vault)
         self.fences = load_fences(self.vault)
+        self.outbox = load_outbox(self.vault)
         self.hidden = self.docket.hidden(self.moment())
         self.alarms.hide(len(self.hidden))
 
@@ -216,6 +224,11 @@ class Custody:
         if self.publication is not None:
             self.door.publish(self._next_view(self.publication))
 
+    def offer(self) -> None:
+        """Give workers the view of now, of which they may hear later without harm."""
+        if self.publication is not None:
+            self.door.offer(self._next_view(self.publication))
+
     def _next_view(self, publication: Publication) -> View:
         self.view_number += 1
         catalogue = self.catalogue
@@ -235,7 +248,16 @@ class Custody:
             token_key=self.token_key,
             former=tell_former(self.policy.clients.values()),
             audit=self.audit.handed_out(demo=self.policy.demo),
+            recalls=fit_recalls(self._recalls()),
         )
+
+    def _recalls(self) -> Iterator[Recall]:
+        """Yield what clients have to be told while their cases recall it, and have not heard."""
+        for each in self.outbox.recalls.values():
+            case = self.docket.cases.get(each.case)
+            recalling = case and self.docket.standing(case).state is State.RECALLING
+            if recalling and not each.acknowledged:
+                yield Recall(each.client.hex(), each.id, list(each.requests))
 
     def renew(self, renewed: tuple[Entry, ...]) -> None:
         """Change the answer key, as part of every epoch change.
@@ -245,8 +267,7 @@ class Custody:
         """
 
         def pass_all() -> None:
-            if self.publication is not None:
-                self.door.offer(self._next_view(self.publication))
+            self.offer()
             self.door.await_passes()
 
         self.audit.renew(renewed, pass_all)
@@ -319,6 +340,8 @@ class Custody:
         except BaseException:
             self.vault.stop()
             raise
+        if changed - wanted:
+            self.search = None  # what is answered again has new recipients
         self.hidden = wanted
         return True
 

@@ -5,7 +5,7 @@ Invariants:
 * `by_record` and `watched` are read from the map at start and kept in step with it.
 * Standings and clocks are kept until a step changes them: what is asked every second looks at each
   case and computes none, and what is asked with every commit does not grow with the number of cases
-  that were never restricted.
+  that hide nothing.
 * A case whose content was lost with a store is kept apart: it hides and destroys nothing, and
   leaves with its records all the same.
 """
@@ -43,7 +43,8 @@ class Docket:
     _standings: dict[EntryId, Standing] = field(default_factory=dict)
     _clocks: dict[EntryId, tuple[date, Clock]] = field(default_factory=dict)
     _names: dict[EntryId, tuple[Named, ...]] = field(default_factory=dict)
-    _restricted: set[EntryId] = field(default_factory=set)  # that were, or are
+    _hiding: set[EntryId] = field(default_factory=set)  # restricted or recalled, now or before
+    _withheld: frozenset[EntryId] = frozenset()
     _lookouts: list["Lookout"] = field(default_factory=list)
 
     def add(self, case: Case, names: Iterable[Named]) -> None:
@@ -70,7 +71,8 @@ class Docket:
         case = self.cases.pop(case_id)
         self._standings.pop(case_id, None)
         self._clocks.pop(case_id, None)
-        self._restricted.discard(case_id)
+        self._hiding.discard(case_id)
+        self._withheld -= {case_id}
         for record_id in case.record_ids:
             _discard(self.by_record, record_id, case_id)
         for name in self._names.pop(case_id):
@@ -85,8 +87,8 @@ class Docket:
         case_id = EntryId(signed.step.case)
         self._standings.pop(case_id, None)
         self._clocks.pop(case_id, None)
-        if signed.step.act is Act.RESTRICT:
-            self._restricted.add(case_id)
+        if signed.step.act in {Act.RESTRICT, Act.RECALL}:
+            self._hiding.add(case_id)
 
     def leaves(self, signed: Iterable[Signed]) -> tuple[bytes, ...]:
         """Return what the log is told of steps."""
@@ -140,14 +142,19 @@ class Docket:
         """Return the records that are not answered although they protect a child."""
         return frozenset(
             record_id
-            for case in map(self.cases.__getitem__, self._restricted)
+            for case in map(self.cases.__getitem__, self._hiding | self._withheld)
             if self.standing(case).hides(now)
+            or (case.id in self._withheld and self.standing(case).is_due(now))
             for record_id in case.record_ids
         )
 
     def due(self, now: Moment) -> list[Case]:
         """Return the cases that are to be carried out."""
         return [case for case in self.cases.values() if self.standing(case).is_due(now)]
+
+    def withhold(self, cases: Iterable[Case]) -> None:
+        """Hide the records of cases that are being carried out, for as long as they are due."""
+        self._withheld = frozenset(case.id for case in cases)
 
     def listing(self, record_ids: Collection[EntryId]) -> list[Case]:
         """Return every case that lists one of these records among the others of its child."""

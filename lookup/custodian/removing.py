@@ -3,7 +3,7 @@
 Invariants:
 
 * With a record leave its payload, every case that names it, also one that was refused or whose
-  content was lost, and what was parked for it.
+  content was lost, what was parked for it, and who was told that it was withdrawn.
 * A case that stays, and lists a destroyed record among the others of its child, lists it no more,
   under another key; if it is open, that escalates it.
 * In the same transaction a fence is put around what a feed may send again (fencing.py).
@@ -22,6 +22,7 @@ from lookup.custodian.case import Case, LostCase, Signed, escalation, removal
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.fencing import MOST_FENCED, Fence
 from lookup.custodian.parking import Parked
+from lookup.custodian.recalls import Recall
 from lookup.custodian.record import Record
 
 
@@ -50,6 +51,7 @@ class Leaving:
     parked: Sequence[Parked]
     relisted: Sequence[Relisting]
     fences: Sequence[Fence]
+    recalls: Sequence[Recall]
 
     def commit(self, custody: Custody, puts: Sequence[Put] = ()) -> Receipt:
         """Let them leave in one epoch change, which puts `puts` too; they never come back."""
@@ -60,6 +62,8 @@ class Leaving:
             steps=tuple(each.step for each in self.relisted if each.step is not None),
         )
         self._forget(custody)
+        if self.recalls:
+            custody.announce()  # no worker knows any more who was told
         return receipt
 
     def _removals(self) -> list[tuple[Batch, BlobChange]]:
@@ -73,6 +77,7 @@ class Leaving:
         return (
             *(Remove(Kind.RECORD, record.id) for record in self.records),
             *(step for steps, _ in self._removals() for step in steps),
+            *(each.removal() for each in self.recalls),
             *(Put(fence.entry()) for fence in self.fences),
             *(Put(each.after.entry(each.before.revisions[-1])) for each in self.relisted),
         )
@@ -97,6 +102,7 @@ class Leaving:
             custody.docket.remove(case.id)
         custody.docket.lost = [each for each in custody.docket.lost if each not in self.lost]
         custody.lot.drop(self.parked)
+        custody.outbox.drop(self.recalls)
         custody.destroyed += len(self.records)
 
 
@@ -111,6 +117,7 @@ def leaving_with(custody: Custody, records: Sequence[Record]) -> Leaving:
         custody.lot.about(ids),
         _relisted(custody, ids, cases),
         _fences(custody, records),
+        custody.outbox.of({case.id for case in cases}),
     )
 
 

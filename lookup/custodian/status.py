@@ -155,10 +155,12 @@ def _cases(custody: Custody) -> dict[str, int]:
     """Return how many cases stand where, and what waits."""
     docket = custody.docket
     standings = [docket.standing(case) for case in docket.cases.values()]
-    today = custody.today()
+    today, now = custody.today(), custody.moment()
     return {
         "requested": sum(each.state is State.REQUESTED for each in standings),
         "cooling_off": sum(each.state is State.COOLING_OFF for each in standings),
+        "recalling": sum(each.state is State.RECALLING for each in standings),
+        "recalls_overdue": sum(each.is_overdue(now) for each in standings),
         "held": sum(each.is_open and each.held_by is not None for each in standings),
         "overdue": sum(
             docket.standing(case).is_open and docket.clock(case, today).state == "overdue"

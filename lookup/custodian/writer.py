@@ -22,13 +22,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from keys.entry import Batch
+from keys.entry import Batch, EntryId
 from keys.errors import Stopped
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
 from lookup.custodian.carrying_out import tend
 from lookup.custodian.case import Signed
 from lookup.custodian.custody import Custody, Edit
+from lookup.custodian.recalling import acknowledge
 
 T = TypeVar("T")
 
@@ -84,7 +85,8 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
     def start(self) -> None:
-        """Begin to take commands."""
+        """Begin to take commands, and what workers pass on."""
+        self._custody.door.on_acknowledged = self._acknowledge
         self._thread.start()
 
     def stop(self) -> None:
@@ -103,6 +105,11 @@ class Writer:
         future: Future[T] = Future()
         self._commands.put(_Command(future, run=run))
         return future
+
+    def _acknowledge(self, client: str, recalls: list[bytes]) -> None:
+        """Take note only: who calls is the thread that listens to a worker."""
+        ids = [EntryId(each) for each in recalls]
+        self.call(lambda custody: acknowledge(custody, bytes.fromhex(client), ids))
 
     def _work(self) -> None:
         try:
@@ -161,7 +168,7 @@ class Writer:
         self._custody.vault.prepare()
         self._custody.vault.keep_time()
         self._custody.audit.use_idle_moment()
-        if _boot_clock() >= self._cases_due:
+        if _boot_clock() >= self._cases_due or self._custody.search is not None:
             self._cases_due = _boot_clock() + _TEND
             tend(self._custody)
         self._custody.log.publish_some()

@@ -26,6 +26,7 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d{1,5})\r\n", re.IGNORECASE
 _ITS_OWN: Final = re.compile(
     rb'(?<=\r\nx-request-id: )[^\r]+|(?<=\r\ndate: )[^\r]+|(?<="padding":")[^"]+', re.IGNORECASE
 )
+_REQUEST_ID: Final = re.compile(rb"\r\nx-request-id: ([^\r]+)", re.IGNORECASE)
 _OCCASION: Final = Occasion(User("triage", "demonstration"))
 
 
@@ -42,6 +43,12 @@ class Heard(NamedTuple):
         if isinstance(self.answer, Known):
             return "known"
         return "no record" if isinstance(self.answer, NoRecord) else "could not check"
+
+    @property
+    def request_id(self) -> str:
+        """The request that it answers."""
+        found = _REQUEST_ID.search(self.raw)
+        return "" if found is None else found[1].decode()
 
     @property
     def comparable(self) -> bytes:

@@ -8,12 +8,14 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Final
 
 from lookup import exits
 from lookup.demo.narrator import Promise, StepFailed
+from lookup.demo.processes import LACUNA, run
 from lookup.demo.sample import scenes
 from lookup.demo.staging import Stage, lacuna, shown
 
@@ -25,6 +27,8 @@ COURT_ORDER: Final = "order 1 of the story"
 CARRIED_OUT_WITHIN: Final = 30.0
 CERTIFICATE, OPENING, LETTER, LOG_KEY = "certificate.txt", "opening.json", "letter.html", "log.key"
 
+ANSWERED: Final = "answered"  # the request that was answered with the record first
+_SHOWN: Final = 4
 _SCENES: Final = scenes()
 _CASE, _CERTIFICATE = "case", "certificate"
 
@@ -111,11 +115,11 @@ def it_is_hidden(stage: Stage) -> None:
     narrator.judge(Promise.ALARMED, kept=alarmed, seen=alarms)
 
 
-def it_is_carried_out(stage: Stage) -> None:
-    """Two approve; the site does the rest."""
+def it_is_approved(stage: Stage) -> None:
+    """Two approve."""
     narrator, folders = stage.narrator, stage.folders
-    case, record_id = _noted(stage, _CASE), _noted(stage, "record")
-    narrator.act("It is decided by several, and carried out")
+    case = _noted(stage, _CASE)
+    narrator.act("It is decided by several")
     narrator.tell(
         "An approved case cools off for 14 days. Here a court (an invented one) orders that it"
         " waits for none. What opens the certificate is written for the family before: afterwards"
@@ -128,9 +132,49 @@ def it_is_carried_out(stage: Stage) -> None:
     for role in ("legal", "approver"):
         approved = stage.officer(role, "case", "approve", case)
         narrator.quote("\n".join(_named(approved.output, "state")))
-    seconds = _await_destruction(stage, record_id)
+
+
+def it_is_recalled(stage: Stage) -> None:
+    """Whoever was answered hears of it, while somebody still knows who that was."""
+    narrator, folders = stage.narrator, stage.folders
+    narrator.act("The hospital is told that its answers are withdrawn")
+    narrator.tell(
+        "The case is due. But the hospital was told of this record, and may have written it down."
+        " The law wants it to be told (UK GDPR Art 19), and that has to be now: afterwards nobody"
+        " can say who was answered. The site has looked through its whole audit."
+    )
+    seconds = _await(lambda: _is_recalling(stage), "the hospital is not told")
+    narrator.timed("Found, and handed to the workers, where the hospital's system asks.", seconds)
+    seen = stage.officer("auditor", "case", "show", _noted(stage, _CASE))
+    narrator.quote("\n".join(_named(seen.output, "state", "recall")))
+    enrolment = str(folders.enrolment)
+    asked = lacuna(narrator, "recalls", "--enrolment", enrolment, refused=exits.FINDING)
+    lines = asked.output.splitlines()
+    narrator.quote("\n".join([*lines[:_SHOWN], f"  ... and {len(lines) - _SHOWN} more"]))
+    number = _SCENES.known.identifier.partition(":")[2]
+    kept = _noted(stage, ANSWERED) in asked.output and number not in asked.output
+    narrator.judge(Promise.RECALLED, kept=kept, seen=asked.output)
+    there = stage.council.read(_noted(stage, "record")).status
+    narrator.judge(Promise.WAITED, kept=there == HTTPStatus.OK, seen=f"status {there}")
+    narrator.tell("The hospital deletes what it wrote down because of these answers, and says so:")
+    done = lacuna(narrator, "recalls", "--enrolment", enrolment, "--acknowledge", "--yes")
+    narrator.quote(done.output.splitlines()[-1])
+
+
+def _is_recalling(stage: Stage) -> bool:
+    about = ("--config", str(stage.folders.config))
+    status = run([*LACUNA, *about, "status", "--json"], refused=exits.FINDING)
+    return bool(json.loads(status.output)["cases"]["recalling"])
+
+
+def it_is_carried_out(stage: Stage) -> None:
+    """The site does the rest."""
+    narrator = stage.narrator
+    case, record_id = _noted(stage, _CASE), _noted(stage, "record")
+    narrator.act("It is carried out")
+    seconds = _await(lambda: stage.council.read(record_id).status == 404, "the record is there")
     narrator.timed(
-        "That is all. The site sees that the case is due, and destroys the key.", seconds
+        "Nobody has to do anything more. The site sees it, and destroys the key.", seconds
     )
     listed = stage.officer("auditor", "case", "certificates")
     narrator.quote(listed.output)
@@ -183,11 +227,11 @@ def _write_letter(stage: Stage) -> None:
     narrator.judge(Promise.LETTER, kept=written, seen="no letter, or the child's number in it")
 
 
-def _await_destruction(stage: Stage, record_id: str) -> float:
+def _await(so: Callable[[], bool], what: str) -> float:
     begun = time.monotonic()
-    while stage.council.read(record_id).status != 404:
+    while not so():
         if time.monotonic() - begun > CARRIED_OUT_WITHIN:
-            raise StepFailed(f"the record is there after {CARRIED_OUT_WITHIN:g} s")
+            raise StepFailed(f"{what} after {CARRIED_OUT_WITHIN:g} s")
         time.sleep(0.02)
     return time.monotonic() - begun
 

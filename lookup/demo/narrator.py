@@ -38,6 +38,8 @@ class Promise(StrEnum):
     NOT_ALONE = "who opened the case cannot approve it"
     HIDDEN = "two officers' signatures hide the record at once: no record"
     ALARMED = "that is an alarm, and whoever watches the site is told until it ends"
+    RECALLED = "the hospital that was told hears which of its requests are withdrawn, and no name"
+    WAITED = "nothing is destroyed before the hospital has said that it deleted them"
     CARRIED_OUT = (
         "approved by two, and due, it is carried out by the site itself, without a command"
     )

@@ -76,6 +76,7 @@ def _a_known_child(stage: Stage) -> None:
         " the number itself never leaves the hospital."
     )
     heard = stage.ask(child)
+    stage.noted[casework.ANSWERED] = heard.request_id
     told = heard.answer.records[0] if isinstance(heard.answer, Known) else None
     if told is not None:
         ring = told.authority
@@ -239,6 +240,8 @@ _ALL: Final = Story(
         casework.what_came_out,
         casework.a_case_is_opened,
         casework.it_is_hidden,
+        casework.it_is_approved,
+        casework.it_is_recalled,
         casework.it_is_carried_out,
         casework.it_is_certified,
         _asked_again,

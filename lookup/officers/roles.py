@@ -49,7 +49,9 @@ class Act(StrEnum):
     EXTEND = "extend"
     WITHDRAW = "withdraw"
     CARRY_OUT = "carry-out"
-    ESCALATE = "escalate"  # the site's own: no officer signs it
+    LETTERS = "letters"
+    RECALL = "recall"  # the site's own, as the next: no officer signs them
+    ESCALATE = "escalate"
 
     READ_CASES = "read-cases"
     READ_OPENING = "read-opening"
@@ -83,6 +85,8 @@ MAY: Final = MappingProxyType(
         Act.EXTEND: frozenset({_REQUESTER, _LEGAL}),
         Act.WITHDRAW: frozenset({_REQUESTER}),
         Act.CARRY_OUT: frozenset({_REQUESTER, _APPROVER, _LEGAL}),
+        Act.LETTERS: frozenset({_REQUESTER, _APPROVER, _LEGAL}),
+        Act.RECALL: frozenset(),
         Act.ESCALATE: frozenset(),
         Act.READ_CASES: _PEOPLE,
         Act.READ_OPENING: frozenset({_REQUESTER, _LEGAL}),

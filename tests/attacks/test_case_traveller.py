@@ -14,11 +14,14 @@ import pytest
 from crypto.aead import InvalidCiphertext, Sealed
 from crypto.commitment import Commitment, InvalidCommitment, Nonce, verify_commitment
 from crypto.record import Dek, unseal_payload
-from keys.entry import EntryId
+from keys.entry import EntryId, Kind
+from lookup.custodian.carrying_out import tend
 from lookup.custodian.custody import Custody
 from lookup.demo.recover import Evidence, Loot, read_database, recover
 from lookup.officers.roles import Act
 from tests.attacks.copier import Copier
+from tests.lookup.custodian.segments import head_of
+from tests.lookup.custodian.test_auditing import handles_of, segment_of
 from tests.officers import EVIDENCE, Json
 from tests.simulator import PASSPHRASE, Custodian, Site, import_lines, nhs, record
 
@@ -200,6 +203,31 @@ def test_another_case_of_the_child_says_no_more_that_it_was_there(site: Site) ->
         now = custodian.desk.told("ada", "GET", path)
         assert (now["content"]["others"], now["escalated"]) == ([], ["other-gone"])
         assert custodian.desk.take("ana", now, Act.APPROVE)["approvals"] == ["ana"]
+
+
+def test_nobody_can_say_who_was_told_that_it_was_withdrawn(site: Site) -> None:
+    """Art 19: the thief knows it while it is recalled, and afterwards not even that it was."""
+    with site.open() as custodian, Thief(site) as thief, custodian.unscheduled():
+        record_id = custodian.add(SOURCE, CHILD)
+        segment = segment_of(custodian)
+        asked = [head_of(client=bytes.fromhex(custodian.enrol(n).client_id)) for n in ("A", "B")]
+        for head in asked:
+            segment.ask([handles_of(custodian, record_id)], head)
+        case = custodian.desk.approved([record_id])
+        custodian.call(tend)
+        thief.look(custodian)
+        told = [head.request_id for head in asked]
+        before = thief.steal()
+        assert all(before.holds(request) for request in told)
+        assert any(entry.kind == Kind.RECALL for entry in before.entries)
+
+        case = custodian.desk.told("ada", "GET", f"/v1/cases/{case['case']}")
+        custodian.desk.carry_through(case)
+        thief.look(custodian)
+        after = thief.steal()
+        assert not any(after.holds(request) for request in told)
+        assert not any(entry.kind == Kind.RECALL for entry in after.entries)
+        segment.close()
 
 
 def _opens(leaf: bytes, nonce: bytes, message: bytes) -> bool:

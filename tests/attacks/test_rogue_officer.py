@@ -37,6 +37,7 @@ DETAILS: Final[dict[Act, dict[str, str | int]]] = {
     Act.SHORTEN: dict(COURT_ORDER),
     Act.EXTEND: {"reason": "complexity"},
     Act.ESCALATE: {"reason": "new-record"},
+    Act.RECALL: {"recipients": 1},
 }
 STEPS: Final = [act for act in CASE_STEPS if act is not Act.OPEN]
 

@@ -89,16 +89,16 @@ class Story:
         """Say whether enough people have approved, long enough ago, and nothing stands against."""
         if self.is_closed or self.is_held or self.is_unseen:
             return False
-        approved = self._approved(law)
+        approved = self._approved(law, self.since_change(law))
         if approved is None:
             return False
         wait = self._days(law) * DAY
         return now.elapsed - approved.elapsed >= wait and now.time - approved.time >= wait
 
-    def _approved(self, law: Law) -> Moment | None:
+    def _approved(self, law: Law, events: list[Event]) -> Moment | None:
         """Return when the last approval came of those that were needed."""
         signed: set[Who] = set()
-        for event in self.since_change(law):
+        for event in events:
             if event.act is Act.APPROVE and event.who is not None:
                 signed.add(event.who)
             valid = {who for who in signed - self.changers if law.has(who, DECIDES)}
@@ -122,6 +122,18 @@ class Story:
         )
 
     def may_be_hidden(self, law: Law, now: Moment) -> bool:
+        """Say whether it is restricted, or recipients of answers are being told."""
+        return self.may_be_restricted(law, now) or self.is_recalled(law)
+
+    def is_recalled(self, law: Law) -> bool:
+        """Say whether recipients were told of it as it stands, after all who had to approved."""
+        if self.is_closed:
+            return False
+        signed = self.since_change(law)
+        recalls = [at for at, event in enumerate(signed) if event.act is Act.RECALL]
+        return bool(recalls) and self._approved(law, signed[: recalls[-1]]) is not None
+
+    def may_be_restricted(self, law: Law, now: Moment) -> bool:
         """Say whether two have asked for it lately, or three have, who are here yet."""
         if self.is_closed or not self.asked:
             return False

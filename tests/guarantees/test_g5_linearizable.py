@@ -122,7 +122,7 @@ class Crowd:
                 life = self.history.lives[child]
                 life.shred_began = time.monotonic()
                 due = desk.take("leo", case, Act.APPROVE)
-                assert desk.step("rita", due, Act.CARRY_OUT).status_code in {200, 404}
+                desk.carry_through(due)
                 life.shred_ended = time.monotonic()
 
     def look(self, worker: Worker) -> None:

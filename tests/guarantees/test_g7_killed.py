@@ -17,6 +17,11 @@ from lookup.transparency.certificate import leaf_of
 from tests.officers import COURT_ORDER, Desk, Json
 from tests.simulator import Custodian, Site, nhs
 
+# A client whose custodian is killed while it connects leaves its socket to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+)
+
 READY = "ready: "
 # A step takes three milliseconds here, a carrying out thirty.
 DELAYS = [0.001, 0.005, 0.01, 0.016, 0.024, 0.04]

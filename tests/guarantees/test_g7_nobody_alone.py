@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from crypto.sshsig import PublicKey
 from lookup.cases.machine import stand
 from lookup.cases.permitting import StepRefused, require
-from lookup.cases.standing import MALICIOUS, Moment, Rules, Standing, Taken, Terms
+from lookup.cases.standing import MALICIOUS, Moment, Rules, Standing, State, Taken, Terms
 from lookup.cases.step import FIRST_AFTER, STEPS, Step, digest_of
 from lookup.officers.roles import MAY, Act, Officer, OfficerId, Role
 from tests.conftest import SOAK
@@ -38,6 +38,7 @@ REASONS: Final[dict[Act, dict[str, str | int]]] = {
     Act.HOLD: {"reason": "court-case"},
     Act.EXTEND: {"reason": "complexity"},
     Act.ESCALATE: {"reason": "new-record"},
+    Act.RECALL: {"recipients": 3},
 }
 COMES: Final = ("new-record", "new-child", "new-category", "new-dates", "other-gone")
 # Those that lead somewhere come more often.
@@ -172,6 +173,16 @@ class NobodyAlone(RuleBasedStateMachine):
         digest = digest_of(SALT, CASE, standing.revision, self.content)
         number, details = last.number + 1, {"reason": reason}
         self._append(Step(VAULT, CASE, number, last.hash(), digest, None, Act.ESCALATE, details))
+
+    @precondition(lambda self: self._standing().is_due(self.now))
+    @rule()
+    def recall(self) -> None:
+        """The site tells the recipients of answers, once the case is due."""
+        standing, last = self._standing(), self.taken[-1].step
+        assume(standing.state is State.COOLING_OFF)
+        digest = digest_of(SALT, CASE, standing.revision, self.content)
+        number, details = last.number + 1, REASONS[Act.RECALL]
+        self._append(Step(VAULT, CASE, number, last.hash(), digest, None, Act.RECALL, details))
 
     @precondition(lambda self: self.story.is_unseen)
     @rule(pick=PICK)

@@ -40,6 +40,7 @@ DETAILS: dict[Act, dict[str, str | int]] = {
     Act.SHORTEN: {"days": 1, "court_order": ""},
     Act.EXTEND: {"reason": "complexity"},
     Act.ESCALATE: {"reason": "new-record"},
+    Act.RECALL: {"recipients": 1},
 }
 CHILD = st.integers(0, 1)
 SPANS = st.sampled_from([HOUR, 72 * HOUR, DAY, 14 * DAY])

@@ -12,6 +12,7 @@ VALUES = {
     "reason": CODES,
     "words": WORDS,
     "days": st.integers(0, 365),
+    "recipients": st.integers(1, 10_000),
     "court_order": REFERENCES,
 }
 ID, HASH = st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32)

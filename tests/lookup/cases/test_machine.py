@@ -12,6 +12,7 @@ from lookup.cases.standing import (
     DAY,
     MALICIOUS,
     OTHER_GONE,
+    RECALL_SECONDS,
     RESTRICTED_SECONDS,
     UNDECIDED,
     Moment,
@@ -22,7 +23,7 @@ from lookup.cases.standing import (
     Terms,
 )
 from lookup.cases.step import DETAILS, STEPS, Step
-from lookup.officers.roles import Act, Officer, OfficerId, Role
+from lookup.officers.roles import MAY, Act, Officer, OfficerId, Role
 
 NAMES = {
     "rita": Role.REQUESTER,
@@ -38,7 +39,13 @@ OFFICERS = {
     for name, role in NAMES.items()
 }
 TERMS = Terms("art-17-1-a", "AXT", restrict=True)
-VALUES: dict[str, str | int] = {"reason": "code", "words": "words", "days": 3, "court_order": ""}
+VALUES: dict[str, str | int] = {
+    "reason": "code",
+    "words": "words",
+    "days": 3,
+    "court_order": "",
+    "recipients": 2,
+}
 
 
 def life(*acts: tuple[str, Act]) -> list[Taken]:
@@ -57,6 +64,7 @@ def after(*acts: tuple[str, Act], terms: Terms = TERMS, rules: Rules | None = No
 
 
 TWO = (("ana", Act.APPROVE), ("leo", Act.APPROVE))
+RECALLED = (*TWO, ("site", Act.RECALL))
 
 
 class TestTables:
@@ -79,7 +87,8 @@ class TestTables:
         assert drawn == set(State)
         assert after().state is State.REQUESTED
         assert after(*TWO).state is State.COOLING_OFF
-        for beginning in ((), TWO):
+        assert after(*RECALLED).state is State.RECALLING
+        for beginning in ((), TWO, RECALLED):
             changed = after(*beginning, ("rita", Act.AMEND)).state
             escalated = after(*beginning, ("site", Act.ESCALATE)).state
             refused = after(*beginning, ("ana", Act.REFUSE), ("leo", Act.REVIEW)).state
@@ -89,8 +98,50 @@ class TestTables:
 
     @pytest.mark.parametrize("act", [act for act in FROM if act not in {Act.REVIEW, Act.WITHDRAW}])
     def test_no_other_step_ends_a_case(self, act: Act) -> None:
-        name = "site" if act is Act.ESCALATE else "leo"
+        name = "leo" if MAY[act] else "site"
         assert after(("ana", Act.REFUSE), (name, act)).is_open
+
+
+class TestRecall:
+    """Recipients are told of a case that is approved, and of no other."""
+
+    def test_it_hides(self) -> None:
+        """An answer that left meanwhile would have a recipient whom nobody told."""
+        assert after(*RECALLED).hides(Moment(10**9, 10**10))
+        assert not after(*TWO).hides(Moment(10**9, 10**10))
+
+    def test_a_hold_stops_it_and_keeps_it_hidden(self) -> None:
+        """Recipients have heard that the answer is withdrawn: nobody hears it again meanwhile."""
+        held = after(*RECALLED, ("sam", Act.HOLD))
+        later = Moment(10**9, 10**10)
+        assert held.state is State.RECALLING
+        assert held.hides(later)
+        assert not held.is_due(later)
+        assert after(*RECALLED, ("sam", Act.HOLD), ("leo", Act.RELEASE)).is_due(later)
+
+    @pytest.mark.parametrize("act", [Act.AMEND, Act.SHORTEN, Act.ESCALATE])
+    def test_what_voids_the_approvals_ends_it(self, act: Act) -> None:
+        """The next time that it is due its recipients are looked for again."""
+        name = "site" if act is Act.ESCALATE else "leo"
+        standing = after(*RECALLED, ("ana", Act.LETTERS), (name, act))
+        assert (standing.state, standing.recalled) == (State.REQUESTED, None)
+        assert not standing.written
+        assert not standing.hides(Moment(10**9, 10**10))
+
+    def test_an_approver_who_goes_ends_it(self) -> None:
+        left = {key: each for key, each in OFFICERS.items() if each.name != "ana"}
+        standing = stand(life(*RECALLED), TERMS, left, Rules())
+        assert (standing.state, standing.recalled) == (State.REQUESTED, None)
+
+    def test_it_is_overdue_after_a_week_unless_letters_were_written(self) -> None:
+        standing = after(*RECALLED)
+        since = standing.recalled
+        assert since is not None
+        late = Moment(since.elapsed + RECALL_SECONDS, since.time)
+        assert standing.is_overdue(late)
+        assert standing.is_overdue(Moment(since.elapsed, since.time + RECALL_SECONDS))
+        assert not standing.is_overdue(Moment(late.elapsed - 1, since.time))
+        assert not after(*RECALLED, ("leo", Act.LETTERS)).is_overdue(late)
 
 
 class TestApprovals:

@@ -9,7 +9,15 @@ from lookup.cases.permitting import MAX_STEPS, StepRefused, require
 from lookup.cases.standing import DAY, Moment, Rules, Taken, Terms
 from lookup.cases.step import DETAILS, Step
 from lookup.officers.roles import MAY, Act, OfficerId, Role
-from tests.lookup.cases.test_machine import NAMES, OFFICERS, TERMS, TWO, VALUES, life
+from tests.lookup.cases.test_machine import (
+    NAMES,
+    OFFICERS,
+    RECALLED,
+    TERMS,
+    TWO,
+    VALUES,
+    life,
+)
 
 DIGEST = bytes(32)
 Did = tuple[str, Act]
@@ -118,7 +126,14 @@ ROWS = {
     "a step after the end": Row(
         (("rita", Act.WITHDRAW),), "leo", Act.HOLD, "that is withdrawn takes no hold"
     ),
+    "a carrying out while recipients are told": Row(RECALLED, "rita", Act.CARRY_OUT, hours=20 * 24),
+    "letters": Row(RECALLED, "leo", Act.LETTERS),
+    "letters by whoever opened it": Row(RECALLED, "rita", Act.LETTERS, "does not decide"),
+    "letters twice": Row((*RECALLED, ("leo", Act.LETTERS)), "ana", Act.LETTERS, "already"),
+    "letters before anybody was told": Row(TWO, "leo", Act.LETTERS, "takes no letters"),
+    "an approval while recipients are told": Row(RECALLED, "max", Act.APPROVE, "takes no approve"),
     "the site's own": Row((), "leo", Act.ESCALATE, "roles may escalate"),
+    "the site's other own": Row(TWO, "leo", Act.RECALL, "roles may recall"),
     "a second opening": Row((), "rita", Act.OPEN, "takes no open"),
 }
 

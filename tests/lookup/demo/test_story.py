@@ -289,6 +289,8 @@ def test_a_case_that_does_nothing_is_seen_by_everyone_who_looks(
         Promise.NOT_ALONE,
         Promise.HIDDEN,
         Promise.ALARMED,
+        Promise.RECALLED,
+        Promise.WAITED,
         Promise.CARRIED_OUT,
         Promise.GONE,
         Promise.VERIFIED,
