@@ -1,4 +1,4 @@
-"""The grounds of erasure (UK GDPR Art 17(1)): what each needs, and what the law asks of ground (g).
+"""The grounds of a remedy (UK GDPR Art 16 to 18): what each needs, and what the law asks of (g).
 
     verdict of (g), for one data subject =
         fails    if a condition fails
@@ -43,13 +43,13 @@ from lookup.cases.evidence import (
     Subject,
     is_reference,
 )
-from lookup.cases.law import grounds, offences
+from lookup.cases.law import GroundText, grounds, offences
 
 WIDTH: Final = 96
 
 
 class Ground(StrEnum):
-    """The grounds of Art 17(1), (a) to (g)."""
+    """The grounds of erasure, Art 17(1), of correction, Art 16, and of restriction, Art 18(1)."""
 
     NO_LONGER_NECESSARY = "art-17-1-a"
     CONSENT_WITHDRAWN = "art-17-1-b"
@@ -58,6 +58,11 @@ class Ground(StrEnum):
     LEGAL_OBLIGATION = "art-17-1-e"
     CHILD_INFORMATION_SOCIETY = "art-17-1-f"
     MALICIOUS_ALLEGATION = "art-17-1-g"
+    INACCURATE = "art-16"
+    ACCURACY_CONTESTED = "art-18-1-a"
+    UNLAWFUL_BUT_KEPT = "art-18-1-b"
+    NEEDED_FOR_CLAIMS = "art-18-1-c"
+    OBJECTION_PENDING = "art-18-1-d"
 
 
 class Holding(StrEnum):
@@ -118,13 +123,24 @@ def assess(evidence: MaliciousAllegation, effective_from: date | None, today: da
     return Assessment(offences().version, tuple(subjects))
 
 
+def require_remedy(ground: Ground, remedy: str) -> None:
+    """Raise InvalidEvidence unless this is a ground for that remedy."""
+    if remedy not in _text(ground).remedies:
+        fitting = ", ".join(each.code for each in grounds().ground if remedy in each.remedies)
+        raise InvalidEvidence("ground", f"ground {ground} is none to {remedy}; those are {fitting}")
+
+
+def _text(ground: Ground) -> GroundText:
+    (found,) = (each for each in grounds().ground if each.code == ground)
+    return found
+
+
 def require_evidence(ground: Ground, references: Mapping[str, str]) -> None:
     """Check that a ground comes with what it must be shown with: references, by kind of evidence.
 
     Raises InvalidEvidence.
     """
-    (text,) = (each for each in grounds().ground if each.code == ground)
-    needed = {each.code: each.text for each in text.evidence}
+    needed = {each.code: each.text for each in _text(ground).evidence}
     if references.keys() - needed.keys():
         raise InvalidEvidence(
             "evidence-kind", f"ground {ground} is shown with {', '.join(needed)}; leave out others"

@@ -82,7 +82,7 @@ class EvidenceKind(_Strict, frozen=True):
 
 
 class GroundText(_Strict, frozen=True):
-    """A ground of Art 17(1). `instead`: what to look at under it where ground (g) does not hold."""
+    """A ground, and of which remedies. `instead`: what to look at where (g) does not hold."""
 
     code: str
     text: str
@@ -90,10 +90,11 @@ class GroundText(_Strict, frozen=True):
     instead: str = ""
     instead_for_child: str = ""
     instead_needs: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ("erase",)
 
 
 class Grounds(Origin, frozen=True):
-    """Art 17(1)."""
+    """Art 16, 17(1) and 18(1)."""
 
     ground: tuple[GroundText, ...]
 
@@ -141,7 +142,7 @@ def offences() -> Offences:
 
 @cache
 def grounds() -> Grounds:
-    """Return the grounds of Art 17(1), (a) to (g)."""
+    """Return the grounds of Art 17(1), (a) to (g), and those of Art 16 and 18(1)."""
     loaded = _load("grounds.toml", Grounds)
     _require_distinct(each.code for each in loaded.ground)
     for ground in loaded.ground:

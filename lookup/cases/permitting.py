@@ -3,6 +3,7 @@
 Invariants:
 
 * A step is of the case as it stands, and follows the last one: nothing signed can be played again.
+* What only restricts a record is not approved: nothing of it is ever carried out.
 * Whoever opened or changed a case neither decides it, nor hides a record by it, nor shortens its
   cooling-off, nor says that recipients were written to. A refusal is reviewed, and a restriction
   confirmed, by another than its signer.
@@ -15,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from lookup.cases.machine import FROM
-from lookup.cases.standing import Moment, Officers, Standing, Terms
+from lookup.cases.standing import Moment, Officers, Remedy, Standing, Terms
 from lookup.cases.step import Step
 from lookup.officers.roles import Act
 
@@ -75,6 +76,14 @@ def _is_not_stale(standing: Standing, step: Step, terms: Terms, now: Moment) -> 
     del step, terms, now
     if standing.stale:
         raise StepRefused("something has come since: the case has to be amended first")
+
+
+def _changes_a_record(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
+    del standing, step, now
+    if terms.remedy is Remedy.RESTRICT:
+        raise StepRefused(
+            "a restriction is decided by `restrict` and `confirm`, and ends by `lift`"
+        )
 
 
 def _not_refused(standing: Standing, step: Step, terms: Terms, now: Moment) -> None:
@@ -170,7 +179,7 @@ def _not_written(standing: Standing, step: Step, terms: Terms, now: Moment) -> N
 
 _REQUIRED: Final[Mapping[Act, tuple[_Rule, ...]]] = MappingProxyType(
     {
-        Act.APPROVE: (_not_a_changer, _not_twice, _is_not_stale),
+        Act.APPROVE: (_not_a_changer, _not_twice, _is_not_stale, _changes_a_record),
         Act.REFUSE: (_not_a_changer, _not_refused),
         Act.REVIEW: (_not_a_changer, _reviews_another),
         Act.RESTRICT: (_not_a_changer, _was_asked),

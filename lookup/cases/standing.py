@@ -28,6 +28,15 @@ NEW_RECORD: Final = "new-record"
 OTHER_GONE: Final = "other-gone"
 
 
+class Remedy(StrEnum):
+    """What a case asks for. Only the first leaves nothing."""
+
+    ERASE = "erase"
+    UNLINK = "unlink"
+    RECTIFY = "rectify"
+    RESTRICT = "restrict"
+
+
 class State(StrEnum):
     """Where a case stands."""
 
@@ -65,6 +74,7 @@ class Terms:
     ground: str
     authority: str
     restrict: bool = False
+    remedy: Remedy = Remedy.ERASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +181,13 @@ class Standing:
             and now.time >= approved.time + self.cooling_off_days * DAY
         )
 
+    def restricts(self, now: Moment) -> bool:
+        """Say whether officers hide its records although they protect a child."""
+        return self.is_open and self.restriction is not None and self.restriction.holds(now)
+
     def hides(self, now: Moment) -> bool:
-        """Say whether its records are hidden although they protect a child."""
-        restricted = self.restriction is not None and self.restriction.holds(now)
-        return self.is_open and (restricted or self.state is State.RECALLING)
+        """Say whether its records are not answered as they are."""
+        return self.restricts(now) or self.state is State.RECALLING
 
     def is_overdue(self, now: Moment) -> bool:
         """Say whether recipients have had the time that they get to acknowledge a recall."""

@@ -23,9 +23,9 @@ from lookup.cases.clock import (
 )
 from lookup.cases.content import Content
 from lookup.cases.evidence import InvalidEvidence, parse_evidence
-from lookup.cases.grounds import Assessment, Ground, assess, require_evidence
+from lookup.cases.grounds import Assessment, Ground, assess, require_evidence, require_remedy
 from lookup.cases.refusal import InvalidRefusal, Refusal
-from lookup.cases.standing import MALICIOUS, Taken
+from lookup.cases.standing import MALICIOUS, Remedy, Taken
 from lookup.cases.step import InvalidStep, Step
 from lookup.officers.roles import Act
 
@@ -34,12 +34,19 @@ _EVENTS: Final = {
     Act.CONFIRM_IDENTITY: EventKind.IDENTITY_CONFIRMED,
     Act.EXTEND: EventKind.EXTENDED,
 }
+_RIGHTS: Final = {
+    Remedy.ERASE: Right.ERASURE,
+    Remedy.UNLINK: Right.RECTIFICATION,
+    Remedy.RECTIFY: Right.RECTIFICATION,
+    Remedy.RESTRICT: Right.RESTRICTION,
+}
 COUNTED: Final = frozenset(_EVENTS)
 
 
 def require_supported(content: Content) -> None:
     """Raise InvalidEvidence unless the evidence has the form that the ground asks for."""
     evidence = content.evidence or {}
+    require_remedy(Ground(content.ground), content.terms.remedy)
     if content.ground == MALICIOUS:
         parse_evidence(msgspec.json.encode(evidence))
     elif all(isinstance(value, str) for value in evidence.values()):
@@ -84,4 +91,5 @@ def clock_of(content: Content, steps: Sequence[Taken], today: date) -> Clock:
             reason = taken.step.details.get("reason")
             day = max(datetime.fromtimestamp(taken.at.time, UTC).date(), events[-1].day)
             events.append(Event(kind, day, ExtensionReason(str(reason)) if reason else None))
-    return read_clock(events, Right.ERASURE, max(today, events[-1].day))
+    right = _RIGHTS[content.terms.remedy]
+    return read_clock(events, right, max(today, events[-1].day))

@@ -11,6 +11,7 @@ import click
 
 from lookup import exits
 from lookup.cli.acting import OfficerOptions, act, id_argument, officer_options
+from lookup.cli.asking import typed_line
 from lookup.cli.case_reading import LIST_FIRST, case_facts, require_as_shown
 from lookup.cli.console import confirm, fail, json_option, note, print_json, say_facts, yes_option
 from lookup.cli.files import read_file
@@ -27,6 +28,18 @@ GROUNDS: Final = {
     "art-17-1-e": "a legal obligation to erase",
     "art-17-1-f": "collected for information society services to a child",
     "art-17-1-g": "a malicious allegation",
+    "art-16": "inaccurate: of another child, of an old number, or wrong",
+    "art-18-1-a": "the accuracy is contested",
+    "art-18-1-b": "unlawful, but erasure is not wanted",
+    "art-18-1-c": "needed for legal claims",
+    "art-18-1-d": "an objection is being weighed",
+}
+# What is asked for, and what its requester signs.
+REMEDIES: Final = {
+    "erase": "You sign a request that these records are destroyed.",
+    "unlink": "You sign a request that this record loses these identifiers, for good.",
+    "rectify": "You sign a request that this record is corrected, and what was wrong is destroyed.",
+    "restrict": "You sign a request that hospitals are not told of these records.",
 }
 MAX_EVIDENCE: Final = 1 << 18
 _RECORD_ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -45,7 +58,18 @@ A record that no hospital is told of is kept as it is from now on. One that prot
 answered on, unless you ask for its restriction and an officer for safeguarding agrees.
 
 \b
-Grounds (UK GDPR Art 17(1))
+Remedies
+  erase     destroy the records; grounds art-17-1-a to g
+  unlink    take identifiers off one record (adoption, wrong child): they are typed, or read
+            from standard input; ground art-16
+  rectify   correct one record; FILE is a JSON object of what is wrong, as it should be: category,
+            since, until, answer_until, payload; ground art-16
+  restrict  hide the records and destroy nothing; grounds art-18-1-a to d
+
+A record that was unlinked or corrected takes its feed's word no more, until the feed says the same.
+
+\b
+Grounds (UK GDPR Art 16, 17(1), 18(1))
 {_LISTED}
 
 \b
@@ -88,6 +112,18 @@ note_option = click.option(
 @ground_option
 @evidence_option
 @note_option
+@click.option(
+    "--remedy",
+    type=click.Choice(list(REMEDIES)),
+    default="erase",
+    help="What is asked for.  [erase]",
+)
+@click.option(
+    "--correction",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="JSON file with what is right, for rectify.",
+)
 @click.option("--received", help="The day the request came, YYYY-MM-DD.  [today]")
 @click.option("--restrict", is_flag=True, help="Ask that the records are hidden meanwhile.")
 @officer_options
@@ -106,6 +142,7 @@ def open_(
     if options["ground"] is None:
         fail(exits.USAGE, "no ground is given", "--ground CODE: see `lacuna case open --help`")
     wanted = _parse(record_ids)
+    asked = _remedy(options["remedy"], options["correction"])
     evidence, note_text = _read_json(options["evidence"]), _read_text(options["note_file"])
     acting = act(ctx, officer)
     note("looking for other records of the same child …")
@@ -117,13 +154,14 @@ def open_(
             "others": sorted(each["record_id"] for each in seen["others"]),
             "ground": options["ground"],
             "received": options["received"] or datetime.now(UTC).date().isoformat(),
-            "restrict": options["restrict"],
+            "restrict": options["restrict"] or options["remedy"] == "restrict",
             "evidence": evidence,
             "note": note_text,
+            **asked,
         }
     )
     _show(seen, options["ground"])
-    confirm("You sign a request that these records are destroyed.", assumed=options["yes"])
+    confirm(REMEDIES[options["remedy"]], assumed=options["yes"])
     case = acting.custodian.post("/v1/cases", acting.signer.opening(content))
     _print(case, as_json=options["as_json"])
 
@@ -169,6 +207,27 @@ def amend(
         f"/v1/cases/{case_id}/steps", acting.signer.amendment(case["next"], content)
     )
     _print(changed, as_json=options["as_json"])
+
+
+def _remedy(remedy: str, correction: Path | None) -> dict[str, object]:
+    """Return what a content says of its remedy; of an erasure nothing."""
+    if (correction is not None) != (remedy == "rectify"):
+        fail(exits.USAGE, "--correction FILE comes with --remedy rectify, and with nothing else")
+    if remedy == "unlink":
+        identifiers = typed_line("Identifiers to take off, such as nhs:...").split()
+        return {"remedy": remedy, "unlink": _canonical(identifiers)}
+    if remedy == "rectify":
+        return {"remedy": remedy, "correction": _read_json(correction)}
+    return {} if remedy == "erase" else {"remedy": remedy}
+
+
+def _canonical(texts: list[str]) -> list[str]:
+    from lookup.identifiers import InvalidIdentifier, parse_identifier  # noqa: PLC0415  # `--help` must not wait
+
+    try:
+        return sorted({parse_identifier(text).text for text in texts})
+    except InvalidIdentifier as error:
+        fail(exits.USAGE, f"an identifier is none: {error.message}", "write scheme:value")
 
 
 def _named(records: list[dict[str, Any]]) -> list[Any]:

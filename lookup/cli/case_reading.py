@@ -194,6 +194,13 @@ def case_facts(case: dict[str, Any]) -> dict[str, object]:
         "state": _state(case),
         "certificate": f"{case['certificate']}, once the case is carried out",
         "authority": content["authority"],
+        "remedy": case["remedy"],
+        **({"unlink": content["unlink"]} if "unlink" in content else {}),
+        **(
+            {"correction": json.dumps(content["correction"], indent=2).splitlines()}
+            if "correction" in content
+            else {}
+        ),
         "ground": content["ground"],
         "received": content["received"],
         "restriction": "asked for" if content["restrict"] else "not asked for",

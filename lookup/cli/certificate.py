@@ -223,6 +223,7 @@ def _facts(verified: "Verified", opening: "Opening | None") -> dict[str, object]
         "site": said.site,
         "authority": said.authority,
         "destroyed": f"{meaning.counted(len(said.records), 'record')}, {moment(said.destroyed_at)}",
+        "remedy": f"{said.remedy}: {meaning.REMEDY[said.remedy]}",
         "ground": f"{meaning.ground_article(said.ground)}: {meaning.GROUND[said.ground]}",
         "requested": moment(said.requested_at),
         "approved": moment(said.approved_at),
@@ -266,6 +267,7 @@ def _document(
     return {
         "verified": True,
         "statement": {
+            "remedy": verified.statement.remedy,
             **{name: value if name in many else value[0] for name, value in said.items()},
             "lost_slot": said.get("lost_slot", []),
         },

@@ -6,7 +6,8 @@ Invariants:
   changes nothing and says so: an authority that is not sure may send again.
 * A new version has a new DEK and a new blob, and the old one is destroyed with the epoch.
 * What is sent again of a destroyed record, or is behind its feed's cursor, is refused: fencing.py.
-* What is sent about a record under a case is parked, mostly: see parking.py.
+* What is sent about a record under a case is parked, mostly: see parking.py. So is what a feed says
+  of a record that a case has changed: see detaching.py.
 * Callers hear of a change when it is durable and every worker answers by it.
 """
 
@@ -22,10 +23,12 @@ from keys.vault import Receipt
 from lookup.cases.standing import NEW_CATEGORY, NEW_CHILD, NEW_DATES, NEW_RECORD
 from lookup.custodian.case import Case, Signed, escalation
 from lookup.custodian.custody import Custody, Edit
+from lookup.custodian.detaching import NO_CASE, attached, is_detached, reduced
 from lookup.custodian.draft import Draft
 from lookup.custodian.fencing import Feed
 from lookup.custodian.parking import Parked, park
 from lookup.custodian.record import Body, Record, make_body, names_of
+from lookup.custodian.remedy import stored_payload
 from lookup.custodian.writer import Prepare, Prepared
 from lookup.errors import Conflict, PreconditionFailed, RecordNotFound, Unavailable
 
@@ -179,8 +182,10 @@ def _step(custody: Custody, draft: Draft, old: Record | None, fresh: EntryId) ->
         cases = custody.docket.watching(draft.identifiers)
         return _stored(custody, draft, None, fresh, [(case, NEW_RECORD) for case in cases])
     case = custody.docket.open_case_of(old.id)
+    if is_detached(old):
+        return _of_detached(custody, draft, old, case)
     if case is not None:
-        return _under_case(custody, draft, old, case)
+        return _kept_aside(custody, draft, old, case)
     if old.body.says(draft):
         return _Step(Stored(UNCHANGED, old.id, old.version), (old.id, draft.source))
     new = set(draft.identifiers) - set(names_of(old))
@@ -188,9 +193,26 @@ def _step(custody: Custody, draft: Draft, old: Record | None, fresh: EntryId) ->
     return _stored(custody, draft, old, old.id, [(case, NEW_RECORD) for case in cases])
 
 
-def _under_case(custody: Custody, draft: Draft, old: Record, case: Case) -> _Step:
-    """Return what a draft does about a record that a case names: it is kept aside, mostly."""
-    touches = (old.id, draft.source, case.id)
+def _of_detached(custody: Custody, draft: Draft, old: Record, case: Case | None) -> _Step:
+    """Return what a draft does about a detached record; a feed that was put right attaches it."""
+    if case is None and old.body.says(draft):
+        edit, stored = Edit(old.id, old, attached(old)), Stored(UNCHANGED, old.id, old.version)
+        parked = custody.lot.parked.get(old.id)
+        removed, gone = ((), NO_BLOBS) if parked is None else parked.removal()
+        touches = (old.id, draft.source)
+        return _Step(stored, touches, edit, batch=removed, blobs=gone, unparked=parked)
+    vault, store = custody.vault, custody.store
+    draft = reduced(draft, old, lambda: stored_payload(vault, store, old))
+    return _kept_aside(custody, draft, old, case)
+
+
+def _kept_aside(custody: Custody, draft: Draft, old: Record, case: Case | None) -> _Step:
+    """Return what a draft does about a record that a case names, or that is detached.
+
+    It is kept aside, mostly.
+    """
+    case_id = NO_CASE if case is None else case.id
+    touches = (old.id, draft.source, case_id) if case else (old.id, draft.source)
     before = custody.lot.parked.get(old.id)
     if before is None and old.body.says(draft):
         return _Step(Stored(UNCHANGED, old.id, old.version), touches)
@@ -200,15 +222,18 @@ def _under_case(custody: Custody, draft: Draft, old: Record, case: Case) -> _Ste
     comes = _body(draft, old)
     more = custody.told(comes) - custody.told(old.body)
     longer = custody.answered_until(comes) > custody.answered_until(old.body)
-    shows = (bool(more) or longer) and old.id not in custody.hidden
+    hidden = custody.instead.get(old.id, old) is None
+    shows = (bool(more) or longer) and not hidden
     if waiting is not None and replace(waiting, cursor=draft.cursor) == draft and not shows:
         return _Step(parked, touches)
     removed, gone = ((), NO_BLOBS) if before is None else before.removal()
-    escalates = _escalating(custody, case, draft, old, None if shows else waiting)
+    escalates = (
+        [] if case is None else _escalating(custody, case, draft, old, None if shows else waiting)
+    )
     if shows:
         step = _stored(custody, draft, old, old.id, escalates)
         return replace(step, batch=removed, blobs=gone, unparked=before)
-    kept, batch, blobs = park(custody.vault, case, old.id, draft)
+    kept, batch, blobs = park(custody.vault, case_id, old.id, draft)
     return _Step(
         parked,
         touches,
@@ -303,7 +328,7 @@ def _prepared(custody: Custody, steps: Sequence[_Step], answer: T) -> Prepared[T
                 *(blob for step in steps for blob in step.blobs.put),
             ),
             delete=(
-                *((e.old.id, e.old.version) for e in edits if e.old is not None),
+                *((e.old.id, e.old.version) for e in edits if e.old is not None and _is_new(e)),
                 *(name for step in steps for name in step.blobs.delete),
             ),
         ),
@@ -311,6 +336,11 @@ def _prepared(custody: Custody, steps: Sequence[_Step], answer: T) -> Prepared[T
         steps=signed,
         touches=frozenset(name for step in steps for name in step.touches),
     )
+
+
+def _is_new(edit: Edit) -> bool:
+    """Say whether an edit makes another version; one that only attaches a record does not."""
+    return edit.old is None or edit.new is None or edit.new.version != edit.old.version
 
 
 def _escalations(custody: Custody, steps: Sequence[_Step]) -> tuple[Signed, ...]:

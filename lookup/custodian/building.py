@@ -10,7 +10,7 @@ Invariants:
 * What was gathered is wiped when the table is made; copies that arrays leave as they grow are not.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -41,11 +41,14 @@ _LEAVES_AT_ONCE: Final = 16
 class Build:
     """A table in the making. Tags and bodies are gathered as long arrays, 30 bytes a link."""
 
-    def __init__(self, rules: Rules, vault: Vault, is_hidden: Callable[[EntryId], bool]) -> None:
+    def __init__(
+        self, rules: Rules, vault: Vault, instead: Mapping[EntryId, Record | None]
+    ) -> None:
+        """`instead`: what is answered instead of some records; None: nothing. It may change."""
         self.damaged: list[int] = []
         self._rules = rules
         self._vault = vault
-        self._is_hidden = is_hidden
+        self._instead = instead
         self._key = IndexKey.generate()
         self._make_tag = TagMaker(self._key).make
         self._makers = [maker.make for maker in rules.makers]
@@ -71,10 +74,15 @@ class Build:
             records += [(record_id, decode_body(body)) for record_id, body in found]
             self._at = leaves.stop
         links = self._rules.links
+        instead = self._instead
         for record_id, body in records:
-            if self._is_hidden(record_id):
-                continue
-            for named, link in links(body):
+            told = body
+            if record_id in instead:
+                another = instead[record_id]
+                if another is None:
+                    continue
+                told = another.body
+            for named, link in links(told):
                 self._take(named, pack_body(link))
         return records
 

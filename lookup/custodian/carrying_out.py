@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from keys.entry import EntryId, Kind, Put
 from keys.epoch import Destruction
 from keys.errors import PageDamaged
+from lookup.cases.standing import Remedy
 from lookup.custodian.case import Case
 from lookup.custodian.certifying import (
     can_be_certified,
@@ -28,8 +29,10 @@ from lookup.custodian.certifying import (
     issue_waiting,
 )
 from lookup.custodian.custody import Custody
+from lookup.custodian.draft import InvalidRecord
 from lookup.custodian.recalling import told
 from lookup.custodian.record import Record
+from lookup.custodian.remedy import Remade, can_be_remade, remake
 from lookup.custodian.removing import leaving_with
 
 # What one epoch change destroys at most: 10,000 records take some seconds, and lookups go on.
@@ -40,7 +43,7 @@ logger = logging.getLogger("lookup.custodian")
 
 @dataclass(frozen=True, slots=True)
 class CarriedOut:
-    """Records are gone; this is what the slots have said, and what certifies it."""
+    """Records, or parts of them, are gone; this is what the slots said, and what certifies it."""
 
     record_ids: tuple[EntryId, ...]
     certificates: tuple[bytes, ...]
@@ -52,8 +55,15 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
     Raises InvalidStatement, with nothing destroyed, for what no certificate could say.
     """
-    records = [record for case in cases for record in _records(custody, case)]
-    leaving = leaving_with(custody, records)
+    erased = [each for each in cases if each.content.terms.remedy is Remedy.ERASE]
+    records = [record for case in erased for record in _records(custody, case)]
+    remade = [
+        (case, _remade(custody, case, record))
+        for case in cases
+        if case not in erased
+        for record in _records(custody, case)
+    ]
+    leaving = leaving_with(custody, records, remade)
     begun, workers = custody.moment().time, len(custody.door.workers())
     destroyed = tuple(Put(destroyed_entry(custody, case, begun, workers)) for case in cases)
     receipt = leaving.commit(custody, destroyed)
@@ -61,10 +71,14 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
         raise AssertionError("unreachable: a removal is always an epoch change")
     issue(custody)
     return CarriedOut(
-        tuple(record.id for record in records),
+        (*(record.id for record in records), *(each.old.id for _, each in remade)),
         tuple(case.certificate for case in cases),
         receipt.destruction,
     )
+
+
+def _remade(custody: Custody, case: Case, record: Record) -> Remade:
+    return remake(custody.vault, custody.store, custody.catalogue, case.content, record)
 
 
 def tend(custody: Custody) -> None:
@@ -95,7 +109,7 @@ def carry_out_now(custody: Custody, case: Case) -> CarriedOut | None:
 
 
 def is_whole(custody: Custody, case: Case) -> bool:
-    """Say whether all that leaves with a case is there; what was lost or damaged needs a person."""
+    """Say whether all that leaves with a case is there, and can leave; else it needs a person."""
     vault, leaving = custody.vault, custody.docket.naming(case.record_ids)
     parts = [
         *((Kind.RECORD, each) for each in case.record_ids),
@@ -105,8 +119,10 @@ def is_whole(custody: Custody, case: Case) -> bool:
         *((Kind.RECALL, each.id) for each in custody.outbox.of({each.id for each in leaving})),
     ]
     try:
+        for record in _records(custody, case):
+            can_be_remade(vault, custody.store, custody.catalogue, case.content, record)
         return all(vault.get(kind, entry_id) is not None for kind, entry_id in parts)
-    except PageDamaged:
+    except (PageDamaged, InvalidRecord):
         return False
 
 

@@ -5,7 +5,7 @@ Invariants:
 * `next` is all that a further step has to say of the case; whoever signs it signs what is shown.
 * An auditor can compare every step with the log: `nonce` and `committed` open its leaf.
 * What is under a case is read through the case, not through the records: nothing here shows a
-  payload or an identifier.
+  payload or an identifier, but for what the case itself asks to be unlinked or corrected.
 """
 
 from base64 import b64encode
@@ -21,6 +21,7 @@ from lookup.cases.supporting import assessment_of
 from lookup.custodian.case import Case, Signed
 from lookup.custodian.clients import entry_id_of
 from lookup.custodian.custody import Custody
+from lookup.custodian.detaching import is_detached
 from lookup.custodian.record import Record
 from lookup.officers.roles import OfficerId
 from lookup.transparency.statement import moment
@@ -35,6 +36,7 @@ def summary(custody: Custody, case: Case) -> dict[str, Any]:
         "certificate": case.certificate.hex(),
         "authority": case.content.authority,
         "ground": case.content.ground,
+        "remedy": case.content.terms.remedy,
         "records": len(case.content.records),
         "state": standing.state,
         "wanting": list(standing.wanting),
@@ -110,6 +112,7 @@ def describe_record(custody: Custody, record: Record) -> dict[str, Any]:
         "since": date.fromordinal(body.since).isoformat(),
         "until": None if body.until is None else date.fromordinal(body.until).isoformat(),
         "protects": custody.protects(body),
+        "detached": is_detached(record),
     }
 
 

@@ -43,7 +43,9 @@ from lookup.custodian.case import Case, Signed, new_step
 from lookup.custodian.certifying import can_be_certified
 from lookup.custodian.custody import Custody
 from lookup.custodian.docket import Lookout, Named
+from lookup.custodian.draft import InvalidRecord
 from lookup.custodian.record import Record, decode_body, names_of
+from lookup.custodian.remedy import can_be_remade
 from lookup.errors import (
     Conflict,
     Forbidden,
@@ -123,6 +125,7 @@ def open_case(
         records = _records(custody, content)
         _require_all_others(content, others, lookout)
         _require_evidence(content)
+        _require_remedy(custody, content)
         _require_few_withdrawn(custody, officer, content)
         _require_countable(custody, content, [], InvalidRequest)
         case = Case(
@@ -214,9 +217,12 @@ def _amend(custody: Custody, case: Case, signed: Signed, content: Content) -> No
     """Change what a case says; its records stay the same."""
     if content.authority != case.content.authority or content.record_ids != case.content.record_ids:
         raise Conflict("a case's records stay the same: withdraw it, and open another")
+    if content.terms.remedy is not case.content.terms.remedy:
+        raise Conflict("what a case asks for stays the same: withdraw it, and open another")
     if any(_version(custody, named) != named.version for named in content.records):
         raise Conflict("a record of the case has changed since it was looked at")
     _require_evidence(content)
+    _require_remedy(custody, content)
     blob = case.sealed(custody.vault, signed.step.number, content.encode())
     before, case.content = case.content, content
     try:
@@ -224,6 +230,18 @@ def _amend(custody: Custody, case: Case, signed: Signed, content: Content) -> No
     except BaseException:
         case.content = before
         raise
+
+
+def _require_remedy(custody: Custody, content: Content) -> None:
+    """Raise Conflict where a case could never be carried out as it says."""
+    vault, store, catalogue = custody.vault, custody.store, custody.catalogue
+    for each in content.record_ids:
+        record = custody.record(EntryId(each))
+        try:
+            if record is not None:
+                can_be_remade(vault, store, catalogue, content, record)
+        except InvalidRecord as error:
+            raise Conflict(f"the record could not be so: {error}") from None
 
 
 def _version(custody: Custody, named: NamedRecord) -> int | None:
@@ -255,7 +273,7 @@ def resume(custody: Custody, case: Case) -> None:
         return
     prepared = resume_drafts(custody, [draft for _, draft in parked])
     removals = [each.removal() for each, _ in parked]
-    custody.commit(
+    receipt = custody.commit(
         (
             *prepared.batch,
             *(step for batch, _ in removals for step in batch),
@@ -269,6 +287,7 @@ def resume(custody: Custody, case: Case) -> None:
         steps=prepared.steps,
     )
     custody.lot.drop([each for each, _ in parked])
+    prepared.answer(receipt)
     custody.outbox.drop(recalls)
     if recalls:
         custody.offer()

@@ -27,10 +27,11 @@ from crypto.commitment import Commitment, Nonce
 from crypto.sshsig import fingerprint
 from keys.entry import Entry, EntryId, Kind, Put
 from keys.errors import EntryTooLarge
-from lookup.cases.standing import DAY, Standing
+from lookup.cases.standing import DAY, Remedy, Standing
 from lookup.custodian.case import Case
 from lookup.custodian.custody import Custody
 from lookup.custodian.record import Record
+from lookup.custodian.remedy import lost_links
 from lookup.officers.roles import Role
 from lookup.transparency.certificate import leaf_of
 from lookup.transparency.errors import InvalidStatement
@@ -62,6 +63,7 @@ class _DestroyedBody(msgspec.Struct, array_like=True, kw_only=True):
     workers: int
     nonce: bytes
     fenced: bool
+    remedy: str = Remedy.ERASE.value
 
 
 class _CertificateBody(msgspec.Struct, array_like=True, kw_only=True):
@@ -99,7 +101,9 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
         cooling_off_days=standing.cooling_off_days,
         workers=workers,
         nonce=secrets.token_bytes(32),
-        fenced=not custody.catalogue.replay_of(case.content.authority).cursor,
+        fenced=case.content.terms.remedy is Remedy.ERASE
+        and not custody.catalogue.replay_of(case.content.authority).cursor,
+        remedy=case.content.terms.remedy.value,
     )
     return Entry(Kind.DESTROYED, case.certificate, msgspec.msgpack.encode(body))
 
@@ -147,7 +151,9 @@ def _opening(case: Case, record: Record) -> RecordOpening:
         authority=record.body.authority,
         source_ref=record.body.source_ref,
         record_id=record.id.hex(),
-        identifiers=tuple(sorted(f"{link.scheme}:{link.value}" for link in record.body.links)),
+        identifiers=tuple(
+            sorted(f"{link.scheme}:{link.value}" for link in lost_links(case.content, record.body))
+        ),
     )
 
 
@@ -248,5 +254,6 @@ def _certified(custody: Custody, destroyed: Entry, certificate: _CertificateBody
             *(("slot-class-d",) if "D" in letters else ()),
         ),
         demo=custody.policy.demo,
+        remedy=body.remedy,
     )
     return Certified(statement, Nonce(body.nonce), certificate.position)

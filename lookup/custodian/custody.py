@@ -12,7 +12,7 @@ Invariants:
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -33,7 +33,7 @@ from lookup.custodian.auditing import Auditing
 from lookup.custodian.building import Build
 from lookup.custodian.case import Signed
 from lookup.custodian.clients import tell_clients, tell_former
-from lookup.custodian.docket import Docket, Named, load_docket
+from lookup.custodian.docket import Docket, Hiding, Named, load_docket
 from lookup.custodian.door import Door
 from lookup.custodian.fencing import Fences, load_fences, removal
 from lookup.custodian.log import TransparencyLog
@@ -43,6 +43,7 @@ from lookup.custodian.policy import Policy
 from lookup.custodian.publishing import Publication, Rules
 from lookup.custodian.recalls import Outbox, load_outbox
 from lookup.custodian.record import Body, Record, names_of
+from lookup.custodian.remedy import answered
 from lookup.custodian.store.pages import Store
 from lookup.handoff import Authority, Category, Recall, View, fit_recalls
 from lookup.index.errors import IndexSpace, TableFull
@@ -87,7 +88,9 @@ class Custody:
     fences: Fences = field(init=False)
     outbox: Outbox = field(default_factory=Outbox)
     search: "Search | None" = None  # for recipients, while one goes on
-    hidden: frozenset[EntryId] = frozenset()
+    # What hospitals are told of instead of records that cases hide or change; None: nothing.
+    instead: dict[EntryId, Record | None] = field(default_factory=dict)
+    hiding: dict[EntryId, Hiding] = field(default_factory=dict)
     publication: Publication | None = None
     build: Build | None = None
     damaged: list[int] = field(default_factory=list)
@@ -127,7 +130,7 @@ class Custody:
             self._publish([then for _, then in withdrawals if then is not None])
             for edit in edits:
                 self._remember(edit)
-            self._show_and_hide()
+            self._show_and_hide({edit.id for edit in edits})
             self.door.await_passes()
         except BaseException:
             # Durable, and not visible: only a new table, at the next start, makes up for that.
@@ -146,8 +149,24 @@ class Custody:
         self.lot = Lot() if self.docket.damaged else load_lot(self.vault)
         self.fences = load_fences(self.vault)
         self.outbox = load_outbox(self.vault)
-        self.hidden = self.docket.hidden(self.moment())
-        self.alarms.hide(len(self.hidden))
+        self.hiding = self.docket.hiding(self.moment())
+        found = {each: self._found(each) for each in self.hiding}
+        self.instead = {
+            each: None if record is None else self._answered(self.hiding[each], record)
+            for each, record in found.items()
+        }
+        self.alarms.hide(sum(each is None for each in self.instead.values()))
+
+    def _found(self, record_id: EntryId) -> Record | None:
+        """Return a record, or None also where its page is damaged."""
+        try:
+            return self.record(record_id)
+        except PageDamaged:
+            return None
+
+    def _answered(self, hiding: Hiding, record: Record) -> Record | None:
+        content = self.docket.cases[hiding.case].content
+        return answered(content, record, self.catalogue, hidden=hiding.restricted)
 
     def _names_of(self, record_id: EntryId) -> list[Named]:
         """Return a record's identifiers; none where its page is damaged.
@@ -155,10 +174,7 @@ class Custody:
         Until that is restored nothing is added that could name the same child, and a start that
         failed for it would leave hospitals without the answers that there are.
         """
-        try:
-            record = self.record(record_id)
-        except PageDamaged:
-            return []
+        record = self._found(record_id)
         return [] if record is None else names_of(record)
 
     def record(self, record_id: EntryId) -> Record | None:
@@ -180,7 +196,7 @@ class Custody:
     def begin_build(self) -> None:
         """Start a new table, with a new index key and the lookup keys of now."""
         rules = Rules(self.catalogue, self.policy.makers(), self.policy.canary, self.today())
-        self.build = Build(rules, self.vault, lambda record_id: record_id in self.hidden)
+        self.build = Build(rules, self.vault, self.instead)
 
     def step_build(self, leaves: int = LEAVES_PER_STEP) -> float:
         """Go on with the table in the making, from 0 to 1; at 1 it is in force."""
@@ -322,32 +338,38 @@ class Custody:
         if self._show_and_hide():
             self.door.await_passes()
 
-    def _show_and_hide(self) -> bool:
-        """Hide in the table what is restricted, show what is not any more; say if that changed."""
-        wanted = self.docket.hidden(self.moment())
-        changed = wanted ^ self.hidden
+    def _show_and_hide(self, edited: Collection[EntryId] = ()) -> bool:
+        """Let the table say of records what cases leave of them by now; say if that changed."""
+        wanted, before = self.docket.hiding(self.moment()), self.hiding
+        changed = {each for each, _ in wanted.items() ^ before.items()}
+        changed.update(each for each in edited if each in wanted)
         if not changed:
             return False
         try:
-            records = [record for each in changed if (record := self.record(each)) is not None]
-            self.alarms.hide(sum(r.id in wanted and self.protects(r.body) for r in records))
-            self._publish(
-                [
-                    Edit(each.id, each, None) if each.id in wanted else Edit(each.id, None, each)
-                    for each in records
-                ]
-            )
+            for record_id in changed:
+                self._change_instead(record_id, wanted.get(record_id))
         except BaseException:
             self.vault.stop()
             raise
-        if changed - wanted:
+        if changed - wanted.keys():
             self.search = None  # what is answered again has new recipients
-        self.hidden = wanted
+        self.hiding = wanted
         return True
+
+    def _change_instead(self, record_id: EntryId, hiding: Hiding | None) -> None:
+        record = self.record(record_id)
+        told = self.instead.pop(record_id, record)
+        if record is None:
+            return
+        tells: Record | None = record
+        if hiding is not None:
+            tells = self.instead[record_id] = self._answered(hiding, record)
+            self.alarms.hide(int(tells is None and self.protects(record.body)))
+        self._publish([Edit(record_id, told, tells)])
 
     def _shown(self, edit: Edit) -> Edit:
         """Return what of a change the table is to see."""
-        return Edit(edit.id, None, None) if edit.id in self.hidden else edit
+        return Edit(edit.id, None, None) if edit.id in self.instead else edit
 
     def _publish(self, edits: list[Edit]) -> None:
         for edit in edits:

@@ -13,13 +13,13 @@ Invariants:
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from keys.entry import EntryId, Kind
 from keys.errors import PageDamaged
 from keys.vault import Vault
 from lookup.cases.clock import Clock
-from lookup.cases.standing import Moment, Standing
+from lookup.cases.standing import Moment, Standing, State
 from lookup.cases.supporting import clock_of
 from lookup.custodian.case import Case, LostCase, Signed, read_case, read_step
 from lookup.custodian.officers import Office
@@ -28,6 +28,13 @@ from lookup.officers.roles import Act
 
 Named = tuple[str, str]
 T = TypeVar("T")
+
+
+class Hiding(NamedTuple):
+    """Which case keeps a record from being answered as it is; by a restriction, or its end."""
+
+    case: EntryId
+    restricted: bool
 
 
 @dataclass(slots=True)
@@ -138,15 +145,17 @@ class Docket:
         cases = (self.cases[case_id] for case_id in sorted(ids))
         return [case for case in cases if self.standing(case).is_open]
 
-    def hidden(self, now: Moment) -> frozenset[EntryId]:
-        """Return the records that are not answered although they protect a child."""
-        return frozenset(
-            record_id
-            for case in map(self.cases.__getitem__, self._hiding | self._withheld)
-            if self.standing(case).hides(now)
-            or (case.id in self._withheld and self.standing(case).is_due(now))
-            for record_id in case.record_ids
-        )
+    def hiding(self, now: Moment) -> dict[EntryId, Hiding]:
+        """Return the records that are not answered as they are, and why."""
+        found: dict[EntryId, Hiding] = {}
+        for case in map(self.cases.__getitem__, self._hiding | self._withheld):
+            standing = self.standing(case)
+            restricted = standing.restricts(now)
+            withheld = case.id in self._withheld and standing.is_due(now)
+            if restricted or withheld or standing.state is State.RECALLING:
+                hiding = Hiding(case.id, restricted=restricted)
+                found |= dict.fromkeys(case.record_ids, hiding)
+        return found
 
     def due(self, now: Moment) -> list[Case]:
         """Return the cases that are to be carried out."""

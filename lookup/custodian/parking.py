@@ -1,4 +1,4 @@
-"""Parking: what a feed sends about a record while a case about it is open.
+"""Parking: what a feed sends about a record while a case about it is open, or it is detached.
 
 Invariants:
 
@@ -16,6 +16,7 @@ Invariants:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,7 +26,6 @@ from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
 from keys.pages import BlobChange
 from keys.vault import Vault
 from lookup.catalogue import Catalogue
-from lookup.custodian.case import Case
 from lookup.custodian.draft import Draft, InvalidRecord, encode_draft, parse_draft
 from lookup.custodian.store.pages import Store
 
@@ -60,6 +60,14 @@ class Parked:
             return None
 
 
+class Aside(NamedTuple):
+    """What is parked, and how it gets into map and store."""
+
+    parked: Parked
+    batch: Batch
+    blobs: BlobChange
+
+
 @dataclass(slots=True)
 class Lot:
     """All that is parked, by record."""
@@ -80,15 +88,13 @@ class Lot:
             self.parked.pop(each.record, None)
 
 
-def park(
-    vault: Vault, case: Case, record_id: EntryId, draft: Draft
-) -> tuple[Parked, Batch, BlobChange]:
+def park(vault: Vault, case_id: EntryId, record_id: EntryId, draft: Draft) -> Aside:
     """Return what keeps a draft aside."""
-    parked = Parked(new_entry_id(Kind.PARKED), case.id, record_id, Dek.generate())
-    body = _Body(case.id, record_id, parked.key.expose())
+    parked = Parked(new_entry_id(Kind.PARKED), case_id, record_id, Dek.generate())
+    body = _Body(case_id, record_id, parked.key.expose())
     entry = Entry(Kind.PARKED, parked.id, msgspec.msgpack.encode(body))
     blob = seal_payload(parked.key, encode_draft(draft), vault.id, parked.id, 1)
-    return parked, (Put(entry),), BlobChange(put=((parked.id, 1, blob),))
+    return Aside(parked, (Put(entry),), BlobChange(put=((parked.id, 1, blob),)))
 
 
 def load_lot(vault: Vault) -> Lot:

@@ -35,6 +35,7 @@ from lookup.custodian.case import Case, recall
 from lookup.custodian.clients import entry_id_of
 from lookup.custodian.custody import Custody
 from lookup.custodian.recalls import Recall, new_recalls
+from lookup.custodian.remedy import lost_links
 from lookup.custodian.store.chain import Row
 from lookup.officers.roles import OfficerId
 
@@ -125,9 +126,14 @@ def _search(custody: Custody, cases: Sequence[Case]) -> list[Case]:
 
 
 def _handles(custody: Custody, case: Case) -> list[bytes]:
-    """Return the handles of all that a case would take from hospitals."""
+    """Return the handles of all answers that a case withdraws or changes."""
     records = (custody.record(each) for each in case.record_ids)
-    return [link.handle for each in records if each is not None for link in each.body.links]
+    return [
+        link.handle
+        for each in records
+        if each is not None
+        for link in lost_links(case.content, each.body)
+    ]
 
 
 def _tell(custody: Custody, found: Iterable[tuple[Case, dict[bytes, set[bytes]]]]) -> None:

@@ -22,6 +22,7 @@ import msgspec
 from crypto.record import Dek
 from keys.entry import Entry, EntryId, Kind
 from lookup.custodian.draft import Draft, source_key
+from lookup.identifiers import Identifier
 from lookup.index.layout import HANDLE_SIZE
 
 
@@ -110,3 +111,21 @@ def make_body(draft: Draft, dek: Dek, links: tuple[Kept, ...] = ()) -> Body:
 
 def _ordinal(day: date | None) -> int | None:
     return None if day is None else day.toordinal()
+
+
+def draft_of(body: Body, payload: bytes) -> Draft:
+    """Return the draft that a record with this content would be made of."""
+    return Draft(
+        authority=body.authority,
+        source_ref=body.source_ref,
+        identifiers=tuple(Identifier(each.scheme, each.value) for each in body.links),
+        category=body.category,
+        since=date.fromordinal(body.since),
+        until=_day(body.until),
+        answer_until=_day(body.answer_until),
+        payload=payload,
+    )
+
+
+def _day(ordinal: int | None) -> date | None:
+    return None if ordinal is None else date.fromordinal(ordinal)

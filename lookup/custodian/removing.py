@@ -4,6 +4,8 @@ Invariants:
 
 * With a record leave its payload, every case that names it, also one that was refused or whose
   content was lost, what was parked for it, and who was told that it was withdrawn.
+* With what a case takes off a record leave the case, others that say it, and what was parked; of
+  that, what a detached record may take is parked anew, under another key.
 * A case that stays, and lists a destroyed record among the others of its child, lists it no more,
   under another key; if it is open, that escalates it.
 * In the same transaction a fence is put around what a feed may send again (fencing.py).
@@ -11,7 +13,7 @@ Invariants:
   whoever removes one does it through `leaving_with`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from keys.entry import Batch, EntryId, Kind, Put, Remove
@@ -20,10 +22,12 @@ from keys.vault import Receipt
 from lookup.cases.standing import OTHER_GONE
 from lookup.custodian.case import Case, LostCase, Signed, escalation, removal
 from lookup.custodian.custody import Custody, Edit
+from lookup.custodian.detaching import NO_CASE, reduced
 from lookup.custodian.fencing import MOST_FENCED, Fence
-from lookup.custodian.parking import Parked
+from lookup.custodian.parking import Aside, Parked, park
 from lookup.custodian.recalls import Recall
 from lookup.custodian.record import Record
+from lookup.custodian.remedy import Remade, says
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,11 @@ class Leaving:
     """Records, and all that leaves with them."""
 
     records: Sequence[Record]
+    remade: Sequence[Remade]
     cases: Sequence[Case]
     lost: Sequence[LostCase]
     parked: Sequence[Parked]
+    reparked: Sequence[Aside]
     relisted: Sequence[Relisting]
     fences: Sequence[Fence]
     recalls: Sequence[Recall]
@@ -58,10 +64,14 @@ class Leaving:
         receipt = custody.commit(
             (*self._batch(), *puts),
             self._blobs(custody),
-            tuple(Edit(record.id, record, None) for record in self.records),
+            (
+                *(Edit(record.id, record, None) for record in self.records),
+                *(Edit(each.old.id, each.old, each.new) for each in self.remade),
+            ),
             steps=tuple(each.step for each in self.relisted if each.step is not None),
         )
         self._forget(custody)
+        custody.show_and_hide()
         if self.recalls:
             custody.announce()  # no worker knows any more who was told
         return receipt
@@ -76,14 +86,20 @@ class Leaving:
     def _batch(self) -> Batch:
         return (
             *(Remove(Kind.RECORD, record.id) for record in self.records),
+            *(Put(each.new.entry()) for each in self.remade),
             *(step for steps, _ in self._removals() for step in steps),
+            *(step for each in self.reparked for step in each.batch),
             *(each.removal() for each in self.recalls),
             *(Put(fence.entry()) for fence in self.fences),
             *(Put(each.after.entry(each.before.revisions[-1])) for each in self.relisted),
         )
 
     def _blobs(self, custody: Custody) -> BlobChange:
-        rewritten = [each.blobs(custody) for each in self.relisted]
+        rewritten = [
+            *(each.blobs(custody) for each in self.relisted),
+            *(each.blob(custody.vault) for each in self.remade),
+            *(each.blobs for each in self.reparked),
+        ]
         gone = [change for _, change in self._removals()]
         return BlobChange(
             put=tuple(blob for change in rewritten for blob in change.put),
@@ -102,23 +118,50 @@ class Leaving:
             custody.docket.remove(case.id)
         custody.docket.lost = [each for each in custody.docket.lost if each not in self.lost]
         custody.lot.drop(self.parked)
+        custody.lot.parked |= {each.parked.record: each.parked for each in self.reparked}
         custody.outbox.drop(self.recalls)
         custody.destroyed += len(self.records)
 
 
-def leaving_with(custody: Custody, records: Sequence[Record]) -> Leaving:
-    """Return what leaves with records."""
+def leaving_with(
+    custody: Custody, records: Sequence[Record], remade: Sequence[tuple[Case, Remade]] = ()
+) -> Leaving:
+    """Return what leaves with records, and with what cases take off others."""
     ids = frozenset(record.id for record in records)
-    cases = custody.docket.naming(ids)
+    every = ids | {each.old.id for _, each in remade}
+    said = [case for of, each in remade for case in _cases_that_say(custody, of, each.old.id)]
+    cases = list({case.id: case for case in (*custody.docket.naming(ids), *said)}.values())
     return Leaving(
         records,
+        [each for _, each in remade],
         cases,
-        [each for each in custody.docket.lost if not ids.isdisjoint(each.record_ids)],
-        custody.lot.about(ids),
+        [each for each in custody.docket.lost if not every.isdisjoint(each.record_ids)],
+        custody.lot.about(every),
+        [aside for _, each in remade for aside in _reparked(custody, each)],
         _relisted(custody, ids, cases),
         _fences(custody, records),
         custody.outbox.of({case.id for case in cases}),
     )
+
+
+def _cases_that_say(custody: Custody, carried_out: Case, record_id: EntryId) -> Iterator[Case]:
+    """Yield a case, and the others about its record that say what it takes off that."""
+    yield carried_out
+    names = carried_out.content.unlinked
+    for case in custody.docket.naming({record_id}):
+        texts = (case.content.encode(), *(each.step.text().encode() for each in case.steps))
+        if any(says(text, names) for text in texts):
+            yield case
+
+
+def _reparked(custody: Custody, remade: Remade) -> Iterator[Aside]:
+    """Yield what was parked about a record, as it may wait for one that is detached from now on."""
+    vault, new = custody.vault, remade.new
+    for each in custody.lot.about({new.id}):
+        draft = each.draft(vault, custody.store, custody.catalogue)
+        draft = None if draft is None else reduced(draft, new, lambda: remade.payload)
+        if draft is not None and not new.body.says(draft):
+            yield park(vault, NO_CASE, new.id, draft)
 
 
 def _fences(custody: Custody, records: Iterable[Record]) -> list[Fence]:

@@ -166,7 +166,7 @@ def _cases(custody: Custody) -> dict[str, int]:
             docket.standing(case).is_open and docket.clock(case, today).state == "overdue"
             for case in docket.cases.values()
         ),
-        "hidden_records": len(custody.hidden),
+        "hidden_records": sum(each is None for each in custody.instead.values()),
         "parked": len(custody.lot.parked),
         "lost": len(docket.lost) + len(custody.stuck),
         "certificates_waiting": len(waiting(custody)),

@@ -53,13 +53,16 @@ def make_letter(
 
 
 def _when_and_why(said: Statement) -> dict[str, str]:
+    words = meaning.WORDS[said.remedy]
     officers = meaning.counted(len(said.approvals), "officer")
     roles = sorted({approval.role.replace("-", " ") for approval in said.approvals})
     return {
         "demo": f'<p class="demo">This is {escape(meaning.DEMO)}.</p>\n' if said.demo else "",
         "certificate": escape(said.certificate),
         "destroyed": escape(meaning.day(said.destroyed_at)),
-        "article": escape(meaning.ground_article(said.ground)),
+        "title": escape(words.title),
+        "right": escape(words.right.format(article=meaning.ground_article(said.ground))),
+        "gone": escape(words.gone),
         "ground": escape(meaning.GROUND[said.ground]),
         "requested": escape(meaning.day(said.requested_at)),
         "approved": escape(meaning.day(said.approved_at)),
@@ -84,8 +87,8 @@ def _what_it_means(said: Statement) -> dict[str, str]:
         "slots": _items(slots),
         "not_covered": _items(limit[:1].upper() + limit[1:] for limit in limits),
         "workers": escape(
-            f"Whoever asks about it now gets the answer for somebody who was never known:"
-            f" {processes} had confirmed that no earlier answer was under way."
+            f"{meaning.WORDS[said.remedy].asked}: {processes} had confirmed that no earlier answer"
+            " was under way."
         ),
     }
 
@@ -111,7 +114,8 @@ def _authority(said: Statement, opening: "Opening | None") -> str:
 
 def _removed(said: Statement, opening: "Opening | None") -> str:
     records = meaning.counted(len(said.records), "record")
-    removed = f"On {meaning.day(said.destroyed_at)} we destroyed {records} for good"
+    done = meaning.WORDS[said.remedy].done.format(records=records)
+    removed = f"On {meaning.day(said.destroyed_at)} {done}"
     if opening is None:
         return f"{removed}. To protect you, this letter does not say whose."
     if len(opening.records) < len(said.records):

@@ -11,9 +11,9 @@ section 31. None of it is legal advice.
 """
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
-from lookup.transparency.statement import COURT_ORDER, Statement
+from lookup.transparency.statement import COURT_ORDER, INACCURATE, Statement
 
 GROUND: Final = {
     "art-17-1-a": "it was no longer necessary for what it was kept for",
@@ -26,6 +26,50 @@ GROUND: Final = {
     " of a listed harassment or stalking offence against the person the record was about, or"
     " bound by a stalking protection order that protects them; the allegation was investigated,"
     " and no further action was taken",
+    "art-16": "what was kept was inaccurate: of another child, of an old number, or wrong",
+}
+
+
+# What was destroyed of each record.
+REMEDY: Final = {
+    "erase": "the whole of it",
+    "unlink": "what tied it to a number; the rest stays",
+    "rectify": "what was wrong in it; the rest stays",
+}
+
+
+class Words(NamedTuple):
+    """How a remedy is told: its title, what was done by which right, and what is gone for good."""
+
+    title: str
+    done: str
+    right: str
+    gone: str
+    asked: str
+
+
+WORDS: Final = {
+    "erase": Words(
+        "Your record has been destroyed",
+        "we destroyed {records} for good",
+        "erased under {article}, the right to erasure",
+        "it",
+        "Whoever asks about it now gets the answer for somebody who was never known",
+    ),
+    "unlink": Words(
+        "A number was taken off a record",
+        "we took a number off {records} for good",
+        "corrected under {article}, the right to rectification",
+        "what it said before",
+        "Whoever asks by that number now gets the answer for somebody who was never known",
+    ),
+    "rectify": Words(
+        "Your record has been corrected",
+        "we corrected {records}, and destroyed what was wrong in it for good",
+        "corrected under {article}, the right to rectification",
+        "what it said before",
+        "Whoever asks about it now gets the corrected answer",
+    ),
 }
 
 SLOT: Final = {
@@ -67,6 +111,8 @@ def day(seconds: int) -> str:
 
 def ground_article(ground: str) -> str:
     """Return the article as it is cited."""
+    if ground == INACCURATE:
+        return "UK GDPR Article 16"
     return f"UK GDPR Article 17(1)({ground[-1]})"
 
 

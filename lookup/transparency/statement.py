@@ -4,7 +4,8 @@
     certificate: 32 hex                 random: names nothing
     site: 32 hex                        the vault's id
     authority: 1 to 16 of A-Z 0-9
-    ground: art-17-1-a ... art-17-1-g
+    ground: art-17-1-a ... art-17-1-g | art-16
+    remedy: unlink | rectify            left out where whole records were destroyed
     record: base64                      a commitment (opening.py); 1 to 100, sorted
     requested_at: 2026-11-27T10:00:00Z
     approved_at: ...
@@ -43,7 +44,11 @@ from crypto.commitment import Commitment
 from lookup.transparency.errors import InvalidStatement
 
 VERSION: Final = "lacuna-certificate/v1"
-GROUNDS: Final = tuple(f"art-17-1-{letter}" for letter in "abcdefg")
+INACCURATE: Final = "art-16"
+GROUNDS: Final = (*(f"art-17-1-{letter}" for letter in "abcdefg"), INACCURATE)
+ERASE: Final = "erase"
+UNLINK: Final = "unlink"
+RECTIFY: Final = "rectify"
 NOT_COVERED: Final = ("hospital-copies", "documents-handed-out", "feed-fence", "slot-class-d")
 MAX_STATEMENT: Final = 16_384
 MAX_RECORDS: Final = 100
@@ -74,6 +79,7 @@ _LINES: Final = tuple(
         ("site", _HEX),
         ("authority", "[A-Z0-9]{1,16}"),
         ("ground", "|".join(GROUNDS)),
+        ("remedy", f"{UNLINK}|{RECTIFY}", 0, 1),
         ("record", _COMMITMENT, 1, MAX_RECORDS),
         ("requested_at", _MOMENT),
         ("approved_at", _MOMENT),
@@ -136,6 +142,7 @@ class Statement:
     workers: int
     not_covered: tuple[str, ...]
     demo: bool
+    remedy: str = ERASE
 
     def __post_init__(self) -> None:
         for name in ("approvals", "slots", "lost_slots"):
@@ -147,6 +154,7 @@ class Statement:
             _require(all(map(line.value.fullmatch, values)), f"{line.name} breaks its grammar")
         _check_lists(self)
         _check_times(self)
+        _check_remedy(self)
         _require(len(self.text()) <= MAX_STATEMENT, f"more than {MAX_STATEMENT} bytes")
 
     def text(self) -> bytes:
@@ -161,6 +169,7 @@ class Statement:
     def _values(self) -> Iterator[Sequence[str]]:
         """Yield the values of each of _LINES."""
         yield from ([self.certificate], [self.site], [self.authority], [self.ground])
+        yield [] if self.remedy == ERASE else [self.remedy]
         yield [b64encode(record).decode() for record in self.records]
         times = (self.requested_at, self.approved_at, self.effective_not_before, self.destroyed_at)
         yield from ([moment(seconds)] for seconds in times)
@@ -198,6 +207,7 @@ def parse_statement(raw: bytes) -> Statement:
         workers=int(one["workers"]),
         not_covered=tuple(values["not_covered"]),
         demo=one["demo"] == "yes",
+        remedy=one.get("remedy", ERASE),
     )
     _require(statement.text() == raw, "a list of the statement is not in its order")
     return statement
@@ -264,6 +274,13 @@ def _check_lists(said: Statement) -> None:
     _require(
         of_class_d == ("slot-class-d" in said.not_covered),
         "slot-class-d is said of slots of class D, and of no others",
+    )
+
+
+def _check_remedy(said: Statement) -> None:
+    _require(
+        (said.ground == INACCURATE) == (said.remedy != ERASE),
+        "art-16 is the ground to unlink or to rectify, and of nothing else",
     )
 
 

@@ -114,5 +114,5 @@ def test_of_steps_that_were_sent_a_beginning_is_there(site: Site) -> None:
             assert there[: len(acknowledged)] == acknowledged
             assert len(there) <= len(acknowledged) + 1
             record = EntryId(bytes.fromhex(now["named"][0]["record_id"]))
-            hidden = custodian.call(lambda custody: custody.hidden)
+            hidden = custodian.call(lambda custody: custody.instead)
             assert (record in hidden) == (Act.RESTRICT in there and Act.LIFT not in there)

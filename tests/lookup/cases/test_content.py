@@ -7,17 +7,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from lookup.cases.content import (
     MAX_CONTENT,
     MAX_NOTE,
     MAX_RECORDS,
     Content,
+    Correction,
     InvalidContent,
     Named,
     parse_content,
 )
 from lookup.cases.grounds import Ground
+from lookup.cases.standing import Remedy
 
 SECRET = "Sorrel-Bexley"
 IDS = st.from_regex(r"[0-9a-f]{32}", fullmatch=True)
@@ -35,16 +38,21 @@ JSON = st.recursive(
 def contents(draw: st.DrawFn) -> Content:
     """Return what makes contents that are as they should be."""
     ids = sorted(draw(st.sets(IDS, min_size=1, max_size=6)))
-    cut = draw(st.integers(1, len(ids)))
+    remedy = draw(st.sampled_from([UNSET, "unlink", "rectify", "restrict"]))
+    cut = 1 if remedy in {"unlink", "rectify"} else draw(st.integers(1, len(ids)))
+    unlinked = draw(st.sets(st.sampled_from(range(9)), min_size=1, max_size=7))
     return Content(
         authority=draw(st.from_regex(r"[A-Z0-9]{1,16}", fullmatch=True)),
         records=[Named(each, draw(st.integers(1, 2**32 - 1))) for each in ids[:cut]],
         others=ids[cut:],
         ground=draw(st.sampled_from(list(Ground)).map(str)),
         received=draw(st.dates(date(2000, 1, 1), date(9999, 12, 31))).isoformat(),
-        restrict=draw(st.booleans()),
+        restrict=remedy == "restrict" or draw(st.booleans()),
         evidence=draw(st.none() | st.dictionaries(st.text(max_size=5), JSON, max_size=3)),
         note=draw(NOTES),
+        remedy=Remedy(remedy) if isinstance(remedy, str) else UNSET,
+        unlink=[f"local:AXT:{n}" for n in sorted(unlinked)] if remedy == "unlink" else UNSET,
+        correction=Correction(payload=draw(JSON), until=None) if remedy == "rectify" else UNSET,
     )
 
 
@@ -137,6 +145,52 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a member left out that has a default": (made().replace(b'"note":"",', b""), "its one form"),
     "an escape that needs none": (made(note="a").replace(b'"a"', b'"\\u0061"'), "its one form"),
     "a line after it": (made() + b"\n", "its one form"),
+    # What is asked for, where it is not to erase.
+    "a remedy that is none": (made(remedy=SECRET), "not the content"),
+    "erasure by name": (made(remedy="erase"), "left out where a case asks to erase"),
+    "no remedy at all": (made(remedy=None), "not the content"),
+    "an unlinking of nothing": (made(remedy="unlink"), "comes with the remedy unlink"),
+    "an unlinking of no identifier": (made(remedy="unlink", unlink=[]), "not the content"),
+    "an unlinking of eight": (
+        made(remedy="unlink", unlink=[f"local:AXT:{n}" for n in range(8)]), "not the content"
+    ),
+    "an identifier of no scheme": (made(remedy="unlink", unlink=[SECRET]), "unlink: "),
+    "a number with a wrong digit": (made(remedy="unlink", unlink=["nhs:9990001015"]), "unlink: "),
+    "a number with blanks": (
+        made(remedy="unlink", unlink=["nhs:999 000 1014"]), "in its canonical form"
+    ),
+    "numbers in another order": (
+        made(remedy="unlink", unlink=["local:AXT:2", "local:AXT:1"]), "unlink is sorted"
+    ),
+    "a number twice": (
+        made(remedy="unlink", unlink=["local:AXT:1", "local:AXT:1"]), "each identifier once"
+    ),
+    "identifiers to erase": (made(unlink=["local:AXT:1"]), "with the remedy unlink"),
+    "an unlinking of two records": (
+        made(
+            remedy="unlink", unlink=["local:AXT:1"], records=named(("a" * 32, 1), ("b" * 32, 1))
+        ),
+        "names one record",
+    ),
+    "a correction of nothing": (made(remedy="rectify"), "comes with the remedy rectify"),
+    "an empty correction": (made(remedy="rectify", correction={}), "corrects nothing"),
+    "a correction of what is none": (
+        made(remedy="rectify", correction={"source_ref": SECRET}), "not the content"
+    ),
+    "a correction in words": (made(remedy="rectify", correction=SECRET), "not the content"),
+    "a correction to erase": (made(correction={"until": None}), "with the remedy rectify"),
+    "a correction of two records": (
+        made(
+            remedy="rectify",
+            correction={"until": None},
+            records=named(("a" * 32, 1), ("b" * 32, 1)),
+        ),
+        "names one record",
+    ),
+    "a restriction that is not wished": (made(remedy="restrict"), "says restrict: true"),
+    "a restriction of a number": (
+        made(remedy="restrict", restrict=True, unlink=["local:AXT:1"]), "with the remedy unlink"
+    ),
 }  # fmt: skip
 
 

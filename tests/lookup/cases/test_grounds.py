@@ -29,8 +29,10 @@ from lookup.cases.grounds import (
     assess,
     describe,
     require_evidence,
+    require_remedy,
 )
 from lookup.cases.law import OffenceId
+from lookup.cases.standing import Remedy
 from lookup.cli.case_opening import GROUNDS as OFFERED
 from lookup.transparency.statement import GROUNDS as CERTIFIED
 
@@ -265,7 +267,22 @@ def test_an_assessment_names_its_table_and_cannot_be_changed() -> None:
 
 def test_every_ground_is_offered_and_certified() -> None:
     """The command line and the certificates list them for themselves, to start quickly."""
-    assert list(OFFERED) == list(CERTIFIED) == list(Ground)
+    destroyed = {each.code for each in law.grounds().ground if set(each.remedies) - {"restrict"}}
+    assert list(OFFERED) == list(Ground)
+    assert list(CERTIFIED) == [ground for ground in Ground if ground in destroyed]
+
+
+@pytest.mark.parametrize("remedy", Remedy)
+def test_every_remedy_has_grounds_and_takes_no_other(remedy: Remedy) -> None:
+    """Nothing is corrected because it is erased elsewhere, and nothing erased as contested."""
+    fitting = {each.code for each in law.grounds().ground if remedy in each.remedies}
+    assert fitting
+    for ground in Ground:
+        if ground in fitting:
+            require_remedy(ground, remedy)
+        else:
+            with pytest.raises(InvalidEvidence, match="those are"):
+                require_remedy(ground, remedy)
 
 
 class TestDescribe:

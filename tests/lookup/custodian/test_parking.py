@@ -249,7 +249,7 @@ class TestAfterwards:
             draft = site.draft("one", nhs(2))
 
             def leave(custody: Custody) -> None:
-                _, batch, blobs = park(custody.vault, open_case, record_id, draft)
+                _, batch, blobs = park(custody.vault, open_case.id, record_id, draft)
                 custody.commit(batch, blobs)
 
             custodian.call(leave)

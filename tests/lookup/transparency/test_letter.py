@@ -16,7 +16,15 @@ from keys.slot import DESTRUCTION
 from lookup.transparency import meaning
 from lookup.transparency.letter import Attachment, make_letter
 from lookup.transparency.opening import Opening
-from lookup.transparency.statement import GROUNDS, NOT_COVERED, ConfirmedSlot, CoolingOff
+from lookup.transparency.statement import (
+    ERASE,
+    GROUNDS,
+    NOT_COVERED,
+    RECTIFY,
+    UNLINK,
+    ConfirmedSlot,
+    CoolingOff,
+)
 from tests.lookup.transparency.making import (
     DAY,
     LOG,
@@ -150,7 +158,7 @@ class TestPage:
         headings = [tag for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
 
         assert ("html", {"lang": "en-GB"}) in page.tags
-        assert page.texts["title"] == ["Acknowledgement of erasure"]
+        assert page.texts["title"] == ["Your record has been destroyed"]
         assert headings[0] == "h1"
         assert set(headings[1:]) == {"h2"}
         assert page.open == []
@@ -235,6 +243,7 @@ class TestMeaning:
 
     def test_every_value_has_words(self) -> None:
         assert tuple(meaning.GROUND) == GROUNDS
+        assert meaning.WORDS.keys() == meaning.REMEDY.keys() == {ERASE, UNLINK, RECTIFY}
         assert tuple(meaning.NOT_COVERED) == tuple(meaning.ASK) == NOT_COVERED
         assert meaning.SLOT.keys() == DESTRUCTION.keys()
 
@@ -245,6 +254,7 @@ class TestMeaning:
                 said = replace(
                     STATEMENT,
                     ground=ground,
+                    remedy=UNLINK if ground == "art-16" else ERASE,
                     slots=(ConfirmedSlot(letter_, "1" * 32),),
                     not_covered=covers,
                     cooling_off=CoolingOff(0, "court order"),
@@ -252,6 +262,17 @@ class TestMeaning:
                 page = Page(make_letter(said, ATTACHED))
                 assert f"1 key store of class {letter_}" in page.visible
                 assert "because a court ordered it" in page.visible
+
+    @pytest.mark.parametrize("remedy", [UNLINK, RECTIFY])
+    def test_what_stays_is_not_called_destroyed(self, remedy: str) -> None:
+        """A corrected record is there: the letter says what of it is gone, and by which right."""
+        said = replace(STATEMENT, ground="art-16", remedy=remedy)
+        page = Page(make_letter(said, ATTACHED))
+        assert meaning.WORDS[remedy].title in page.visible
+        assert "right to rectification" in page.visible
+        assert "Article 16" in page.visible
+        assert "Your record has been destroyed" not in page.visible
+        assert "erased" not in page.visible
 
     @pytest.mark.parametrize(
         ("number", "said"), [(0, "0 records"), (1, "1 record"), (2, "2 records")]

@@ -11,9 +11,12 @@ from crypto.commitment import Commitment
 from lookup.cases.grounds import Ground
 from lookup.transparency.errors import InvalidStatement
 from lookup.transparency.statement import (
+    ERASE,
     GROUNDS,
     MAX_STATEMENT,
     NOT_COVERED,
+    RECTIFY,
+    UNLINK,
     Approval,
     ConfirmedSlot,
     CoolingOff,
@@ -32,7 +35,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 @st.composite
 def statements(draw: st.DrawFn) -> Statement:
     """Return any statement that keeps the rules."""
-    days = draw(st.integers(1, 365))
+    days, ground = draw(st.integers(1, 365)), draw(st.sampled_from(GROUNDS))
     times = sorted(draw(st.lists(st.integers(0, 10**9), min_size=2, max_size=2)))
     gaps = draw(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)))
     waited = times[1] + days * DAY + gaps[0]
@@ -45,7 +48,8 @@ def statements(draw: st.DrawFn) -> Statement:
         certificate=draw(IDS),
         site=draw(IDS),
         authority=draw(st.from_regex("[A-Z0-9]{1,16}", fullmatch=True)),
-        ground=draw(st.sampled_from(GROUNDS)),
+        ground=ground,
+        remedy=draw(st.sampled_from([UNLINK, RECTIFY])) if ground == "art-16" else ERASE,
         records=tuple(
             map(
                 Commitment,
@@ -256,7 +260,20 @@ def test_too_large_a_text_is_not_looked_at() -> None:
 
 
 def test_grounds_are_those_that_records_are_shredded_for() -> None:
-    assert tuple(Ground) == GROUNDS
+    assert set(GROUNDS) < set(Ground)
+    assert {ground for ground in Ground if not ground.startswith("art-18")} == set(GROUNDS)
+
+
+@pytest.mark.parametrize("remedy", [UNLINK, RECTIFY])
+def test_what_is_corrected_is_said_and_has_its_ground(remedy: str) -> None:
+    """A statement that says no remedy is about whole records, as all were in earlier versions."""
+    said = replace(STATEMENT, ground="art-16", remedy=remedy)
+    assert f"\nground: art-16\nremedy: {remedy}\n".encode() in said.text()
+    assert parse_statement(said.text()) == said
+    assert b"remedy" not in STATEMENT.text()
+    for wrong in ({"remedy": ERASE}, {"ground": "art-17-1-a"}, {"remedy": "restrict"}):
+        with pytest.raises(InvalidStatement):
+            replace(said, **wrong)  # type: ignore[arg-type]
 
 
 def test_times_are_in_utc() -> None:
