@@ -63,6 +63,7 @@ class Kind(IntEnum):
     FENCE_KEY = 22
     FEED = 23
     RECALL = 24
+    SUPPLEMENT = 26
 
 
 # How many entries that arrive together share a leaf. A site that imports a million writes its
@@ -77,6 +78,7 @@ _GATHERED = frozenset(
     {
         *(Kind.CASE, Kind.STEP, Kind.RECALL),
         *(Kind.DESTROYED, Kind.CERTIFICATE, Kind.PARKED, Kind.FENCE),
+        Kind.SUPPLEMENT,
     }
 )
 _SPREAD = frozenset({Kind.RECORD, Kind.NOTICE})

@@ -187,7 +187,8 @@ def case_facts(case: dict[str, Any]) -> dict[str, object]:
     content = case["content"]
     # What is signed is the content; category and dates are the site's word about its records.
     named = {
-        each["record_id"]: f", {each['category']} since {each['since']}" for each in case["named"]
+        each["record_id"]: f", {each['category']} since {each['since']}{_stated(each)}"
+        for each in case["named"]
     }
     shown: dict[str, object] = {
         "case": case["case"],
@@ -257,6 +258,11 @@ def _recall(recall: dict[str, Any]) -> list[str]:
             for each in recall["waiting"]
         ),
     ]
+
+
+def _stated(named: dict[str, Any]) -> str:
+    number = named.get("statements", 0)  # a site from before there were any says nothing
+    return f", {number} statement{'s' if number > 1 else ''} beside it" if number else ""
 
 
 def _order(case: dict[str, Any]) -> str:

@@ -20,8 +20,7 @@ from lookup.config import Config
 if TYPE_CHECKING:
     # At run time these are imported where they are used: `--help` must not wait for them.
     from keys.log import LogLoss
-    from keys.vault import Vault
-    from lookup.custodian.store.restore import BlobName, Held, RestoreReport
+    from lookup.custodian.store.restore import Held, RestoreReport
 
 # A backup, a store that was moved away, a mirror.
 _NAMES: Final = ("backup.db", "vault.db", "mirror.db")
@@ -141,6 +140,7 @@ def _refuse_store(config: Config, folders: tuple[Path, ...]) -> None:
 def _restore(
     config: Config, sources: list[Path], raw: bytes, *, accept_loss: bool
 ) -> "RestoreReport":
+    from lookup.custodian.contents import wanted_blobs  # noqa: PLC0415  # as above
     from lookup.custodian.store.restore import restore  # noqa: PLC0415  # as above
     from lookup.custodian.unlocking import lock_store  # noqa: PLC0415  # as above
 
@@ -151,7 +151,7 @@ def _restore(
             return restore(
                 sources,
                 held,
-                _wanted,
+                wanted_blobs,
                 store=config.store_file,
                 mirror=config.mirror_file,
                 accept_loss=accept_loss,
@@ -164,12 +164,13 @@ def _restore(
 def _rehearse(
     config: Config, sources: list[Path], raw: bytes, scratch: Path | None
 ) -> "RestoreReport":
+    from lookup.custodian.contents import wanted_blobs  # noqa: PLC0415  # as above
     from lookup.custodian.store.restore import rehearse  # noqa: PLC0415  # as above
 
     own = config.store if config.store.is_dir() else Path(tempfile.gettempdir())
     held = _held(config, raw)
     with Bar("rehearsing") as bar:
-        return rehearse(sources, held, _wanted, scratch=scratch or own, progress=bar.move)
+        return rehearse(sources, held, wanted_blobs, scratch=scratch or own, progress=bar.move)
 
 
 def _held(config: Config, raw: bytes) -> "Held":
@@ -187,15 +188,6 @@ def _held(config: Config, raw: bytes) -> "Held":
         lambda: int(time.time()),
         config.published,
     )
-
-
-def _wanted(vault: "Vault") -> Iterator["BlobName"]:
-    """Yield the name of every blob that the vault has a key for."""
-    from keys.entry import Kind  # noqa: PLC0415  # as above
-
-    for index in range(vault.leaves):
-        for entry in vault.scan_leaf(Kind.RECORD, index):
-            yield entry.id, entry.version
 
 
 @contextmanager
@@ -279,8 +271,8 @@ def _lost_audit(rows: range | None) -> str:
 
 def _facts(report: "RestoreReport") -> dict[str, object]:
     return {
-        "restored": f"{report.restored} records",
-        "without content": f"{report.key_without_blob} records: no source has what they held",
+        "restored": f"{report.restored} contents: of records, statements and cases",
+        "not found": f"{report.key_without_blob} contents, which no source has",
         "left behind": f"{report.blob_without_key} contents whose records are forgotten",
         "lost commits": report.lost_commits,
         "lost audits": _lost_audit(report.lost_audit),

@@ -117,6 +117,7 @@ def is_whole(custody: Custody, case: Case) -> bool:
         *((Kind.STEP, step.entry_id) for each in leaving for step in each.signed),
         *((Kind.PARKED, each.id) for each in custody.lot.about(case.record_ids)),
         *((Kind.RECALL, each.id) for each in custody.outbox.of({each.id for each in leaving})),
+        *((Kind.SUPPLEMENT, each.id) for each in custody.supplements.about(case.record_ids)),
     ]
     try:
         for record in _records(custody, case):

@@ -258,6 +258,12 @@ def read_case(vault: Vault, store: Store, entry: Entry, taken: list[Signed]) -> 
     return Case(entry.id, key, name, body.salt, body.opening_key, certificate, content, taken)
 
 
+def content_name(entry: Entry) -> tuple[EntryId, int]:
+    """Return id and version of the blob that the newest content of a case's entry is."""
+    body = msgspec.msgpack.decode(entry.body, type=_CaseBody)
+    return EntryId(body.blob), entry.version
+
+
 def read_step(vault: Vault, entry: Entry) -> Signed:
     """Return the step of an entry."""
     body = msgspec.msgpack.decode(entry.body, type=_StepBody)

@@ -113,6 +113,7 @@ def describe_record(custody: Custody, record: Record) -> dict[str, Any]:
         "until": None if body.until is None else date.fromordinal(body.until).isoformat(),
         "protects": custody.protects(body),
         "detached": is_detached(record),
+        "statements": len(custody.supplements.of(record.id)),
     }
 
 

@@ -45,6 +45,7 @@ from lookup.custodian.recalls import Outbox, load_outbox
 from lookup.custodian.record import Body, Record, names_of
 from lookup.custodian.remedy import answered
 from lookup.custodian.store.pages import Store
+from lookup.custodian.supplements import Supplements, load_supplements
 from lookup.handoff import Authority, Category, Recall, View, fit_recalls
 from lookup.index.errors import IndexSpace, TableFull
 from lookup.index.folder import is_read
@@ -85,6 +86,7 @@ class Custody:
     sources: dict[bytes, EntryId] = field(default_factory=dict)
     docket: Docket = field(init=False)
     lot: Lot = field(default_factory=Lot)
+    supplements: Supplements = field(default_factory=Supplements)
     fences: Fences = field(init=False)
     outbox: Outbox = field(default_factory=Outbox)
     search: "Search | None" = None  # for recipients, while one goes on
@@ -146,7 +148,10 @@ class Custody:
     def load_cases(self) -> None:
         """Read the cases, and what they hide; before the first table is built."""
         self.docket = load_docket(self.vault, self.store, self.office, self._names_of)
-        self.lot = Lot() if self.docket.damaged else load_lot(self.vault)
+        if self.docket.damaged:
+            self.lot, self.supplements = Lot(), Supplements()
+        else:
+            self.lot, self.supplements = load_lot(self.vault), load_supplements(self.vault)
         self.fences = load_fences(self.vault)
         self.outbox = load_outbox(self.vault)
         self.hiding = self.docket.hiding(self.moment())

@@ -2,8 +2,9 @@
 
 Invariants:
 
-* With a record leave its payload, every case that names it, also one that was refused or whose
-  content was lost, what was parked for it, and who was told that it was withdrawn.
+* With a record leave its payload, its supplementary statements, every case that names it, also one
+  that was refused or whose content was lost, what was parked for it, and who was told that it was
+  withdrawn.
 * With what a case takes off a record leave the case, others that say it, and what was parked; of
   that, what a detached record may take is parked anew, under another key.
 * A case that stays, and lists a destroyed record among the others of its child, lists it no more,
@@ -28,6 +29,7 @@ from lookup.custodian.parking import Aside, Parked, park
 from lookup.custodian.recalls import Recall
 from lookup.custodian.record import Record
 from lookup.custodian.remedy import Remade, says
+from lookup.custodian.supplements import Supplement
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Leaving:
     lost: Sequence[LostCase]
     parked: Sequence[Parked]
     reparked: Sequence[Aside]
+    supplements: Sequence[Supplement]
     relisted: Sequence[Relisting]
     fences: Sequence[Fence]
     recalls: Sequence[Recall]
@@ -81,6 +84,7 @@ class Leaving:
             *map(removal, self.cases),
             *map(removal, self.lost),
             *(each.removal() for each in self.parked),
+            *(each.removal() for each in self.supplements),
         ]
 
     def _batch(self) -> Batch:
@@ -120,6 +124,7 @@ class Leaving:
         custody.lot.drop(self.parked)
         custody.lot.parked |= {each.parked.record: each.parked for each in self.reparked}
         custody.outbox.drop(self.recalls)
+        custody.supplements.drop(record.id for record in self.records)
         custody.destroyed += len(self.records)
 
 
@@ -138,6 +143,7 @@ def leaving_with(
         [each for each in custody.docket.lost if not every.isdisjoint(each.record_ids)],
         custody.lot.about(every),
         [aside for _, each in remade for aside in _reparked(custody, each)],
+        custody.supplements.about(ids),
         _relisted(custody, ids, cases),
         _fences(custody, records),
         custody.outbox.of({case.id for case in cases}),

@@ -41,8 +41,8 @@ FANOUT: Final = 256
 KEY_SIZE: Final = 32
 KIND_RECORD: Final = 1
 KIND_INTENT: Final = 4
-# Kinds whose entries hold keys of blobs: records, cases, and what was parked for a case.
-KEEPERS: Final = frozenset({KIND_RECORD, 16, 20})
+# Kinds whose entries hold keys of blobs: records, cases, what was parked for a case, statements.
+KEEPERS: Final = frozenset({KIND_RECORD, 16, 20, 26})
 _LABEL = Struct(">8sBB16s16sQ16sQ")
 _COST = Struct(">III")
 _LOCK_SIZE = 16 + _COST.size + 12 + KEY_SIZE + 16

@@ -61,6 +61,8 @@ class Act(StrEnum):
     SEND_RECORDS = "send-records"
     READ_RECORDS = "read-records"
     READ_ACCESSES = "read-accesses"
+    ADD_STATEMENT = "add-statement"
+    EXPORT_RECORD = "export-record"
 
 
 _REQUESTER, _APPROVER, _LEGAL, _SAFEGUARDING, _AUDITOR, _REGISTRAR = Role
@@ -96,6 +98,8 @@ MAY: Final = MappingProxyType(
         Act.SEND_RECORDS: frozenset({_REGISTRAR}),
         Act.READ_RECORDS: frozenset(Role),
         Act.READ_ACCESSES: frozenset({_REGISTRAR, _AUDITOR, _REQUESTER}),
+        Act.ADD_STATEMENT: frozenset({_REQUESTER, _LEGAL}),
+        Act.EXPORT_RECORD: frozenset({_REQUESTER, _LEGAL}),
     }
 )
 

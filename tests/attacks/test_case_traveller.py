@@ -6,85 +6,25 @@ carried out, what it held is found nowhere, and the log's leaves of its steps op
 
 from base64 import b64decode
 from collections.abc import Iterator
-from typing import Final, Self
+from typing import Final
 
-import msgspec
 import pytest
 
-from crypto.aead import InvalidCiphertext, Sealed
 from crypto.commitment import Commitment, InvalidCommitment, Nonce, verify_commitment
-from crypto.record import Dek, unseal_payload
 from keys.entry import EntryId, Kind
 from lookup.custodian.carrying_out import tend
 from lookup.custodian.custody import Custody
-from lookup.demo.recover import Evidence, Loot, read_database, recover
 from lookup.officers.roles import Act
-from tests.attacks.copier import Copier
+from tests.attacks.thief import Thief, keys_in
 from tests.lookup.custodian.segments import head_of
 from tests.lookup.custodian.test_auditing import handles_of, segment_of
 from tests.officers import EVIDENCE, Json
-from tests.simulator import PASSPHRASE, Custodian, Site, import_lines, nhs, record
+from tests.simulator import Custodian, Site, import_lines, nhs, record
 
 NOTE: Final = "Sorrel-Bexley asked by telephone"
 REFERENCE: Final = "Bexley file 17"
 SOURCE, PARKED = "source-of-sorrel", "what Sorrel said in March"
 CHILD: Final = nhs(77)
-
-
-class Thief:
-    """Copies files as they are at each moment, and opens what they open together."""
-
-    def __init__(self, site: Site) -> None:
-        self.site, self.copier = site, Copier()
-        self.written = Evidence(passphrases={PASSPHRASE.encode()})
-
-    def __enter__(self) -> Self:
-        self.copier.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.copier.__exit__()
-
-    def look(self, custodian: Custodian) -> None:
-        """Copy store and mirror."""
-        key = custodian.opened.database_key
-        for file in (self.site.config.store_file, self.site.config.mirror_file):
-            copy = self.site.folder / "copy.db"
-            self.copier.copy(file, copy)
-            haul = read_database(copy, [key.expose()])
-            assert haul is not None
-            haul.into(self.written)
-            for rest in self.site.folder.glob("copy.db*"):
-                rest.unlink()
-
-    def steal(self) -> Loot:
-        """Open everything, with the slots and the passphrase of now; cases' keys on all blobs."""
-        slots = {file.read_bytes() for file in self.site.folder.glob("slot-*/slot")}
-        self.written.slots = slots
-        loot = recover(self.written)
-        keys = {value for entry in loot.entries for value in _keys(entry.body)}
-        for blob in self.written.blobs:
-            for key in keys:
-                try:
-                    sealed, vault = Sealed(blob.sealed), self.site.vault
-                    name = EntryId(blob.id)
-                    loot.texts.append(unseal_payload(Dek(key), sealed, vault, name, blob.version))
-                except InvalidCiphertext:
-                    continue
-        return Loot(loot.entries, loot.payloads, loot.texts)
-
-
-def _keys(body: bytes) -> Iterator[bytes]:
-    try:
-        left = [msgspec.msgpack.decode(body)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return
-    while left:
-        value = left.pop()
-        if isinstance(value, bytes) and len(value) == 32:
-            yield value
-        elif isinstance(value, list | tuple):
-            left.extend(value)
 
 
 @pytest.fixture
@@ -171,7 +111,7 @@ def test_the_leaves_of_its_steps_open_for_nobody(site: Site) -> None:
         assert any(_opens(leaf, nonces[0], messages[0]) for leaf in leaves)
         custodian.desk.take("rita", case, Act.CARRY_OUT)
         thief.look(custodian)
-        found = {value for entry in thief.steal().entries for value in _keys(entry.body)}
+        found = {value for entry in thief.steal().entries for value in keys_in(entry.body)}
         leaves = custodian.call(lambda c: list(c.store.log.span(0, c.store.log.size)))
         assert found
         assert not any(

@@ -1,17 +1,12 @@
-"""Records: add one, read one, change one."""
+"""Records: add one, read one, change one, put a statement beside one."""
 
 import re
 from asyncio import wrap_future
-from datetime import date
 from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
-from crypto.aead import InvalidCiphertext
-from crypto.record import Dek, unseal_payload
-from keys.entry import EntryId
-from lookup.custodian.accesses import latest
 from lookup.custodian.adding import ADDED, Stored, add, change
 from lookup.custodian.api.requests import (
     RecordId,
@@ -21,18 +16,29 @@ from lookup.custodian.api.requests import (
     describe_body,
     may,
     read_body,
+    read_json,
     require_own,
 )
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, RecordShape, parse_draft
-from lookup.custodian.record import Record
-from lookup.errors import InvalidRequest, PreconditionRequired, RecordNotFound
+from lookup.custodian.record_view import open_record, whole
+from lookup.custodian.supplementing import Supplemented, add_statement
+from lookup.errors import InvalidRequest, PreconditionRequired
 from lookup.officers.roles import Act, Officer
 
 router = APIRouter(prefix="/v1/records", tags=["records"])
 
 _ETAG: Final = re.compile(r'(?:W/)?"([1-9][0-9]{0,9})"')
 _SCHEMA: Final = describe_body(RecordShape)
+
+
+class StatementRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A supplementary statement: 1 to 4,000 characters that can be printed, and new lines."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "<StatementRequest>"
 
 
 class InvalidRecordRequest(InvalidRequest):
@@ -57,13 +63,14 @@ async def read_record(
     officer: Annotated[Officer, Depends(may(Act.READ_RECORDS))],
     writer: TheWriter,
 ) -> Response:
-    """Return a record with its payload and last accesses, this one first; its version is the ETag.
+    """Return a record with payload, statements and last accesses, this one first.
 
-    The access is durable before the record leaves.
+    The access is durable before the record leaves. The record's version is the ETag.
     """
 
     def read(custody: Custody) -> tuple[int, dict[str, Any]]:
-        return _read(custody, officer, record_id)
+        record = open_record(custody, officer, Act.READ_RECORDS, record_id)
+        return record.version, whole(custody, record)
 
     version, content = await wrap_future(writer.call(read))
     return answer(content, headers={"ETag": f'"{version}"'})
@@ -77,6 +84,21 @@ async def change_record(
     expected = _expected(request)
     draft = await _draft(request, sends_for)
     return _stored(await wrap_future(writer.change(change(record_id, draft, expected))), 200)
+
+
+@router.post(
+    "/{record_id}/statements", status_code=201, openapi_extra=describe_body(StatementRequest)
+)
+async def state(
+    request: Request,
+    record_id: RecordId,
+    officer: Annotated[Officer, Depends(may(Act.ADD_STATEMENT))],
+    writer: TheWriter,
+) -> Response:
+    """Put a supplementary statement beside a record; 200 if the same is there already."""
+    wanted = await read_json(request, StatementRequest)
+    done = await wrap_future(writer.change(add_statement(record_id, wanted.text, officer)))
+    return _supplemented(done)
 
 
 async def _draft(request: Request, sends_for: str | None) -> Draft:
@@ -99,6 +121,15 @@ def _expected(request: Request) -> int:
     return int(found[1])
 
 
+def _supplemented(done: Supplemented) -> Response:
+    members = {
+        "result": done.result,
+        "statement": done.statement.hex(),
+        "statements": done.number,
+    }
+    return answer(members, 201 if done.result == ADDED else 200)
+
+
 def _stored(stored: Stored, status: int) -> Response:
     record_id = stored.record_id.hex()
     return answer(
@@ -106,40 +137,3 @@ def _stored(stored: Stored, status: int) -> Response:
         status,
         {"ETag": f'"{stored.version}"', "Location": f"/v1/records/{record_id}"},
     )
-
-
-def _read(custody: Custody, officer: Officer, record_id: EntryId) -> tuple[int, dict[str, Any]]:
-    record = custody.record(record_id)
-    if record is None or not officer.may(Act.READ_RECORDS, record.body.authority):
-        raise RecordNotFound("there is no such record")
-    body = record.body
-    custody.audit.note_read(officer, record)
-    content = {
-        "record_id": record.id.hex(),
-        "version": record.version,
-        "authority": body.authority,
-        "source_ref": body.source_ref,
-        "identifiers": [f"{link.scheme}:{link.value}" for link in body.links],
-        "category": body.category,
-        "since": _day(body.since),
-        "until": _day(body.until),
-        "answer_until": _day(body.answer_until),
-        "payload": msgspec.Raw(_payload(custody, record)),
-        "accesses": latest(custody, record),
-    }
-    return record.version, content
-
-
-def _day(ordinal: int | None) -> date | None:
-    return None if ordinal is None else date.fromordinal(ordinal)
-
-
-def _payload(custody: Custody, record: Record) -> bytes:
-    blob = custody.store.blob(record.id, record.version)
-    if blob is None:
-        raise RecordNotFound("the record is known, its content was lost with a store")
-    try:
-        dek = Dek(record.body.dek)
-        return unseal_payload(dek, blob, custody.vault.id, record.id, record.version)
-    except InvalidCiphertext:
-        raise RecordNotFound("the record is known, its content is damaged") from None

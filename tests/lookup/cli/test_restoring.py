@@ -93,7 +93,7 @@ def test_a_store_that_is_there_is_not_overwritten_and_the_hint_works(site: Folde
     done = subprocess.run(
         ["sh", "-c", commands], check=True, cwd=ROOT, capture_output=True, text=True
     )
-    assert "restored         20 records" in done.stdout
+    assert "restored      20 contents" in done.stdout
     assert "destroy it" in done.stdout
     with serving(site) as served:
         assert served.status()["records"] == len(NUMBERS)

@@ -51,6 +51,7 @@ def test_a_record_is_kept_as_it_came(shared: Custodian) -> None:
         "until": "2027-01-01",
         "answer_until": "2028-01-01",
         "payload": None,
+        "statements": [],
     }
 
 
