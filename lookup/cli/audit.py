@@ -2,18 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from lookup import exits
-from lookup.cli.console import Failure, fail, json_option, print_json, say, say_facts
-from lookup.cli.custodian import Custodian, connect
-from lookup.cli.progress import Bar
+from lookup.cli.console import fail, json_option, print_json, say, say_facts
+from lookup.cli.custodian import connect
+from lookup.cli.walking import walk
 
 _RECORD_ID: Final = re.compile(r"[0-9a-f]{32}")
-_JSON: Final = "application/json"
+_LOCAL: Final = "/v1/local/audit"
 
 VERIFY: Final = """Verify the audit chain: every entry is there, in its order, as it was taken in.
 
@@ -65,7 +64,7 @@ def group() -> None:
 @click.pass_context
 def verify(ctx: click.Context, *, as_json: bool) -> int:
     """Have it followed, and say what was found."""
-    (line,) = _walk(connect(ctx), "verify", "following the chain")
+    (line,) = walk(connect(ctx), f"{_LOCAL}/verify", "following the chain")
     verdict = line["verdict"]
     if as_json:
         print_json(verdict)
@@ -94,7 +93,7 @@ def accesses(ctx: click.Context, record_id: str, *, as_json: bool) -> None:
         # Not repeated: somebody may have taken a child's number for a record's.
         hint = "give a record id as the site returned it, never an identifier"
         fail(exits.USAGE, "the record id is not 32 hexadecimal digits", hint)
-    lines = _walk(connect(ctx), f"accesses/{record_id}", "searching the chain")
+    lines = walk(connect(ctx), f"{_LOCAL}/accesses/{record_id}", "searching the chain")
     found = [line["access"] for line in lines if "access" in line]
     if as_json:
         print_json({"record_id": record_id, "accesses": found})
@@ -112,7 +111,11 @@ def accesses(ctx: click.Context, record_id: str, *, as_json: bool) -> None:
 @click.pass_context
 def export(ctx: click.Context, *, as_json: bool) -> None:
     """Print the lines as they come."""
-    lines = (line for line in _walk(connect(ctx), "export", "exporting") if "complete" not in line)
+    lines = (
+        line
+        for line in walk(connect(ctx), f"{_LOCAL}/export", "exporting")
+        if "complete" not in line
+    )
     if as_json:
         print_json({"audit": list(lines)})
         return
@@ -122,21 +125,3 @@ def export(ctx: click.Context, *, as_json: bool) -> None:
 
 def _gap(first: int, last: int) -> str:
     return f"rows {first} to {last} were lost" if last >= first else f"unknown, at row {first}"
-
-
-def _walk(custodian: Custodian, path: str, doing: str) -> Iterator[dict[str, Any]]:
-    """Yield what a walk along the chain says but for its progress, or end the command."""
-    ended = False
-    with Bar(doing) as bar:
-        for line in custodian.stream(f"/v1/local/audit/{path}", b"", _JSON):
-            if "problem" in line:
-                detail = line["problem"].get("detail") or line["problem"]["title"]
-                fail(exits.REFUSED, detail, "look at the custodian's log, then try again")
-            if "done" in line:
-                bar.move(line["done"], line["total"], f"{line['done']} rows")
-            else:
-                ended = "verdict" in line or "complete" in line
-                yield line
-    if not ended:
-        message = "the custodian stopped in the middle; this is not all"
-        raise Failure(exits.UNAVAILABLE, message, "run the same command again")

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "import": ("lookup.cli.importing:command", "Add or change many records from NDJSON."),
     "lookup": ("lookup.cli.lookup:command", "Ask whether a child is known."),
     "recalls": ("lookup.cli.recalls:command", "Show withdrawn answers; say they are deleted."),
+    "record": ("lookup.cli.record:group", "Read a record; add a family's statement; export it."),
     "case": ("lookup.cli.case:group", "Expunge records: request, decide, carry out."),
     "officer": ("lookup.cli.officer:group", "Say who decides cases, and by which rules."),
     "purge": ("lookup.cli.purge:command", "Forget what was written and never committed."),

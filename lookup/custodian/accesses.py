@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from keys.anchor import NOTHING_AUDITED, AuditMark
 from keys.entry import EntryId
-from lookup.audit.entry import ABSENT, SCHEDULED, UNSCHEDULED, Entry, find_witness
+from lookup.audit.entry import ABSENT, SCHEDULED, UNSCHEDULED, Entry, parse_entry, sift
+from lookup.audit.errors import InvalidEntry
 from lookup.catalogue import Purpose
 from lookup.custodian.auditing import GroupUnreadable
 from lookup.custodian.clients import entry_id_of
@@ -45,8 +46,7 @@ def latest(custody: Custody, record: Record) -> Json:
     found: list[Json] = []
     until = time.monotonic() + _SEARCH_SECONDS
     for row in _rows_back(custody):
-        entries = _entries(custody, row)
-        found += [_access(custody, entry) for entry in _about(custody, record, reversed(entries))]
+        found += [_access(custody, entry) for entry in reversed(_told_in(custody, row, record))]
         if len(found) >= LATEST:
             return {"latest": found[:LATEST], "complete": True}
         if time.monotonic() > until:
@@ -91,9 +91,11 @@ class Walk:
     def step(self, custody: Custody) -> list[Json] | None:
         """Return what the next rows say; None behind the last. The last step may say more."""
         if self._end is None:
+            before = self.begin(custody)
             custody.audit.take_in()
             self._end = custody.store.audit.mark()
-            self.begin(custody)
+            if before:
+                return before
         if self._at.row >= self._end.row:
             return None
         rows = custody.store.audit.rows(self._at.row, self.rows_at_once)
@@ -102,8 +104,10 @@ class Walk:
         self._at = rows[-1].mark if rows else self._end
         return [*said, {"done": self._at.row, "total": self._end.row}]
 
-    def begin(self, custody: Custody) -> None:
-        """Look at what the walk is about."""
+    def begin(self, custody: Custody) -> list[Json]:
+        """Look at what the walk is about; return what is said before any row."""
+        del custody
+        return []
 
     def follow(self, rows: Sequence[Row]) -> Iterator[Row]:
         """Yield the rows that are to be read."""
@@ -115,24 +119,37 @@ class Walk:
 
 
 class Search(Walk):
-    """All accesses of one record. Raises RecordNotFound, also when it goes meanwhile."""
+    """All accesses of one record. Raises RecordNotFound, also when it goes meanwhile.
+
+    `missing` counts the rows that were lost or cannot be read: what was in those nobody can say.
+    """
 
     def __init__(self, record_id: EntryId) -> None:
         super().__init__()
-        self._record_id = record_id
+        self.record_id = record_id
+        self.missing = 0
 
-    def begin(self, custody: Custody) -> None:
+    def begin(self, custody: Custody) -> list[Json]:
         """Find the record."""
-        self._record(custody)
+        self.record(custody)
+        return []
 
     def read(self, custody: Custody, row: Row) -> list[Json]:
         """Return the row's accesses of the record."""
-        record = self._record(custody)
-        about = _about(custody, record, _entries(custody, row))
+        record = self.record(custody)
+        if row.is_gap:
+            self.missing += max(1, len(missing_rows(row)))  # a gap may not know how long it is
+            return []
+        try:
+            about = _about(custody, row, record)
+        except GroupUnreadable:
+            self.missing += 1
+            return []
         return [{"access": _access(custody, entry)} for entry in about]
 
-    def _record(self, custody: Custody) -> Record:
-        record = custody.record(self._record_id)
+    def record(self, custody: Custody) -> Record:
+        """Return the record as it is now."""
+        record = custody.record(self.record_id)
         if record is None:
             raise RecordNotFound("there is no such record")
         return record
@@ -222,21 +239,31 @@ def _entries(custody: Custody, row: Row) -> list[Entry]:
         return []
 
 
-def _about(custody: Custody, record: Record, entries: Iterator[Entry] | list[Entry]) -> list[Entry]:
-    """Return the entries whose witnesses one of the record's links makes again."""
-    witnesses = custody.audit.witnesses
+def _told_in(custody: Custody, row: Row, record: Record) -> list[Entry]:
+    """Return a row's accesses of a record; none in one that cannot be read, as `_entries`."""
+    try:
+        return _about(custody, row, record)
+    except GroupUnreadable:
+        return []
+
+
+def _about(custody: Custody, row: Row, record: Record) -> list[Entry]:
+    """Return a row's entries whose witnesses one of the record's links makes again.
+
+    Raises GroupUnreadable, also where one that was found is no entry.
+    """
     handles = [link.handle for link in record.body.links]
-    return [
-        entry
-        for entry in entries
-        if any(find_witness(entry, handle, witnesses) for handle in handles)
-    ]
+    found = sift(custody.audit.groups.encoded(row), handles, custody.audit.witnesses)
+    try:
+        return [parse_entry(encoded) for encoded in found]
+    except InvalidEntry:
+        raise GroupUnreadable from None
 
 
 def _access(custody: Custody, entry: Entry) -> Json:
     head = entry.head
     return {
-        "time": _instant(head.time / 1_000_000),
+        "time": instant(head.time / 1_000_000),
         "client": head.client.hex(),
         "client_name": _name(custody, head.client),
         "user": head.user.decode() or None,
@@ -256,7 +283,7 @@ def _told(custody: Custody, notice: Notice, authority: str | None) -> Json | Non
         "record_id": notice.record.hex(),
         "authority": record.body.authority,
         "source_ref": record.body.source_ref,
-        "time": _instant(notice.time),
+        "time": instant(notice.time),
         "client": notice.client.hex(),
         "client_name": _name(custody, notice.client),
         "user": notice.user or None,
@@ -275,7 +302,7 @@ def _name(custody: Custody, client: bytes) -> str | None:
     return None if card is None else card.name
 
 
-def _instant(seconds: float) -> str:
+def instant(seconds: float) -> str:
     """Return a time as RFC 3339 writes it."""
     instant = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
     return instant.replace("+00:00", "Z")

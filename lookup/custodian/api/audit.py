@@ -1,32 +1,22 @@
-"""The audit: authorities' notices over TCP; the chain itself over the officers' socket alone.
-
-Walks answer line by line (NDJSON), as far as they have come: `{"done":400,"total":9000}`, and what
-they find. The last line is a result, or a problem in its place; missing: not all was looked at.
-"""
+"""The audit: authorities' notices over TCP; the chain itself over the officers' socket alone."""
 
 import re
 from asyncio import wrap_future
-from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import StreamingResponse
 
 from lookup.custodian import accesses
-from lookup.custodian.accesses import Export, Search, Verification, Walk
+from lookup.custodian.accesses import Export, Search, Verification
 from lookup.custodian.api.requests import (
-    NO_STORE,
-    VAULT_FAILED,
-    VAULT_FAILURES,
     RecordId,
     TheWriter,
     answer,
     may,
 )
-from lookup.custodian.custody import Custody
-from lookup.errors import InvalidRequest, RecordNotFound, ServiceError, Unavailable, problem_body
-from lookup.logs import log_defect
+from lookup.custodian.api.walks import walked
+from lookup.errors import InvalidRequest
 from lookup.officers.roles import Act, Officer
 
 router = APIRouter(tags=["accesses"])
@@ -35,7 +25,6 @@ local = APIRouter(prefix="/v1/local/audit", tags=["local"])
 _QUERY: Final = re.compile(
     r"(?:after=(?P<after>[0-9a-f]{16}))?(?:(?:^|&)limit=(?P<limit>[1-9][0-9]{0,3}))?"
 )
-_NDJSON: Final = "application/x-ndjson"
 
 
 @router.get(
@@ -74,40 +63,16 @@ async def verify(writer: TheWriter) -> Response:
     def result() -> dict[str, Any]:
         return {"verdict": msgspec.to_builtins(walk.verdict) | {"sound": walk.verdict.sound}}
 
-    return _walk(writer, walk, result)
+    return await walked(writer, walk, result)
 
 
 @local.post("/accesses/{record_id}")
 async def search(record_id: RecordId, writer: TheWriter) -> Response:
     """Find everybody who was answered with a record."""
-
-    def find(custody: Custody) -> bool:
-        return custody.record(record_id) is not None
-
-    if not await wrap_future(writer.call(find)):
-        raise RecordNotFound("there is no such record")
-    return _walk(writer, Search(record_id), lambda: {"complete": True})
+    return await walked(writer, Search(record_id))
 
 
 @local.post("/export")
 async def export(writer: TheWriter) -> Response:
     """Return every entry: who asked when, and what for; not what was answered."""
-    return _walk(writer, Export(), lambda: {"complete": True})
-
-
-def _walk(writer: TheWriter, walk: Walk, result: Callable[[], dict[str, Any]]) -> Response:
-    return StreamingResponse(_lines(writer, walk, result), media_type=_NDJSON, headers=NO_STORE)
-
-
-async def _lines(
-    writer: TheWriter, walk: Walk, result: Callable[[], dict[str, Any]]
-) -> AsyncIterator[bytes]:
-    try:
-        while (said := await wrap_future(writer.call(walk.step))) is not None:
-            yield b"".join(msgspec.json.encode(line) + b"\n" for line in said)
-        yield msgspec.json.encode(result()) + b"\n"
-    except ServiceError as error:
-        yield b'{"problem":' + problem_body(error) + b"}\n"
-    except VAULT_FAILURES as error:
-        log_defect("the vault", error)
-        yield b'{"problem":' + problem_body(Unavailable(VAULT_FAILED)) + b"}\n"
+    return await walked(writer, Export())

@@ -19,7 +19,9 @@ from lookup.custodian.api.requests import (
     read_json,
     require_own,
 )
+from lookup.custodian.api.walks import complete, walked
 from lookup.custodian.custody import Custody
+from lookup.custodian.disclosing import Disclosure
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, RecordShape, parse_draft
 from lookup.custodian.record_view import open_record, whole
 from lookup.custodian.supplementing import Supplemented, add_statement
@@ -99,6 +101,20 @@ async def state(
     wanted = await read_json(request, StatementRequest)
     done = await wrap_future(writer.change(add_statement(record_id, wanted.text, officer)))
     return _supplemented(done)
+
+
+@router.post("/{record_id}/export")
+async def export(
+    record_id: RecordId,
+    officer: Annotated[Officer, Depends(may(Act.EXPORT_RECORD))],
+    writer: TheWriter,
+) -> Response:
+    """Return all that is held about a record, and everybody who was answered with it, as lines.
+
+    The export is audited before it leaves, and is the last of the accesses that it tells of.
+    """
+    disclosure = Disclosure(record_id, officer)
+    return await walked(writer, disclosure, lambda: complete() | {"missing": disclosure.missing})
 
 
 async def _draft(request: Request, sends_for: str | None) -> Draft:

@@ -35,7 +35,7 @@ def _all_commands() -> dict[str, click.Command]:
 
 ALL = _all_commands()
 NO_DOCUMENT = {"serve", "client", "lookup-key", "slot", "passphrase", "audit", "certificate", "log"}
-NO_DOCUMENT |= {"case", "officer"}
+NO_DOCUMENT |= {"case", "officer", "record"}
 # They need no configuration and no site; test_certificate.py and test_officer_key.py have theirs.
 WITHOUT_A_SITE = {"certificate verify", "certificate letter", "officer key"}
 
@@ -134,6 +134,9 @@ CALLS = {
     "log cosign": ["log", "cosign", "-"],
     "log verify": ["log", "verify"],
     "passphrase change": ["passphrase", "change", "--new-passphrase-file", "{tmp}/new", "--write"],
+    "record show": ["record", "show", "0" * 32],
+    "record statement": ["record", "statement", "0" * 32],
+    "record export": ["record", "export", "0" * 32, "--output", "{tmp}/export"],
     "case open": ["case", "open", "0" * 32, "--ground", "art-17-1-a"],
     "case opening": ["case", "opening", "0" * 32, "--output", "{tmp}/opening"],
     "case certificate": ["case", "certificate", "0" * 32, "--output", "{tmp}/certificate"],
@@ -263,7 +266,9 @@ def test_what_is_not_allowed_has_a_status_of_its_own(tmp_path: Path) -> None:
     assert result.ends_in_a_hint
 
 
-@pytest.mark.parametrize("arguments", [(), ("client",), ("slot",), ("case",), ("officer",)])
+@pytest.mark.parametrize(
+    "arguments", [(), ("client",), ("slot",), ("case",), ("officer",), ("record",)]
+)
 def test_without_a_command_it_shows_its_help(arguments: tuple[str, ...]) -> None:
     result = lacuna(*arguments)
 
