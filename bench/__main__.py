@@ -49,6 +49,7 @@ BENCHMARKS: Final = (
     "probe",
     "syncing",
     "certificates",
+    "exporting",
     "large",
 )
 EVERYDAY: Final = tuple(name for name in BENCHMARKS if name != "large")

@@ -1,0 +1,146 @@
+"""Claim: a family's copy of a record that was told 10,000 times is made in 5 seconds.
+
+Floor: 5 s for a record with 10,000 accesses among 50,000 audit entries: the site's walk, the
+transfer, and both files, made and written.
+
+Method: the custodian's process (served.py) without workers; segments as workers write them, in
+groups of five entries of which one is about the record, lie there before it starts. Then an officer
+exports over TCP loopback, by the code of `lacuna record export`, in this process; median of five.
+Each round adds one access, the export's own, and one row to the chain. `walk` is until the last
+line has come, `files` from there to both files' ends, on disk and synced.
+"""
+
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
+
+from bench.claim import Claim, Floor, Json, Outcome
+from bench.held import opened
+from bench.officers import REQUESTER
+from bench.running import Run
+from bench.served import Served, served
+from bench.sites import Site
+from crypto.audit import AnswerKey, AuditPublicKey, WitnessKey
+from keys.entry import Kind
+from keys.vault import Vault
+from lookup.audit.entry import CLIENT_ID_SIZE, UNSCHEDULED, EntryMaker, Head
+from lookup.audit.segment import make_end, make_group, make_header, whole_blocks
+from lookup.cli.custodian import Custodian
+from lookup.cli.walking import walk
+from lookup.custodian.audit_keys import AuditKeys
+from lookup.custodian.record import Record
+from lookup.disclosure.export import make_export
+from lookup.disclosure.page import render_html
+from lookup.disclosure.redacting import redact
+from lookup.private_file import new_private_file
+
+FLOOR: Final = Floor("<=", 5)
+ACCESSES: Final = 10_000
+_GROUP: Final = 5  # entries, one of them about the record
+_GROUPS: Final = 2_500  # in one segment
+
+
+class _Took(NamedTuple):
+    walk: float
+    files: float
+    accesses: int
+    size: int
+    cpu: float
+
+
+def measure(run: Run) -> Outcome:
+    """Write accesses, start a custodian on them, export."""
+    site, _ = run.sites.filled(run.largest)
+    run.progress.tell(f"writing {ACCESSES * _GROUP:,} audit entries")
+    with opened(site.config) as custodian:
+        record = _some_record(custodian.vault)
+        _write(site, custodian.vault, record)
+    with served(site, workers=None) as custodian:
+        took = [_export(run, custodian, record) for _ in range(run.rounds(5))]
+    whole = median(each.walk + each.files for each in took)
+    row: Json = {
+        "accesses": took[0].accesses,
+        "audit entries": ACCESSES * _GROUP,
+        "walk, s": round(median(each.walk for each in took), 2),
+        "files, s": round(median(each.files for each in took), 2),
+        "custodian CPU, s": round(median(each.cpu for each in took), 2),
+        "both files, MB": round(took[0].size / 1e6, 1),
+    }
+    claim = Claim(
+        name="export",
+        says=f"a family's copy of a record that was told {ACCESSES:,} times",
+        value=whole,
+        unit="s",
+        records=run.largest,
+        judged=run.judged,
+        floor=FLOOR,
+        bound_by="the interpreter: each audit entry is opened, and compared with the record's link",
+    )
+    return Outcome((claim,), (row,))
+
+
+def _some_record(vault: Vault) -> Record:
+    found = (entry for leaf in range(vault.leaves) for entry in vault.scan_leaf(Kind.RECORD, leaf))
+    return Record.of(next(found))
+
+
+def _write(site: Site, vault: Vault, record: Record) -> None:
+    """Write segments of workers that have ended: each group has one access of the record."""
+    audit = AuditKeys.load(vault).handed_out(site.config.audit, demo=True)
+    maker = EntryMaker(WitnessKey(audit.witness_key), AnswerKey(audit.answer_key))
+    (link, *_) = record.body.links
+    for first in range(0, ACCESSES, _GROUPS):
+        header, sealer = make_header(
+            0, int(time.time()), vault.id, AuditPublicKey(audit.public_key)
+        )
+        path = Path(audit.folder) / secrets.token_hex(16)
+        with new_private_file(path) as file:
+            file.write(header)
+            for entries in _groups(maker, link.handle, min(_GROUPS, ACCESSES - first)):
+                group = make_group(sealer, entries)
+                file.write(group.ljust(whole_blocks(len(group)), b"\0"))
+            file.write(make_end(sealer))
+
+
+def _groups(maker: EntryMaker, handle: bytes, count: int) -> Iterator[Sequence[bytes]]:
+    clients = [secrets.token_bytes(CLIENT_ID_SIZE) for _ in range(20)]
+    for number in range(count):
+        head = Head(
+            UNSCHEDULED,
+            int(time.time() * 1_000_000),
+            clients[number % len(clients)],
+            secrets.token_bytes(16),
+            b"nurse-%d" % (number % 500),
+            b"triage nurse",
+            b"visit-%d" % number,
+        )
+        misses = [maker.make(head, [[]]) for _ in range(_GROUP - 1)]
+        yield [maker.make(head, [[handle]]), *misses]
+
+
+def _export(run: Run, served_: Served, record: Record) -> _Took:
+    host, port = served_.connection.host, served_.connection.port
+    custodian = Custodian.at_url(f"http://{host}:{port}", None)
+    custodian.authorize({"authorization": f"Bearer {served_.site.token(REQUESTER)}"})
+    cpu, begun = served_.cpu(), time.perf_counter()
+    lines = list(walk(custodian, f"/v1/records/{record.id.hex()}/export", "exporting"))
+    walked = time.perf_counter()
+    told = redact(make_export(lines), [])
+    with tempfile.TemporaryDirectory(dir=run.sites.folder) as folder:
+        size = 0
+        for name, content in (
+            ("export.json", told.json()),
+            ("export.html", render_html(told).encode()),
+        ):
+            with new_private_file(Path(folder) / name) as file:
+                size += file.write(content)
+    ended = time.perf_counter()
+    custodian.close()
+    accesses = len(told.document["accesses"])
+    if accesses < ACCESSES:
+        raise RuntimeError(f"of {ACCESSES} accesses {accesses} were found")
+    return _Took(walked - begun, ended - walked, accesses, size, served_.cpu() - cpu)
