@@ -1,5 +1,6 @@
 """Supplementary statements: beside a record, never in it; and gone with it."""
 
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -10,6 +11,7 @@ from lookup.custodian.contents import wanted_blobs
 from lookup.custodian.custody import Custody
 from lookup.custodian.supplements import MAX_STATEMENT, MOST_STATEMENTS
 from lookup.officers.roles import Act
+from tests.lookup.cli.commanding import lacuna
 from tests.simulator import Custodian, Json, Site, import_lines, nhs, record
 
 WORDS = "It was he who reported us.\n\nA court has since convicted him: order of 3 May."
@@ -192,3 +194,26 @@ def test_a_restore_looks_for_every_content(custodian: Custodian) -> None:
     wanted, there = custodian.call(look)
     assert wanted == there
     assert len(there) == 4
+
+
+def test_a_restore_brings_it_back(site: Site) -> None:
+    """From a mirror's pages and a backup's blobs: the statement, what the case says, what waits."""
+    with site.open() as custodian:
+        record_id = custodian.add("restored", nhs(1))
+        state(custodian, record_id)
+        case = custodian.desk.open([record_id], note="at the family's request")
+        import_lines(custodian.feed, [record("restored", nhs(1), payload={"note": "parked"})])
+        backup = {"folder": str(site.folder / "backup")}
+        assert custodian.officer.post("/v1/local/backup", json=backup).status_code == 200
+    shutil.rmtree(site.config.store)
+
+    done = lacuna("--config", site.config.path, "restore", "--from", backup["folder"], "--json")
+
+    assert (done.status, done.json["restored"], done.json["key_without_blob"]) == (0, 4, 0)
+    with site.open() as custodian:
+        assert [each["text"] for each in shown(custodian, record_id)] == [WORDS]
+        now = custodian.desk.told("ada", "GET", f"/v1/cases/{case['case']}")
+        assert (now["content"]["note"], now["parked"]) == ("at the family's request", 1)
+        custodian.desk.take("rita", now, Act.WITHDRAW)
+        read = custodian.desk.told("ana", "GET", f"/v1/records/{record_id.hex()}")
+        assert read["payload"] == {"note": "parked"}
