@@ -90,7 +90,10 @@ class Bench:
 
     def expunge(self, custody: Custody, *record_ids: EntryId) -> CarriedOut:
         """Carry a case about records through."""
-        case = self.approved_of(custody, record_ids)
+        return self.carry_through(custody, self.approved_of(custody, record_ids))
+
+    def carry_through(self, custody: Custody, case: Case) -> CarriedOut:
+        """Have a case that is due carried out; recipients of answers are written to."""
         while (done := self.step(custody, "rita", case, Act.CARRY_OUT).carried_out) is None:
             if custody.docket.standing(case).state is State.RECALLING:
                 self.step(custody, "leo", case, Act.LETTERS)

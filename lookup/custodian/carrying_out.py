@@ -30,7 +30,7 @@ from lookup.custodian.certifying import (
 )
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import InvalidRecord
-from lookup.custodian.recalling import told
+from lookup.custodian.recalling import PATIENCE, told
 from lookup.custodian.record import Record
 from lookup.custodian.remedy import Remade, can_be_remade, remake
 from lookup.custodian.removing import leaving_with
@@ -105,7 +105,7 @@ def carry_out_now(custody: Custody, case: Case) -> CarriedOut | None:
     """Carry out a case that is due, unless recipients have to be told first; `tend` does then."""
     custody.docket.withhold([case])
     custody.show_and_hide()
-    return carry_out(custody, [case]) if told(custody, [case]) else None
+    return carry_out(custody, [case]) if told(custody, [case], PATIENCE) else None
 
 
 def is_whole(custody: Custody, case: Case) -> bool:

@@ -9,7 +9,7 @@ Invariants:
 
 * What is unlinked or corrected is destroyed as a whole record would be: the version that is left
   has another DEK, and the epoch changes. With it leaves whatever else about the record says the
-  identifier: other cases, and what was parked.
+  identifier: other cases, the family's statements, and what was parked.
 * An identifier is not taken off a record whose payload says it: that has to be corrected first.
 * Meanwhile hospitals hear what they will hear, or nothing of the record where officers restrict it.
 * What a case has changed is detached from its feed: see detaching.py.

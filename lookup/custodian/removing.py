@@ -5,8 +5,8 @@ Invariants:
 * With a record leave its payload, its supplementary statements, every case that names it, also one
   that was refused or whose content was lost, what was parked for it, and who was told that it was
   withdrawn.
-* With what a case takes off a record leave the case, others that say it, and what was parked; of
-  that, what a detached record may take is parked anew, under another key.
+* With what a case takes off a record leave the case, other cases and statements that say it, and
+  what was parked; of that, what a detached record may take is parked anew, under another key.
 * A case that stays, and lists a destroyed record among the others of its child, lists it no more,
   under another key; if it is open, that escalates it.
 * In the same transaction a fence is put around what a feed may send again (fencing.py).
@@ -124,7 +124,7 @@ class Leaving:
         custody.lot.drop(self.parked)
         custody.lot.parked |= {each.parked.record: each.parked for each in self.reparked}
         custody.outbox.drop(self.recalls)
-        custody.supplements.drop(record.id for record in self.records)
+        custody.supplements.drop(self.supplements)
         custody.destroyed += len(self.records)
 
 
@@ -143,7 +143,10 @@ def leaving_with(
         [each for each in custody.docket.lost if not every.isdisjoint(each.record_ids)],
         custody.lot.about(every),
         [aside for _, each in remade for aside in _reparked(custody, each)],
-        custody.supplements.about(ids),
+        [
+            *custody.supplements.about(ids),
+            *(each for of, it in remade for each in _statements_that_say(custody, of, it.old.id)),
+        ],
         _relisted(custody, ids, cases),
         _fences(custody, records),
         custody.outbox.of({case.id for case in cases}),
@@ -158,6 +161,16 @@ def _cases_that_say(custody: Custody, carried_out: Case, record_id: EntryId) -> 
         texts = (case.content.encode(), *(each.step.text().encode() for each in case.steps))
         if any(says(text, names) for text in texts):
             yield case
+
+
+def _statements_that_say(
+    custody: Custody, carried_out: Case, record_id: EntryId
+) -> Iterator[Supplement]:
+    """Yield the family's statements that say what a case takes off the record beside them."""
+    for each in custody.supplements.of(record_id):
+        text = each.text(custody.vault, custody.store) or ""
+        if says(text.encode(), carried_out.content.unlinked):
+            yield each
 
 
 def _reparked(custody: Custody, remade: Remade) -> Iterator[Aside]:

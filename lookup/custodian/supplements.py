@@ -109,10 +109,14 @@ class Supplements:
         """Hear of one that is durable."""
         self.by_record.setdefault(supplement.record, []).append(supplement)
 
-    def drop(self, record_ids: Iterable[EntryId]) -> None:
-        """Forget those of records that have left the map."""
-        for record_id in record_ids:
-            self.by_record.pop(record_id, None)
+    def drop(self, supplements: Iterable[Supplement]) -> None:
+        """Forget what has left the map."""
+        for each in supplements:
+            kept = [other for other in self.of(each.record) if other.id != each.id]
+            if kept:
+                self.by_record[each.record] = kept
+            else:
+                self.by_record.pop(each.record, None)
 
 
 def make_supplement(

@@ -12,9 +12,11 @@ from typing import Final
 
 import msgspec
 
+from lookup.cases.standing import State
 from lookup.custodian.case import Case
 from lookup.custodian.certifying import certificates, waiting
 from lookup.custodian.custody import Custody
+from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of
 from tests.faults.site import BENCH, ONE_SLOT, Serving, draft, serve
 
@@ -68,6 +70,13 @@ def case_about(custody: Custody, name: str) -> Case:
     case = custody.docket.open_case_of(custody.sources[draft(name).source])
     assert case is not None
     return case
+
+
+def write_letters(custody: Custody) -> None:
+    """Say that recipients of answers were written to, in each case that waits for them."""
+    for case in list(custody.docket.cases.values()):
+        if custody.docket.standing(case).state is State.RECALLING:
+            BENCH.step(custody, "leo", case, Act.LETTERS)
 
 
 def find(custody: Custody) -> Found:

@@ -23,7 +23,7 @@ from lookup.custodian.record import Record
 from lookup.custodian.unlocking import OpenSite
 from lookup.demo.recover import KIND_INTENT, Evidence, Loot, database_keys, read_database, recover
 from tests.faults.audited import files_in, notices_in, requests_in
-from tests.faults.casework import Found, find
+from tests.faults.casework import Found, find, write_letters
 from tests.faults.site import PASSPHRASES, Serving, marker, records, serve, unlock
 
 T = TypeVar("T")
@@ -104,6 +104,8 @@ def _start(folder: Path, question: Question) -> Started:
     call = site.writer.call
     at_start, _ = _read(site)
     cases_at_start = call(find).result()
+    call(tend).result()
+    call(write_letters).result()
     call(tend).result()
     state, secrets = _read(site)
     cases = call(find).result()

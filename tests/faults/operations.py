@@ -171,7 +171,7 @@ def _carry_out(name: str, site: Serving, answer: Answer) -> None:
     """An officer's last step."""
 
     def run(custody: Custody) -> None:
-        BENCH.step(custody, "rita", case_about(custody, name), Act.CARRY_OUT)
+        BENCH.carry_through(custody, case_about(custody, name))
 
     _call(site, run)
     answer()

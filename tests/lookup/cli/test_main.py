@@ -142,6 +142,7 @@ CALLS = {
     "case certificate": ["case", "certificate", "0" * 32, "--output", "{tmp}/certificate"],
     "case list": ["case", "list"],
     "case certificates": ["case", "certificates"],
+    "case write-letters": ["case", "write-letters", "0" * 32, "--output", "{tmp}/letters"],
     "case refuse": ["case", "refuse", "0" * 32, "--reason", "art-17-3-b", "--words", "so"],
     "case hold": ["case", "hold", "0" * 32, "--reason", "inquiry"],
     "case extend": ["case", "extend", "0" * 32, "--reason", "complexity"],
@@ -150,7 +151,7 @@ CALLS = {
         f"case {act}": ["case", act, "0" * 32]
         for act in (
             *("amend", "show", "approve", "review", "restrict", "confirm", "lift", "release"),
-            *("ask-identity", "confirm-identity", "withdraw", "carry-out"),
+            *("ask-identity", "confirm-identity", "withdraw", "carry-out", "letters"),
         )
     },
     "officer list": ["officer", "list"],

@@ -8,6 +8,7 @@ import pytest
 
 from keys.entry import EntryId, Kind
 from lookup.cases.standing import RECALL_SECONDS
+from lookup.custodian import recalling
 from lookup.custodian.carrying_out import tend
 from lookup.custodian.custody import Custody
 from lookup.custodian.recalling import acknowledge
@@ -319,9 +320,10 @@ def test_what_is_shown_again_is_looked_for_anew(custodian: Custodian, segment: S
 
     def begin(custody: Custody) -> bool:
         """Begin the search, and do not let it get anywhere."""
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("lookup.custodian.recalling._SEARCH_SECONDS", -1.0)
-            tend(custody)
+        found = custody.docket.due(custody.moment())
+        custody.docket.withhold(found)
+        custody.show_and_hide()
+        assert recalling.told(custody, found, seconds=-1) == []
         return custody.search is not None
 
     assert custodian.call(begin)

@@ -203,6 +203,18 @@ class TestUnlink:
         left = custodian.call(lambda custody: [each.hex() for each in custody.docket.cases])
         assert left == [second["case"]]
 
+    def test_a_statement_that_says_the_number_leaves_with_it(self, custodian: Custodian) -> None:
+        """The family was told; its other statements stay."""
+        record_id = custodian.add("one", OLD, NEW)
+        path = f"/v1/records/{record_id.hex()}/statements"
+        for text in (f"She was {OLD.partition(':')[2]} then.", "It was not so."):
+            custodian.desk.told("rita", "POST", path, {"text": text})
+        carry_out(custodian, record_id, unlinking(OLD))
+        assert [each["text"] for each in read(custodian, record_id)["statements"]] == [
+            "It was not so."
+        ]
+        assert custodian.call(lambda c: len(list(c.vault.scan(Kind.SUPPLEMENT)))) == 1
+
     @pytest.mark.parametrize(("identifiers", "why"), REFUSED.values(), ids=REFUSED)
     def test_what_cannot_be_is_refused(
         self, custodian: Custodian, identifiers: list[str], why: str
