@@ -27,6 +27,9 @@
     [log]
     published = "/srv/www/log"                # the log, for a web server; or absent
 
+    [retention]
+    classes = "/etc/lacuna/classes.toml"      # the site's own; without it, those of this version
+
     [[witness]]                               # who cosigns the log's checkpoints; or absent
     name = "a university"                     # for people
     key = "witness.example+3c1f…+BA…"         # its verifier key (C2SP)
@@ -135,6 +138,7 @@ class Config:
     catalogue: Catalogue
     published: Path | None
     witnesses: tuple[WitnessLine, ...]
+    retention_classes: Path | None
 
     @property
     def worker_socket(self) -> Path:
@@ -181,7 +185,7 @@ def load_config(path: Path) -> Config:
 
 def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
     """Return the configuration that these tables describe, paths taken from `path`'s folder."""
-    known = {"demo", "vault", "serve", "log", "witness", "authority", "category"}
+    known = {"demo", "vault", "serve", "log", "retention", "witness", "authority", "category"}
     top = Table("", tables, known)
     catalogue = {key: tables[key] for key in ("authority", "category") if key in tables}
     vault = Table("vault", top.table("vault"), {"store", "mirror", "slots", "passphrase_file"})
@@ -195,6 +199,7 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         },
     )
     log = Table("log", top.table("log"), {"published"})
+    retention = Table("retention", top.table("retention"), {"classes"})
     lookup = _address(serve, "lookup", "127.0.0.1:8440")
     tls = _tls_files(serve, path)
     base_url = f"{'http' if tls is None else 'https'}://{lookup}"
@@ -221,6 +226,7 @@ def parse_config(tables: Mapping[str, Any], path: Path) -> Config:
         catalogue=parse_catalogue(catalogue),
         published=log.path("published", path) if "published" in log else None,
         witnesses=_witnesses(top),
+        retention_classes=retention.path("classes", path) if "classes" in retention else None,
     )
     check_config(config)
     return config

@@ -56,6 +56,7 @@ from lookup.custodian.writer import Prepare, Writer
 from lookup.errors import ServiceError
 from lookup.identifiers import parse_identifier
 from lookup.index.layout import days_of
+from lookup.retention.classes import shipped_classes
 from lookup.wire import parse_lookup
 from lookup.worker.decide import decide_one
 from lookup.worker.view import OpenView, open_view
@@ -158,7 +159,7 @@ class Site:
     def draft(self, source_ref: str, /, *identifiers: str, **changes: Any) -> Draft:
         """Return a record, parsed."""
         raw = json.dumps(record(source_ref, *identifiers, **changes)).encode()
-        return parse_draft(raw, self.config.catalogue)
+        return parse_draft(raw, self.config.catalogue, shipped_classes())
 
     def open(self) -> "Custodian":
         """Run a custodian inside this process."""

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "record": ("lookup.cli.record:group", "Read a record; add a family's statement; export it."),
     "case": ("lookup.cli.case:group", "Expunge records: request, decide, carry out."),
     "officer": ("lookup.cli.officer:group", "Say who decides cases, and by which rules."),
+    "retention": ("lookup.cli.retention:group", "Keep no record longer than its class says."),
     "purge": ("lookup.cli.purge:command", "Forget what was written and never committed."),
     "backup": ("lookup.cli.backup:command", "Back up a running site's store."),
     "restore": ("lookup.cli.restore:command", "Bring a site back from what is left."),

@@ -29,6 +29,7 @@ from lookup.custodian.fencing import Feed
 from lookup.custodian.parking import Parked, park
 from lookup.custodian.record import Body, Record, make_body, names_of
 from lookup.custodian.remedy import stored_payload
+from lookup.custodian.reviewing import noted
 from lookup.custodian.writer import Prepare, Prepared
 from lookup.errors import Conflict, PreconditionFailed, RecordNotFound, Unavailable
 
@@ -217,8 +218,7 @@ def _kept_aside(custody: Custody, draft: Draft, old: Record, case: Case | None) 
     if before is None and old.body.says(draft):
         return _Step(Stored(UNCHANGED, old.id, old.version), touches)
     parked = Stored(PARKED, old.id, old.version)
-    vault, store, catalogue = custody.vault, custody.store, custody.catalogue
-    waiting = None if before is None else before.draft(vault, store, catalogue)
+    waiting = None if before is None else _waiting(custody, before)
     comes = _body(draft, old)
     more = custody.told(comes) - custody.told(old.body)
     longer = custody.answered_until(comes) > custody.answered_until(old.body)
@@ -242,6 +242,10 @@ def _kept_aside(custody: Custody, draft: Draft, old: Record, case: Case | None) 
         parked=kept,
         escalates=tuple(escalates),
     )
+
+
+def _waiting(custody: Custody, parked: Parked) -> Draft | None:
+    return parked.draft(custody.vault, custody.store, custody.catalogue, custody.classes)
 
 
 def _escalating(
@@ -278,7 +282,8 @@ def _stored(
     version = 1 if old is None else old.version + 1
     dek = Dek.generate()
     body = make_body(draft, dek, () if old is None else old.body.links)
-    new = Record(record_id, version, 0 if old is None else old.flags, body)
+    flags = 0 if old is None else noted(old.flags, custody.today())
+    new = Record(record_id, version, flags, body)
     return _Step(
         Stored(ADDED if old is None else UPDATED, record_id, version),
         (record_id, draft.source, *(case.id for case, _ in escalates)),

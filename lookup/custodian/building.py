@@ -5,8 +5,8 @@ Invariants:
 * Changes go on meanwhile. One to a leaf that was already read is noted and made in the new table
   before it is complete; any other is met on the way. One thread reads, changes and builds.
 * Every table has an index key of its own, which is never stored.
-* A leaf that opens neither in the store nor in the mirror leaves the table incomplete: a miss in
-  it is no answer.
+* A leaf that opens neither in the store nor in the mirror (walking.py) leaves the table incomplete:
+  a miss in it is no answer.
 * What was gathered is wiped when the table is made; copies that arrays leave as they grow are not.
 """
 
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from crypto.aead import wipe
 from crypto.tag import TAG_SIZE, IndexKey, Tag, TagMaker
 from keys.entry import EntryId, Kind
-from keys.errors import PageDamaged
 from keys.vault import Vault
 from lookup.custodian.publishing import Named, Publication, Rules
 from lookup.custodian.record import Body, Record, decode_body
+from lookup.custodian.walking import Walk
 from lookup.index.errors import TableFull, TooManyLinks
 from lookup.index.layout import BODY, MAX_LINKS_PER_TAG, checksum, pack_body, unpack_slot
 from lookup.index.writer import Table
@@ -33,9 +33,6 @@ Places = NDArray[np.intp]
 
 # Room for a quarter more links: 64 bytes for each link, see Table.create.
 _ROOM: Final = 5 / 4
-# Changes and shreds wait for a step: at 10 us a record and lookup key, 10 ms.
-_RECORDS_PER_STEP: Final = 1_000
-_LEAVES_AT_ONCE: Final = 16
 
 
 class Build:
@@ -45,16 +42,15 @@ class Build:
         self, rules: Rules, vault: Vault, instead: Mapping[EntryId, Record | None]
     ) -> None:
         """`instead`: what is answered instead of some records; None: nothing. It may change."""
-        self.damaged: list[int] = []
         self._rules = rules
         self._vault = vault
+        self._walk = Walk(vault.leaves, lambda leaves: vault.scan_bodies(Kind.RECORD, leaves))
         self._instead = instead
         self._key = IndexKey.generate()
         self._make_tag = TagMaker(self._key).make
         self._makers = [maker.make for maker in rules.makers]
         self._tags = bytearray()
         self._bodies = bytearray()
-        self._at = 0
         self._missed: list[tuple[Record | None, Record | None]] = []
         canary, link = rules.canary_link()
         self._take(canary, pack_body(link))
@@ -62,17 +58,16 @@ class Build:
     @property
     def progress(self) -> float:
         """From 0 to 1."""
-        return self._at / self._vault.leaves
+        return self._walk.at / self._walk.leaves
+
+    @property
+    def damaged(self) -> list[int]:
+        """The pages that opened nowhere."""
+        return self._walk.damaged
 
     def step(self, most: int) -> list[tuple[EntryId, Body]]:
         """Read some more leaves, fewer if they are full; return the records in them."""
-        stop = min(self._at + most, self._vault.leaves)
-        records: list[tuple[EntryId, Body]] = []
-        while self._at < stop and len(records) < _RECORDS_PER_STEP:
-            leaves = range(self._at, min(self._at + _LEAVES_AT_ONCE, stop))
-            found = self._scan(leaves)
-            records += [(record_id, decode_body(body)) for record_id, body in found]
-            self._at = leaves.stop
+        records = [(record_id, decode_body(body)) for record_id, body in self._walk.step(most)]
         links = self._rules.links
         instead = self._instead
         for record_id, body in records:
@@ -86,18 +81,9 @@ class Build:
                 self._take(named, pack_body(link))
         return records
 
-    def _scan(self, leaves: range) -> list[tuple[EntryId, bytes]]:
-        try:
-            return self._vault.scan_bodies(Kind.RECORD, leaves)
-        except PageDamaged as damage:
-            if len(leaves) == 1:
-                self.damaged.append(damage.number)
-                return []
-            return [found for index in leaves for found in self._scan(range(index, index + 1))]
-
     def note(self, record_id: EntryId, old: Record | None, new: Record | None) -> None:
         """Hear of a change that was committed while the build goes on."""
-        if self._vault.leaf_of(record_id) < self._at:
+        if self._vault.leaf_of(record_id) < self._walk.at:
             self._missed.append((old, new))
 
     def finish(self, folder: Path, generation: int) -> Publication:

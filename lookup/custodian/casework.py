@@ -266,7 +266,8 @@ def resume(custody: Custody, case: Case) -> None:
     parked = [
         (each, draft)
         for each in custody.lot.of(case.id)
-        if (draft := each.draft(custody.vault, custody.store, custody.catalogue)) is not None
+        if (draft := each.draft(custody.vault, custody.store, custody.catalogue, custody.classes))
+        is not None
     ]
     recalls = custody.outbox.of({case.id})
     if not parked and not recalls:

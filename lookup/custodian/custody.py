@@ -49,6 +49,7 @@ from lookup.custodian.supplements import Supplements, load_supplements
 from lookup.handoff import Authority, Category, Recall, View, fit_recalls
 from lookup.index.errors import IndexSpace, TableFull
 from lookup.index.folder import is_read
+from lookup.retention.classes import Classes
 
 if TYPE_CHECKING:
     from lookup.custodian.recalling import Search
@@ -76,6 +77,7 @@ class Custody:
     store: Store
     policy: Policy
     catalogue: Catalogue
+    classes: Classes
     audit: Auditing
     log: TransparencyLog
     index: Path

@@ -6,6 +6,7 @@ Invariants:
   refusal names the rule (a stable code) and never a value, for every value may identify a child.
 * A draft is canonical: identifiers parsed, sorted and distinct; dates are dates; the window in
   which it is answered is decided. The payload stays byte for byte as it came.
+* How long it is kept (`retention`) is apart from how long it is answered.
 """
 
 import json
@@ -20,10 +21,14 @@ import msgspec
 from lookup.catalogue import Catalogue
 from lookup.identifiers import Identifier, InvalidIdentifier, parse_identifier
 from lookup.index.layout import FIRST_DAY, LAST_DAY
+from lookup.retention import expiry
+from lookup.retention.classes import NO_CLASSES, Classes
+from lookup.retention.expiry import Retention
 
 MAX_PAYLOAD: Final = 1 << 20
 MAX_RECORD: Final = MAX_PAYLOAD + (1 << 14)
 MAX_IDENTIFIERS: Final = 8
+MAX_RETENTION: Final = 512
 MAX_CURSOR: Final = (1 << 63) - 1
 ANSWERED_AFTER: Final = timedelta(days=365)
 _SOURCE_REF: Final = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
@@ -42,6 +47,9 @@ class InvalidRecord(ValueError):
         return self.message
 
 
+_NULL: Final = msgspec.Raw(b"null")
+
+
 class RecordShape(msgspec.Struct, forbid_unknown_fields=True):
     """The JSON of a record."""
 
@@ -52,8 +60,19 @@ class RecordShape(msgspec.Struct, forbid_unknown_fields=True):
     since: str
     until: str | None = None
     answer_until: str | None = None
-    payload: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+    payload: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)
     cursor: int | None = None
+    retention: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)
+
+
+class RetentionShape(msgspec.Struct, forbid_unknown_fields=True, rename={"code": "class"}):
+    """The JSON of a record's `retention`. A day that is left out, or null, is not known."""
+
+    code: str
+    born: str | None = None
+    closed: str | None = None
+    ordered: str | None = None
+    died: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,7 @@ class Draft:
     answer_until: date | None
     payload: bytes = field(repr=False)
     cursor: int | None = None
+    retention: Retention | None = None
 
     @property
     def source(self) -> bytes:
@@ -87,11 +107,15 @@ def source_key(authority: str, source_ref: str) -> bytes:
 
 
 _decode = msgspec.json.Decoder(RecordShape).decode
+_decode_retention = msgspec.json.Decoder(RetentionShape).decode
 _MEMBERS: Final = [f'"{name}"'.encode() for name in RecordShape.__struct_fields__]
 
 
-def parse_draft(raw: bytes, catalogue: Catalogue) -> Draft:
-    """Return the draft that a JSON object describes, or raise InvalidRecord."""
+def parse_draft(raw: bytes, catalogue: Catalogue, classes: Classes = NO_CLASSES) -> Draft:
+    """Return the draft that a JSON object describes, or raise InvalidRecord.
+
+    Without classes it says nothing of its retention.
+    """
     shape = _parse_shape(raw)
     if shape.authority not in catalogue.authority_numbers:
         raise InvalidRecord("authority-unknown", "the authority is not one of this site's")
@@ -114,6 +138,7 @@ def parse_draft(raw: bytes, catalogue: Catalogue) -> Draft:
         answer_until=_answer_until(shape.answer_until, since, until),
         payload=bytes(shape.payload),
         cursor=_cursor(shape, catalogue),
+        retention=None if shape.retention == _NULL else _retention(shape.retention, classes),
     )
 
 
@@ -128,6 +153,57 @@ def _cursor(shape: RecordShape, catalogue: Catalogue) -> int | None:
     return shape.cursor
 
 
+def _retention(raw: msgspec.Raw, classes: Classes) -> Retention:
+    """Return what a record says of how long it is kept."""
+    if len(raw) > MAX_RETENTION:
+        raise InvalidRecord("retention-shape", f"retention has at most {MAX_RETENTION} bytes")
+    try:
+        shape = _decode_retention(raw)
+    except (msgspec.DecodeError, RecursionError):
+        known = ", ".join(RetentionShape.__struct_encode_fields__)
+        raise InvalidRecord(
+            "retention-shape", f"retention is null, or an object with only {known}"
+        ) from None
+    if _repeats(bytes(raw)):
+        raise InvalidRecord("retention-shape", "a member of retention is given more than once")
+    if shape.code not in classes.by_code:
+        known = ", ".join(classes.by_code)
+        raise InvalidRecord("retention-class", f"the class of retention must be one of {known}")
+    born, closed, ordered, died = (
+        None if text is None else _retention_day(member, text)
+        for member, text in (
+            ("born", shape.born),
+            ("closed", shape.closed),
+            ("ordered", shape.ordered),
+            ("died", shape.died),
+        )
+    )
+    # A matter may be closed before a birth. An order about a person, or a death, cannot come first.
+    if born is not None and any(day is not None and day < born for day in (ordered, died)):
+        raise InvalidRecord("retention-order", "ordered and died must not be before born")
+    return Retention(shape.code, born, closed, ordered, died)
+
+
+def _retention_day(member: str, text: str) -> date:
+    day = _day(text)
+    if day is None or not expiry.FIRST_DAY <= day <= expiry.LAST_DAY:
+        raise InvalidRecord(
+            "retention-date",
+            f"{member} must be null, or a day YYYY-MM-DD from {expiry.FIRST_DAY} to"
+            f" {expiry.LAST_DAY}",
+        )
+    return day
+
+
+def describe_retention(retention: Retention | None) -> dict[str, str | None] | None:
+    """Return the JSON that a record's retention is made of."""
+    if retention is None:
+        return None
+    days = (retention.born, retention.closed, retention.ordered, retention.died)
+    texts = (None if day is None else day.isoformat() for day in days)
+    return dict(zip(RetentionShape.__struct_encode_fields__, (retention.code, *texts), strict=True))
+
+
 def encode_draft(draft: Draft) -> bytes:
     """Return the JSON that `parse_draft` makes this draft of."""
     shape = RecordShape(
@@ -140,6 +216,7 @@ def encode_draft(draft: Draft) -> bytes:
         None if draft.answer_until is None else draft.answer_until.isoformat(),
         msgspec.Raw(draft.payload),
         draft.cursor,
+        msgspec.Raw(msgspec.json.encode(describe_retention(draft.retention))),
     )
     return msgspec.json.encode(shape)
 
@@ -205,15 +282,19 @@ def _answer_until(text: str | None, since: date, until: date | None) -> date | N
 
 
 def _date(member: str, text: str) -> date:
-    try:
-        day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
-    except ValueError:
-        day = None
+    day = _day(text)
     if day is None or not FIRST_DAY <= day <= LAST_DAY:
         raise InvalidRecord(
             "date-format", f"{member} must be a day YYYY-MM-DD from {FIRST_DAY} to {LAST_DAY}"
         )
     return day
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
 def _without_values(error: Exception) -> str:

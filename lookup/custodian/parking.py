@@ -28,6 +28,7 @@ from keys.vault import Vault
 from lookup.catalogue import Catalogue
 from lookup.custodian.draft import Draft, InvalidRecord, encode_draft, parse_draft
 from lookup.custodian.store.pages import Store
+from lookup.retention.classes import Classes
 
 
 class _Body(msgspec.Struct, array_like=True):
@@ -49,13 +50,16 @@ class Parked:
         """Return what takes it out of map and store."""
         return (Remove(Kind.PARKED, self.id),), BlobChange(delete=((self.id, 1),))
 
-    def draft(self, vault: Vault, store: Store, catalogue: Catalogue) -> Draft | None:
-        """Return what was sent, or None where it was lost, or is none by the catalogue of now."""
+    def draft(
+        self, vault: Vault, store: Store, catalogue: Catalogue, classes: Classes
+    ) -> Draft | None:
+        """Return what was sent, or None where it was lost, or is none by the rules of now."""
         blob = store.blob(self.id, 1)
         if blob is None:
             return None
         try:
-            return parse_draft(unseal_payload(self.key, blob, vault.id, self.id, 1), catalogue)
+            raw = unseal_payload(self.key, blob, vault.id, self.id, 1)
+            return parse_draft(raw, catalogue, classes)
         except (InvalidCiphertext, InvalidRecord):
             return None
 

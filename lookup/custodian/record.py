@@ -1,7 +1,7 @@
 """Records: what the map keeps of one.
 
     entry = Kind.RECORD || record_id || version || flags || body
-    body  = MessagePack of Body: DEK, source, category, days, links, fingerprint
+    body  = MessagePack of Body: DEK, source, category, days, links, fingerprint, retention
     blob  = the payload, sealed under the DEK (crypto/record.py), named by record_id and version
 
 Invariants:
@@ -24,6 +24,7 @@ from keys.entry import Entry, EntryId, Kind
 from lookup.custodian.draft import Draft, source_key
 from lookup.identifiers import Identifier
 from lookup.index.layout import HANDLE_SIZE
+from lookup.retention.expiry import Retention
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -49,6 +50,7 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
     answer_until: int | None
     links: tuple[Kept, ...]
     fingerprint: bytes
+    retention: Retention | None = None  # missing in records of the first versions
 
     def __repr__(self) -> str:
         return "<Body>"
@@ -106,6 +108,7 @@ def make_body(draft: Draft, dek: Dek, links: tuple[Kept, ...] = ()) -> Body:
             for identifier in draft.identifiers
         ),
         fingerprint=blake2b(draft.payload, digest_size=16).digest(),
+        retention=draft.retention,
     )
 
 
@@ -124,6 +127,7 @@ def draft_of(body: Body, payload: bytes) -> Draft:
         until=_day(body.until),
         answer_until=_day(body.answer_until),
         payload=payload,
+        retention=body.retention,
     )
 
 

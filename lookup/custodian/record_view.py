@@ -16,6 +16,7 @@ from crypto.record import Dek, unseal_payload
 from keys.entry import EntryId
 from lookup.custodian.accesses import latest
 from lookup.custodian.custody import Custody
+from lookup.custodian.draft import describe_retention
 from lookup.custodian.record import Record
 from lookup.custodian.supplements import Supplement
 from lookup.errors import RecordNotFound
@@ -40,6 +41,7 @@ def whole(custody: Custody, record: Record) -> Json:
     """Return all that readers are shown of a record, its last accesses too."""
     return {
         **members(record),
+        "retention": describe_retention(record.body.retention),
         "payload": payload(custody, record),
         "statements": [
             statement(custody, each) | {"officer": officer_name(custody, each)}

@@ -15,7 +15,7 @@ Invariants:
 * What a case has changed is detached from its feed: see detaching.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -100,9 +100,11 @@ def answered(
 def correct(draft: Draft, correction: Correction, catalogue: Catalogue) -> Draft:
     """Return a draft as it should be. Raises InvalidRecord where that breaks a rule of records.
 
-    A record whose end is corrected is answered for as long as any record with that end.
+    A record whose end is corrected is answered for as long as any record with that end. How long it
+    is kept stays as it is, also where its class is none of those in force any more.
     """
-    shape = msgspec.json.decode(encode_draft(draft), type=RecordShape)
+    encoded = encode_draft(replace(draft, retention=None))
+    shape = msgspec.json.decode(encoded, type=RecordShape)
     given = {
         name: value
         for name in correction.__struct_fields__
@@ -114,7 +116,7 @@ def correct(draft: Draft, correction: Correction, catalogue: Catalogue) -> Draft
         given["payload"] = msgspec.Raw(msgspec.json.encode(given["payload"], order="sorted"))
     counted = 1 if catalogue.replay_of(draft.authority).cursor else None
     shape = msgspec.structs.replace(shape, cursor=counted, **given)
-    return parse_draft(msgspec.json.encode(shape), catalogue)
+    return replace(parse_draft(msgspec.json.encode(shape), catalogue), retention=draft.retention)
 
 
 def remake(

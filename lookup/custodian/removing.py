@@ -177,7 +177,7 @@ def _reparked(custody: Custody, remade: Remade) -> Iterator[Aside]:
     """Yield what was parked about a record, as it may wait for one that is detached from now on."""
     vault, new = custody.vault, remade.new
     for each in custody.lot.about({new.id}):
-        draft = each.draft(vault, custody.store, custody.catalogue)
+        draft = each.draft(vault, custody.store, custody.catalogue, custody.classes)
         draft = None if draft is None else reduced(draft, new, lambda: remade.payload)
         if draft is not None and not new.body.says(draft):
             yield park(vault, NO_CASE, new.id, draft)

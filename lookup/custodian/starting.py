@@ -14,7 +14,7 @@ from typing import Final
 from crypto.derive import RFC_9106_SECOND
 from keys.disk import Disk
 from lookup.catalogue import HONEY
-from lookup.config import Config
+from lookup.config import Config, InvalidConfig
 from lookup.custodian.auditing import Auditing, Known
 from lookup.custodian.casework import resume_all
 from lookup.custodian.certifying import issue_waiting
@@ -26,6 +26,13 @@ from lookup.custodian.running import Running
 from lookup.custodian.unlocking import OpenSite
 from lookup.index.folder import supersede_others
 from lookup.officers.roles import OfficerId
+from lookup.retention.classes import (
+    MAX_CLASSES_SIZE,
+    Classes,
+    InvalidClasses,
+    parse_classes,
+    shipped_classes,
+)
 
 _LEAVES_PER_STEP: Final = 1024
 # A worker that served the custodian before this one comes back within a second.
@@ -56,7 +63,8 @@ def take_custody(
 ) -> Custody:
     """Return custody of an opened site; no table is in force yet.
 
-    Raises InvalidConfig for a witness's key that is none, LogLost or LogForked.
+    Raises InvalidConfig for a witness's key that is none, or retention classes that are; LogLost or
+    LogForked.
     """
     Disk().make_folder(config.audit)
     policy, catalogue = Policy.load(opened.vault), config.catalogue
@@ -76,6 +84,7 @@ def take_custody(
         store=opened.store,
         policy=policy,
         catalogue=catalogue,
+        classes=load_classes(config),
         audit=audit,
         log=load_log(config, opened),
         index=config.index,
@@ -86,6 +95,23 @@ def take_custody(
     )
     custody.load_cases()
     return custody
+
+
+def load_classes(config: Config) -> Classes:
+    """Return the retention classes in force: the site's own, or those of this version.
+
+    Raises InvalidConfig.
+    """
+    file = config.retention_classes
+    if file is None:
+        return shipped_classes()
+    try:
+        with file.open("rb") as opened:
+            return parse_classes(opened.read(MAX_CLASSES_SIZE + 1))
+    except OSError as error:
+        raise InvalidConfig(f"retention.classes: {file}: {error.strerror}") from None
+    except InvalidClasses as error:
+        raise InvalidConfig(f"retention.classes: {file}: {error}") from None
 
 
 def describe_running(config: Config, opened: OpenSite) -> Running:

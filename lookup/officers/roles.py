@@ -61,6 +61,8 @@ class Act(StrEnum):
     SEND_RECORDS = "send-records"
     READ_RECORDS = "read-records"
     READ_ACCESSES = "read-accesses"
+    READ_RETENTION = "read-retention"
+    REVIEW_RECORDS = "review-records"
     ADD_STATEMENT = "add-statement"
     EXPORT_RECORD = "export-record"
 
@@ -98,6 +100,8 @@ MAY: Final = MappingProxyType(
         Act.SEND_RECORDS: frozenset({_REGISTRAR}),
         Act.READ_RECORDS: frozenset(Role),
         Act.READ_ACCESSES: frozenset({_REGISTRAR, _AUDITOR, _REQUESTER}),
+        Act.READ_RETENTION: _PEOPLE,
+        Act.REVIEW_RECORDS: frozenset({_REGISTRAR, _REQUESTER, _LEGAL, _SAFEGUARDING}),
         Act.ADD_STATEMENT: frozenset({_REQUESTER, _LEGAL}),
         Act.EXPORT_RECORD: frozenset({_REQUESTER, _LEGAL}),
     }

@@ -89,6 +89,9 @@ class Classes(msgspec.Struct, frozen=True):
     by_code: dict[str, RetentionClass]
 
 
+NO_CLASSES: Final = Classes(0, b"", {})
+
+
 def parse_classes(raw: bytes) -> Classes:
     """Return the classes that a TOML file describes. Raises InvalidClasses."""
     if len(raw) > MAX_CLASSES_SIZE:

@@ -34,6 +34,7 @@ from lookup.custodian.stopping import fail_stop
 from lookup.custodian.store.restore import Held
 from lookup.custodian.unlocking import OpenSite, create_site, open_site
 from lookup.custodian.writer import Writer
+from lookup.retention.classes import shipped_classes
 from tests.officers import Bench
 
 PASSPHRASES: Final = (b"the first passphrase", b"the second passphrase")
@@ -163,7 +164,7 @@ def draft(name: str, version: int = 1) -> Draft:
         "since": "2026-01-01",
         "payload": {"text": text},
     }
-    return parse_draft(msgspec.json.encode(body), _CATALOGUE)
+    return parse_draft(msgspec.json.encode(body), _CATALOGUE, shipped_classes())
 
 
 def _unexpected(note: str) -> NoReturn:

@@ -49,6 +49,7 @@ def test_what_is_not_said_has_a_default() -> None:
     assert config.audit == Path("/s/audit"), "beside the store"
     assert config.base_urls == ("http://127.0.0.1:8440",)
     assert config.passphrase_file is None
+    assert config.retention_classes is None, "those of this version"
     assert config.store_file == Path("/s/store/vault.db")
     assert config.mirror_file == Path("/m/mirror/mirror.db")
     assert {config.worker_socket.parent, config.officer_socket.parent} == {config.run}
@@ -58,8 +59,10 @@ def test_relative_paths_start_at_the_file() -> None:
     """Not at where the command happens to be called."""
     keys = {"store": "a", "mirror": "../b", "slots": ["./c/../d"], "passphrase_file": "p"}
     serve = {"run": "r", "index": "i", "audit": "s/../t"}
-    config = parse_config(_tables(vault=keys, serve=serve), WHERE)
+    own = {"classes": "../classes.toml"}
+    config = parse_config(_tables(vault=keys, serve=serve, retention=own), WHERE)
 
+    assert config.retention_classes == Path("/etc/classes.toml")
     assert config.store == Path("/etc/lacuna/a")
     assert config.mirror == Path("/etc/b")
     assert config.slots == (Path("/etc/lacuna/d"),)
@@ -93,6 +96,7 @@ REFUSED = {
     "an unknown table": ({"vaults": {}}, "vaults: unknown key"),
     "an unknown key": (_tables(vault={"stroe": "/s"}), "vault.stroe: unknown key; known are"),
     "a key of another table": (_tables(serve={"store": "/s"}), "serve.store: unknown key"),
+    "an unknown key of retention": (_tables(retention={"years": 7}), "retention.years: unknown"),
     "no vault": ({"authority": [AUTHORITY]}, "vault.store: missing"),
     "a table that is none": ({"vault": 3}, "vault: write it as a table"),
     "a list of tables": ({"serve": [{}], "vault": VAULT}, "serve: write it as a table"),

@@ -25,6 +25,7 @@ from lookup.custodian.api import (
     log,
     officers,
     records,
+    retention,
 )
 from lookup.custodian.api.records import InvalidRecordRequest
 from lookup.custodian.api.requests import (
@@ -75,6 +76,7 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
         (cases.router, refuse_query),
         (officers.router, refuse_query),
         (certificates.router, refuse_query),
+        (retention.router, refuse_query),
         (local.router, require_local),
         (clients.router, require_local),
         (audit.local, require_local),

@@ -32,10 +32,10 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import State
 from starlette.types import Receive, Scope, Send
 
-from lookup.catalogue import Catalogue
 from lookup.custodian.adding import Refused, Stored, add_or_change
 from lookup.custodian.api.requests import VAULT_FAILED, VAULT_FAILURES, SendsFor, require_media_type
 from lookup.custodian.counting import INVALID
+from lookup.custodian.custody import Custody
 from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, parse_draft
 from lookup.custodian.writer import Writer
 from lookup.errors import ServiceError, Unavailable, problem_body
@@ -108,7 +108,7 @@ class _ImportResponse(Response):
     def __init__(self, state: State, sends_for: str | None) -> None:
         super().__init__(media_type=NDJSON)
         self._writer: Writer = state.writer
-        self._parse = partial(_parse_sent, catalogue=state.custody.catalogue, sends_for=sends_for)
+        self._parse = partial(_parse_sent, custody=state.custody, sends_for=sends_for)
         self._turn: threading.BoundedSemaphore = state.importing
         self._batch_size = FIRST_BATCH
         self._counts: dict[str, int] = {"lines": 0}
@@ -220,9 +220,9 @@ def _named(stored: Stored | Refused) -> Result:
     return {"record_id": stored.record_id.hex(), "version": stored.version}
 
 
-def _parse_sent(line: bytes, catalogue: Catalogue, sends_for: str | None) -> Draft:
+def _parse_sent(line: bytes, custody: Custody, sends_for: str | None) -> Draft:
     """Return the draft of a line, if its sender may send it. Raises InvalidRecord."""
-    draft = parse_draft(line, catalogue)
+    draft = parse_draft(line, custody.catalogue, custody.classes)
     if sends_for is not None and draft.authority != sends_for:
         raise InvalidRecord(
             "authority-forbidden", "the record is of an authority that is not the officer's"

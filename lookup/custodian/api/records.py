@@ -120,7 +120,8 @@ async def export(
 async def _draft(request: Request, sends_for: str | None) -> Draft:
     raw = await read_body(request, MAX_RECORD)
     try:
-        draft = parse_draft(raw, request.app.state.custody.catalogue)
+        custody = request.app.state.custody
+        draft = parse_draft(raw, custody.catalogue, custody.classes)
     except InvalidRecord as error:
         raise InvalidRecordRequest(error) from None
     require_own(draft.authority, sends_for)

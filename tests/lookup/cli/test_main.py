@@ -35,7 +35,7 @@ def _all_commands() -> dict[str, click.Command]:
 
 ALL = _all_commands()
 NO_DOCUMENT = {"serve", "client", "lookup-key", "slot", "passphrase", "audit", "certificate", "log"}
-NO_DOCUMENT |= {"case", "officer", "record"}
+NO_DOCUMENT |= {"case", "officer", "record", "retention"}
 # They need no configuration and no site; test_certificate.py and test_officer_key.py have theirs.
 WITHOUT_A_SITE = {"certificate verify", "certificate letter", "officer key"}
 
@@ -161,6 +161,8 @@ CALLS = {
     "officer rules": ["officer", "rules", "--approvals", "3"],
     "officer lift-fence": ["officer", "lift-fence", "AXT"],
     "officer approve": ["officer", "approve", "0" * 32],
+    "retention reviews": ["retention", "reviews"],
+    "retention reviewed": ["retention", "reviewed", "0" * 32],
 }
 WITHOUT_A_CUSTODIAN = {"serve", "doctor", "init", "restore"}
 PUBLIC_KEY = format_public_key(OfficerKey.generate().public())

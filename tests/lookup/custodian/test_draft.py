@@ -17,6 +17,7 @@ from lookup.custodian.draft import (
     source_key,
 )
 from lookup.index.layout import FIRST_DAY, LAST_DAY
+from lookup.retention.classes import shipped_classes
 from tests.simulator import AUTHORITIES, nhs, record
 
 CATALOGUE: Catalogue = parse_catalogue({"authority": AUTHORITIES})
@@ -108,7 +109,7 @@ REFUSED = {
 def test_what_breaks_a_rule_is_refused_by_its_name(sent: bytes, rule: str) -> None:
     """The message names no value; neither does anything that hangs on the error."""
     with pytest.raises(InvalidRecord) as refused:
-        parse_draft(sent, CATALOGUE)
+        parse_draft(sent, CATALOGUE, shipped_classes())
     error = refused.value
     assert error.rule == rule
     assert error.message[0] in "abcdefghijklmnopqrstuvwxyz"
@@ -121,7 +122,7 @@ def test_what_breaks_a_rule_is_refused_by_its_name(sent: bytes, rule: str) -> No
 def test_a_draft_is_canonical() -> None:
     """However it was spelled: identifiers sorted, distinct and in one form, dates dates."""
     spelled = [nhs(2).replace(":", ": "), nhs(1).upper(), nhs(2), "local:AXT:child-7"]
-    draft = parse_draft(line(identifiers=spelled, until="2026-03-01"), CATALOGUE)
+    draft = parse_draft(line(identifiers=spelled, until="2026-03-01"), CATALOGUE, shipped_classes())
     assert [each.text for each in draft.identifiers] == ["local:AXT:CHILD-7", nhs(1), nhs(2)]
     assert (draft.since, draft.until) == (date(2026, 1, 2), date(2026, 3, 1))
     assert repr(draft).count("999") == 0
@@ -141,12 +142,14 @@ def test_a_record_is_answered_a_year_longer_unless_it_says_otherwise(
     until: str | None, answer_until: str | None, last: date | None
 ) -> None:
     """And never beyond the last day that the index can say."""
-    draft = parse_draft(line(until=until, answer_until=answer_until), CATALOGUE)
+    draft = parse_draft(line(until=until, answer_until=answer_until), CATALOGUE, shipped_classes())
     assert draft.answer_until == last
 
 
 def test_the_first_and_the_last_day_are_taken() -> None:
-    draft = parse_draft(line(since=FIRST_DAY.isoformat(), until=LAST_DAY.isoformat()), CATALOGUE)
+    draft = parse_draft(
+        line(since=FIRST_DAY.isoformat(), until=LAST_DAY.isoformat()), CATALOGUE, shipped_classes()
+    )
     assert (draft.since, draft.until) == (FIRST_DAY, LAST_DAY)
 
 
@@ -156,11 +159,13 @@ def test_the_first_and_the_last_day_are_taken() -> None:
 )
 def test_a_payload_is_any_json_and_stays_as_it_came(payload: str) -> None:
     """Byte for byte, also where it repeats our own members' names."""
-    assert parse_draft(raw(payload=payload), CATALOGUE).payload == payload.encode()
+    assert (
+        parse_draft(raw(payload=payload), CATALOGUE, shipped_classes()).payload == payload.encode()
+    )
 
 
 def test_no_payload_is_null() -> None:
-    assert parse_draft(line(payload=...), CATALOGUE).payload == b"null"
+    assert parse_draft(line(payload=...), CATALOGUE, shipped_classes()).payload == b"null"
 
 
 @given(st.text(), st.text(), st.text(), st.text())
@@ -173,4 +178,4 @@ def test_sources_differ_where_authority_or_reference_do(a: str, b: str, c: str, 
 @given(st.binary(max_size=200))
 def test_no_bytes_do_anything_but_raise_invalid_record(sent: bytes) -> None:
     with pytest.raises(InvalidRecord):
-        parse_draft(sent, CATALOGUE)
+        parse_draft(sent, CATALOGUE, shipped_classes())

@@ -50,6 +50,7 @@ def test_a_record_is_kept_as_it_came(shared: Custodian) -> None:
         "since": "2026-01-02",
         "until": "2027-01-01",
         "answer_until": "2028-01-01",
+        "retention": None,
         "payload": None,
         "statements": [],
     }

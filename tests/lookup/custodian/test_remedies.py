@@ -275,7 +275,7 @@ class TestDetached:
         number = OLD.partition(":")[2].encode()
         custody = custodian.custody
         parked = custody.lot.parked[record_id]
-        waits = custodian.call(lambda c: parked.draft(c.vault, c.store, c.catalogue))
+        waits = custodian.call(lambda c: parked.draft(c.vault, c.store, c.catalogue, c.classes))
         assert waits is not None
         assert {each.text for each in waits.identifiers} == {NEW}
         body = custodian.call(lambda c: c.vault.get(Kind.RECORD, record_id))
@@ -338,7 +338,7 @@ class TestDetached:
             case = custodian.desk.take(name, case, Act.APPROVE)
         custodian.desk.carry_through(case)
         after = custodian.custody.lot.parked[record_id]
-        waits = custodian.call(lambda c: after.draft(c.vault, c.store, c.catalogue))
+        waits = custodian.call(lambda c: after.draft(c.vault, c.store, c.catalogue, c.classes))
         assert waits is not None
         assert ({each.text for each in waits.identifiers}, waits.payload) == (
             {NEW},
