@@ -63,6 +63,7 @@ class Kind(IntEnum):
     FENCE_KEY = 22
     FEED = 23
     RECALL = 24
+    HOLD = 25
     SUPPLEMENT = 26
 
 

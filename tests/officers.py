@@ -21,7 +21,7 @@ from lookup.custodian.casework import Done, Opening, Wanted, open_case, others_o
 from lookup.custodian.custody import Custody
 from lookup.custodian.officers import new_officer
 from lookup.custodian.record import names_of
-from lookup.officers.proposal import Change
+from lookup.officers.proposal import Change, PlaceHold
 from lookup.officers.roles import Act, Officer, Role
 from lookup.officers.signing import Signer
 
@@ -166,11 +166,18 @@ class Desk:
         case = self.take("ana", case, Act.APPROVE)
         return self.take("leo", case, Act.APPROVE)
 
-    def propose(self, change: Change) -> httpx2.Response:
-        """Propose a change of officers or rules."""
-        changes = self.told("rita", "GET", "/v1/officers")["changes"]
-        signed = self.signer("rita").proposal(change, changes)
-        return self.ask("rita", "POST", "/v1/officers/proposals", signed)
+    def propose(self, change: Change, by: str = "rita") -> httpx2.Response:
+        """Propose a change of officers, rules or holds."""
+        changes = self.told(by, "GET", "/v1/officers")["changes"]
+        signed = self.signer(by).proposal(change, changes)
+        return self.ask(by, "POST", "/v1/officers/proposals", signed)
+
+    def hold(self, by: str = "sam", **scope: str | None) -> str:
+        """Place a hold, alone; return its id."""
+        response = self.propose(PlaceHold(reason="inquiry", **scope), by)
+        assert response.status_code == 201, response.text
+        assert response.json()["made"]
+        return str(response.json()["proposal"])
 
     def change(self, change: Change) -> Json:
         """Make a change, which two approve; return the proposal as it ends."""

@@ -225,6 +225,8 @@ def case_facts(case: dict[str, Any]) -> dict[str, object]:
         shown["recall"] = _recall(case["recall"])
     if case["held_by"]:
         shown["hold"] = f"by {case['held_by']}"
+    if case["holds"]:
+        shown["holds"] = [f"{each} covers a record of the case" for each in case["holds"]]
     if case["escalated"]:
         shown["look again"] = case["escalated"]
     if case["parked"]:
@@ -242,7 +244,8 @@ def _state(case: dict[str, Any]) -> str:
         parts.append(f"wants {' and '.join(case['wanting'])}")
     if case["due_in"] is not None:
         parts.append("due" if case["due_in"] == 0 else f"due in {case['due_in'] / 86_400:.1f} days")
-    parts += [word for word in ("hold", "hidden") if case[word]]
+    parts += ["hold"] if case["hold"] or case["holds"] else []
+    parts += ["hidden"] if case["hidden"] else []
     return ", ".join(parts)
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 from lookup import exits
 from lookup.cli.console import fail
 from lookup.cli.files import new_private_file
-from lookup.cli.officer import ROLES, parse_wanted, read_public_key
+from lookup.cli.officer import ROLES, read_public_key
+from lookup.cli.proposing import parse_wanted
 
 if TYPE_CHECKING:
     from crypto.sshsig import OfficerKey

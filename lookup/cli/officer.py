@@ -1,16 +1,18 @@
 """`lacuna officer`: who decides cases, and by which rules; changed by several signatures."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from lookup import exits
-from lookup.cli.acting import Acting, OfficerOptions, act, id_argument, officer_options
+from lookup.cli.acting import OfficerOptions, act, id_argument, officer_options
 from lookup.cli.asking import typed_line
 from lookup.cli.console import confirm, fail, json_option, print_json, say, say_facts, yes_option
 from lookup.cli.files import read_file
+from lookup.cli.holding import holds, lift_hold, place_hold
 from lookup.cli.officer_key import command as key
+from lookup.cli.proposing import PATH, find_officer, parse_wanted, propose, rules_words, words_of
 
 ROLES: Final = ("approver", "auditor", "legal", "registrar", "requester", "safeguarding")
 
@@ -99,20 +101,18 @@ Exit status
   66  a key file cannot be read
   69  no custodian answers
 """
-_PATH: Final = "/v1/officers"
+
+
 _MAX_PUBLIC_KEY: Final = 4_096
-_FORM: Final = (
-    "a name has up to 40 letters, digits, dots, hyphens and underscores, an authority its code, a"
-    " day is YYYY-MM-DD"
-)
 
 
 @click.group()
 def group() -> None:
-    """Make keys; list officers and rules; propose and approve changes of them."""
+    """Make keys; list officers, rules and holds; place holds; propose and approve changes."""
 
 
-group.add_command(key)
+for each in (key, place_hold, lift_hold, holds):
+    group.add_command(each)
 roles_option = click.option(
     "--role",
     "roles",
@@ -136,12 +136,12 @@ def list_(ctx: click.Context, /, *, as_json: bool, officer: OfficerOptions) -> N
     for each in office["officers"]:
         bound = f", of {each['authority']}" if each["authority"] else ""
         say(f"{each['name']}  {', '.join(each['roles'])}{bound}  {each['fingerprint']}")
-    say_facts({"rules": _rules(office["rules"])})
+    say_facts({"rules": rules_words(office["rules"])})
     for code, rules in office["rules"]["authorities"].items():
-        say_facts({f"rules of {code}": _rules(rules)})
+        say_facts({f"rules of {code}": rules_words(rules)})
     for each in office["proposals"]:
         so_far = len(each["approved_by"])
-        words = _words(office, each["change"])
+        words = words_of(office, each["change"])
         say(f"proposal {each['proposal']}  {so_far} of {each['needs']}  {words}")
 
 
@@ -174,7 +174,7 @@ def add(  # noqa: PLR0913  # one parameter for each option
         "key": read_public_key(public_key),
         "authority": authority,
     }
-    _propose(act(ctx, officer), change, yes=yes, as_json=as_json)
+    propose(act(ctx, officer), change, yes=yes, as_json=as_json)
 
 
 @group.command("change", help=CHANGE, short_help="Propose other roles.")
@@ -198,10 +198,10 @@ def change(  # noqa: PLR0913  # one parameter for each option
     acting = act(ctx, officer)
     wanted = {
         "change": "change-officer",
-        "officer": _find(acting, name),
+        "officer": find_officer(acting, name),
         "roles": sorted(set(roles)),
     }
-    _propose(acting, wanted, yes=yes, as_json=as_json)
+    propose(acting, wanted, yes=yes, as_json=as_json)
 
 
 @group.command("remove", help=REMOVE, short_help="Propose that somebody leaves.")
@@ -221,8 +221,8 @@ def remove(
 ) -> None:
     """Find the officer, propose."""
     acting = act(ctx, officer)
-    wanted = {"change": "remove-officer", "officer": _find(acting, name)}
-    _propose(acting, wanted, yes=yes, as_json=as_json)
+    wanted = {"change": "remove-officer", "officer": find_officer(acting, name)}
+    propose(acting, wanted, yes=yes, as_json=as_json)
 
 
 @group.command("rules", help=RULES, short_help="Propose other rules for cases.")
@@ -260,7 +260,7 @@ def rules(  # noqa: PLR0913  # one parameter for each option
         "malicious_from": None if day == "unknown" else day,
         "authority": authority,
     }
-    _propose(acting, wanted, yes=yes, as_json=as_json)
+    propose(acting, wanted, yes=yes, as_json=as_json)
 
 
 @group.command("lift-fence", help=LIFT_FENCE, short_help="Propose to take a record in again.")
@@ -281,7 +281,7 @@ def lift_fence(
     """Ask for the reference, which is never an argument; propose."""
     reference = typed_line("Source reference")
     wanted = {"change": "lift-fence", "authority": authority, "source_ref": reference}
-    _propose(act(ctx, officer), wanted, yes=yes, as_json=as_json)
+    propose(act(ctx, officer), wanted, yes=yes, as_json=as_json)
 
 
 @group.command("approve", help=APPROVE, short_help="Approve a proposal.")
@@ -304,10 +304,10 @@ def approve(
     found = [each for each in acting.office["proposals"] if each["proposal"] == proposal]
     if not found:
         fail(exits.REFUSED, "there is no such proposal", "see `lacuna officer list`")
-    confirm(f"You approve: {_words(acting.office, found[0]['change'])}.", assumed=yes)
+    confirm(f"You approve: {words_of(acting.office, found[0]['change'])}.", assumed=yes)
     wanted = parse_wanted(found[0]["change"])
     signed = acting.signer.approval(bytes.fromhex(proposal), wanted)
-    done = acting.custodian.post(f"{_PATH}/proposals/approve", signed)
+    done = acting.custodian.post(f"{PATH}/proposals/approve", signed)
     if as_json:
         print_json(done)
     else:
@@ -325,67 +325,3 @@ def read_public_key(file: Path) -> str:
     except InvalidPublicKey as error:
         hint = "name the .pub file that `lacuna officer key` made"
         fail(exits.USAGE, f"{file}: {error}", hint)
-
-
-def _propose(acting: Acting, wanted: dict[str, Any], *, yes: bool, as_json: bool) -> None:
-    parsed = parse_wanted(wanted)
-    confirm(f"You propose: {_words(acting.office, wanted)}.", assumed=yes)
-    made = acting.custodian.post(
-        f"{_PATH}/proposals", acting.signer.proposal(parsed, acting.office["changes"])
-    )
-    if as_json:
-        print_json(made)
-        return
-    say_facts(
-        {
-            "proposal": made["proposal"],
-            "change": _words(acting.office, wanted),
-            "needs": f"{made['needs']} approvals, by others",
-            "next": f"lacuna officer approve {made['proposal']}",
-        }
-    )
-
-
-def parse_wanted(wanted: dict[str, Any]) -> Any:  # noqa: ANN401  # one of the changes
-    """Return the change that was asked for, or end the command where it breaks a rule."""
-    import msgspec  # noqa: PLC0415  # `--help` must not wait for this
-
-    from lookup.officers.proposal import InvalidProposal, parse_change  # noqa: PLC0415  # as above
-
-    try:
-        return parse_change(msgspec.json.encode(wanted, order="sorted"))
-    except InvalidProposal as error:
-        fail(exits.USAGE, str(error), _FORM)
-    except UnicodeEncodeError:
-        fail(exits.USAGE, "what was given is no text", _FORM)
-
-
-def _find(acting: Acting, name: str) -> str:
-    found = [each["id"] for each in acting.office["officers"] if each["name"] == name]
-    if not found:
-        fail(exits.REFUSED, "there is no officer of this name", "see `lacuna officer list`")
-    return str(found[0])
-
-
-def _words(office: dict[str, Any], change: dict[str, Any]) -> str:
-    """Return a change as whoever signs it has to understand it."""
-    from crypto.sshsig import fingerprint, parse_public_key  # noqa: PLC0415  # as above
-
-    kind, roles = change["change"], ", ".join(change.get("roles", ()))
-    whose = f" of {change['authority']}" if change.get("authority") else ""
-    if kind == "lift-fence":
-        return f"what was destroyed under {change['source_ref']!r}{whose} may be stored again"
-    if kind == "set-rules":
-        return f"rules{whose}: {_rules(change)}"
-    if kind == "add-officer":
-        key = fingerprint(parse_public_key(change["key"]))
-        return f"{change['name']} becomes {roles}{whose}, with the key {key}"
-    found = [each["name"] for each in office["officers"] if each["id"] == change["officer"]]
-    name = found[0] if found else "somebody who has left"
-    return f"{name} becomes {roles}" if kind == "change-officer" else f"{name} leaves"
-
-
-def _rules(rules: dict[str, Any]) -> str:
-    law = rules["malicious_from"] or "not said yet"
-    cooling = f"cooling-off of {rules['cooling_off_days']} days"
-    return f"{rules['approvals']} approvals, {cooling}, ground (g) from: {law}"

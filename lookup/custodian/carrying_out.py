@@ -2,8 +2,8 @@
 
 Invariants:
 
-* What is carried out is approved by the officers and rules of now, is on no hold, and is past its
-  cooling-off, as the machine says at this moment.
+* What is carried out is approved by the officers and rules of now, and is past its cooling-off, as
+  the machine says at this moment; neither the case nor a record of it is on hold (holding.py).
 * All cases that are carried out together share one epoch change, however many they are; what leaves
   with their records is said in removing.py.
 * In the same transaction a `Kind.DESTROYED` entry takes the case's place: what a certificate will
@@ -16,6 +16,7 @@ Invariants:
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from keys.entry import EntryId, Kind, Put
 from keys.epoch import Destruction
@@ -30,13 +31,16 @@ from lookup.custodian.certifying import (
 )
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import InvalidRecord
+from lookup.custodian.holding import Hold
 from lookup.custodian.recalling import PATIENCE, told
 from lookup.custodian.record import Record
 from lookup.custodian.remedy import Remade, can_be_remade, remake
 from lookup.custodian.removing import leaving_with
+from lookup.errors import Conflict
 
 # What one epoch change destroys at most: 10,000 records take some seconds, and lookups go on.
 MOST_AT_ONCE = 256
+ON_HOLD: Final = "a hold covers a record of the case: `lacuna officer holds` lists it"
 
 logger = logging.getLogger("lookup.custodian")
 
@@ -53,8 +57,11 @@ class CarriedOut:
 def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     """Destroy the records of cases that are due; issue their certificates unless a slot lags.
 
-    Raises InvalidStatement, with nothing destroyed, for what no certificate could say.
+    Raises InvalidStatement, with nothing destroyed, for what no certificate could say, and Conflict
+    for what is on hold.
     """
+    if any(holds_over(custody, case) for case in cases):
+        raise Conflict(ON_HOLD)
     erased = [each for each in cases if each.content.terms.remedy is Remedy.ERASE]
     records = [record for case in erased for record in _records(custody, case)]
     remade = [
@@ -86,7 +93,11 @@ def tend(custody: Custody) -> None:
     if custody.docket.damaged:
         return
     issue_waiting(custody)
-    due = [case for case in custody.docket.due(custody.moment()) if case.id not in custody.stuck]
+    due = [
+        case
+        for case in custody.docket.due(custody.moment())
+        if case.id not in custody.stuck and not _is_held(custody, case)
+    ]
     ready = [case for case in due if is_whole(custody, case) and can_be_certified(custody, case)]
     custody.docket.withhold(ready)
     custody.show_and_hide()
@@ -106,6 +117,21 @@ def carry_out_now(custody: Custody, case: Case) -> CarriedOut | None:
     custody.docket.withhold([case])
     custody.show_and_hide()
     return carry_out(custody, [case]) if told(custody, [case], PATIENCE) else None
+
+
+def holds_over(custody: Custody, case: Case) -> list[Hold]:
+    """Return the holds that cover a record of a case."""
+    try:
+        return custody.holds.over(_records(custody, case))
+    except PageDamaged:
+        return []  # such a case is not whole, and waits for a person
+
+
+def _is_held(custody: Custody, case: Case) -> bool:
+    held = case.id in custody.holds.cases or bool(holds_over(custody, case))
+    if held:
+        custody.holds.cases.add(case.id)
+    return held
 
 
 def is_whole(custody: Custody, case: Case) -> bool:

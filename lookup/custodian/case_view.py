@@ -18,6 +18,7 @@ import msgspec
 from lookup.cases.grounds import describe
 from lookup.cases.standing import DAY, Moment, Standing
 from lookup.cases.supporting import assessment_of
+from lookup.custodian.carrying_out import holds_over
 from lookup.custodian.case import Case, Signed
 from lookup.custodian.clients import entry_id_of
 from lookup.custodian.custody import Custody
@@ -41,6 +42,7 @@ def summary(custody: Custody, case: Case) -> dict[str, Any]:
         "state": standing.state,
         "wanting": list(standing.wanting),
         "hold": standing.held_by is not None,
+        "holds": [each.id.hex() for each in holds_over(custody, case)],
         "hidden": standing.hides(now),
         "escalated": list(standing.escalated),
         "opened": standing.opened.time,

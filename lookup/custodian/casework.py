@@ -38,7 +38,13 @@ from lookup.cases.step import (
 )
 from lookup.cases.supporting import COUNTED, require_countable, require_reason, require_supported
 from lookup.custodian.adding import resume_drafts
-from lookup.custodian.carrying_out import CarriedOut, carry_out_now, is_whole
+from lookup.custodian.carrying_out import (
+    ON_HOLD,
+    CarriedOut,
+    carry_out_now,
+    holds_over,
+    is_whole,
+)
 from lookup.custodian.case import Case, Signed, new_step
 from lookup.custodian.certifying import can_be_certified
 from lookup.custodian.custody import Custody
@@ -199,6 +205,8 @@ def take_step(
             is_whole(custody, case) and can_be_certified(custody, case)
         ):
             raise Conflict("a record of the case was lost: withdraw it, and open another")
+        if step.act is Act.CARRY_OUT and holds_over(custody, case):
+            raise Conflict(ON_HOLD)
         signed = new_step(case, step, wanted.signature, now)
         if content is not None or step.act in COUNTED:
             told = content or case.content

@@ -36,6 +36,7 @@ from lookup.custodian.clients import tell_clients, tell_former
 from lookup.custodian.docket import Docket, Hiding, Named, load_docket
 from lookup.custodian.door import Door
 from lookup.custodian.fencing import Fences, load_fences, removal
+from lookup.custodian.holding import Holds, load_holds
 from lookup.custodian.log import TransparencyLog
 from lookup.custodian.officers import Office
 from lookup.custodian.parking import Lot, load_lot
@@ -92,6 +93,7 @@ class Custody:
     fences: Fences = field(init=False)
     outbox: Outbox = field(default_factory=Outbox)
     search: "Search | None" = None  # for recipients, while one goes on
+    holds: Holds = field(init=False)
     # What hospitals are told of instead of records that cases hide or change; None: nothing.
     instead: dict[EntryId, Record | None] = field(default_factory=dict)
     hiding: dict[EntryId, Hiding] = field(default_factory=dict)
@@ -156,6 +158,7 @@ class Custody:
             self.lot, self.supplements = load_lot(self.vault), load_supplements(self.vault)
         self.fences = load_fences(self.vault)
         self.outbox = load_outbox(self.vault)
+        self.holds = load_holds(self.vault)
         self.hiding = self.docket.hiding(self.moment())
         found = {each: self._found(each) for each in self.hiding}
         self.instead = {
@@ -400,6 +403,7 @@ class Custody:
         before, after = (
             set(record.body.links if record else ()) for record in (edit.old, edit.new)
         )
+        self.holds.forget(self.docket.by_record.get(edit.id, ()))
         self.audit.forget_links(before - after)
         self.audit.note(edit.id, after - before)
         if edit.new is not None:

@@ -5,7 +5,8 @@
 Invariants:
 
 * A change is made with the last approval that it needs, in the same commit: m different officers of
-  now who may decide cases, none of them its proposer. Nobody approves twice.
+  now who may decide cases, none of them its proposer. Nobody approves twice. A hold alone is placed
+  at once, by its proposer; to lift one is a change as the others.
 * A change that would leave the site unable to decide a case, or give one key two names, is refused
   when it is proposed and again when it is made.
 * A proposal's id tells how many changes there had been: once another was made, none that was
@@ -31,7 +32,9 @@ from crypto.sshsig import InvalidSignature, Signature, parse_public_key, verify
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove
 from keys.vault import Vault
 from lookup.custodian.custody import Custody
-from lookup.custodian.fencing import Fence, lifted
+from lookup.custodian.fencing import lifted
+from lookup.custodian.holding import MAX_HOLDS, Hold
+from lookup.custodian.holding import MOST_EACH as MOST_HOLDS
 from lookup.custodian.officers import (
     Office,
     OfficeRules,
@@ -47,6 +50,8 @@ from lookup.officers.proposal import (
     ChangeOfficer,
     InvalidProposal,
     LiftFence,
+    LiftHold,
+    PlaceHold,
     Proposal,
     RemoveOfficer,
     SetRules,
@@ -113,11 +118,14 @@ def proposals(vault: Vault) -> list[Pending]:
     return sorted(found, key=lambda each: each.signatures[0].time)
 
 
-def propose(text: str, signature: bytes) -> Callable[[Custody], Pending]:
-    """Store a proposal. Raises InvalidRequest, Forbidden or Conflict."""
+def propose(text: str, signature: bytes) -> Callable[[Custody], tuple[Pending, bool]]:
+    """Store a proposal; return it, and whether the change was made: a hold is at once.
+
+    Raises InvalidRequest, Forbidden or Conflict.
+    """
     proposal = _parsed(text, Act.PROPOSE)
 
-    def run(custody: Custody) -> Pending:
+    def run(custody: Custody) -> tuple[Pending, bool]:
         _signer(custody, proposal, signature)
         waiting = proposals(custody.vault)
         authority = authority_of(custody.office, proposal.change)
@@ -131,16 +139,48 @@ def propose(text: str, signature: bytes) -> Callable[[Custody], Pending]:
             raise Conflict("a proposal of this id is there already")
         mine = [each for each in waiting if each.proposer == proposal.officer]
         removals = _removals(mine[: max(0, len(mine) - MOST_EACH + 1)])
-        made(custody, proposal.change)  # or raise, while nothing is stored yet
         approval = Approval(proposal.officer, signature, custody.moment().time)
         pending = Pending(
             EntryId(proposal.id), proposal.change, secrets.token_bytes(32), (approval,)
         )
         leaf = pending.leaf(proposal, signature)
+        if isinstance(proposal.change, PlaceHold):
+            hold = _held(custody, pending, proposal.change)
+            custody.vault.commit((Put(hold.entry()),), log=(leaf,))
+            custody.holds.put(hold)
+            return pending, True
+        made(custody, proposal.change)  # or raise, while nothing is stored yet
         custody.vault.commit((*removals, Put(pending.entry())), log=(leaf,))
-        return pending
+        return pending, False
 
     return run
+
+
+def _held(custody: Custody, pending: Pending, scope: PlaceHold) -> Hold:
+    """Return the hold that is to be placed.
+
+    Raises Forbidden, and Conflict for a scope that is a mistake: it would protect nothing.
+    """
+    placed, holds = pending.signatures[0], custody.holds.holds
+    officer = OfficerId(placed.officer)
+    if not custody.office.officers[officer].may(Act.HOLD):
+        raise Forbidden(f"none of the officer's roles may {Act.HOLD}")
+    if pending.id in holds:
+        raise Conflict("this hold is placed already")
+    if len(holds) >= MAX_HOLDS or sum(h.officer == officer for h in holds.values()) >= MOST_HOLDS:
+        raise Conflict(
+            f"there are at most {MAX_HOLDS} holds, {MOST_HOLDS} by one officer: place a wider one,"
+            " or have one lifted"
+        )
+    hold = Hold(pending.id, scope, pending.salt, officer, placed.signature, placed.time)
+    if scope.category is not None and scope.category not in custody.catalogue.category_numbers:
+        raise Conflict("this site has no category of this name")
+    if scope.of_class is not None and scope.of_class not in custody.classes.by_code:
+        raise Conflict("there is no retention class of this name")
+    record = None if scope.record is None else custody.record(EntryId(bytes.fromhex(scope.record)))
+    if scope.record is not None and (record is None or not hold.covers(record)):
+        raise Conflict("there is no record of this id in this scope")
+    return hold
 
 
 def approve(text: str, signature: bytes) -> Callable[[Custody], tuple[Pending, bool]]:
@@ -163,15 +203,14 @@ def approve(text: str, signature: bytes) -> Callable[[Custody], tuple[Pending, b
         if len(pending.approvers(custody.office)) < custody.office.governance.strictest:
             custody.vault.commit((Put(pending.entry()),), log=(leaf,))
             return pending, False
-        after, batch, fence = made(custody, pending.change)
+        after, batch, hear = made(custody, pending.change)
         after.governance.changes = custody.office.governance.changes + 1
         gone = [p for p in proposals(custody.vault) if _is_over(p, pending, after)]
         batch += (*_removals(gone), Put(after.governance.entry()))
         custody.vault.commit(batch, log=(leaf,))
         custody.office.governance, custody.office.officers = after.governance, after.officers
         custody.docket.rules_changed()
-        if fence is not None:
-            custody.fences.put(fence)
+        hear()
         return pending, True
 
     return run
@@ -193,18 +232,24 @@ def find(custody: Custody, proposal_id: EntryId) -> Pending:
     return _read(entry)
 
 
+def _nobody_else() -> None:
+    """Most changes are heard of by the office alone."""
+
+
 class Made(NamedTuple):
-    """What a change leaves: the office, what does that besides the rules' entry, and a fence."""
+    """What a change leaves: the office, what does that besides the rules' entry, who hears."""
 
     office: Office
     batch: Batch
-    fence: Fence | None = None
+    hear: Callable[[], None] = _nobody_else
 
 
 def made(custody: Custody, change: Change) -> Made:
     """Return what a change would leave. Raises Conflict."""
     if isinstance(change, LiftFence):
         return _lift_fence(custody, change)
+    if isinstance(change, LiftHold):
+        return _lift_hold(custody, change)
     return Made(*_MADE[type(change)](custody.office, change))
 
 
@@ -212,8 +257,19 @@ def _lift_fence(custody: Custody, change: LiftFence) -> Made:
     fence = custody.fences.without(change.authority, change.source_ref)
     if fence is None:
         raise Conflict("no fence stands around this source reference")
+    return Made(_as_it_is(custody), lifted(fence), lambda: custody.fences.put(fence))
+
+
+def _lift_hold(custody: Custody, change: LiftHold) -> Made:
+    hold = custody.holds.holds.get(EntryId(bytes.fromhex(change.hold)))
+    if hold is None or hold.scope.authority != change.authority:
+        raise Conflict("there is no such hold of this authority")
+    return Made(_as_it_is(custody), (Remove(Kind.HOLD, hold.id),), lambda: custody.holds.drop(hold))
+
+
+def _as_it_is(custody: Custody) -> Office:
     office = custody.office
-    return Made(Office(replace(office.governance), office.officers), lifted(fence), fence)
+    return Office(replace(office.governance), office.officers)
 
 
 def _add(office: Office, change: AddOfficer) -> tuple[Office, Batch]:
@@ -287,7 +343,7 @@ def _parsed(text: str, act: Act) -> Proposal:
 
 def authority_of(office: Office, change: Change) -> str | None:
     """Return the one authority that a change concerns; None: all of them."""
-    if isinstance(change, AddOfficer | SetRules | LiftFence):
+    if isinstance(change, AddOfficer | SetRules | LiftFence | PlaceHold | LiftHold):
         return change.authority
     found = office.officers.get(OfficerId(bytes.fromhex(change.officer)))
     return None if found is None else found.authority

@@ -1,4 +1,4 @@
-"""Proposals: changes of officers and of the rules for cases, which several officers sign.
+"""Proposals: changes of officers, of rules and of holds, which several officers sign.
 
     lacuna-proposal/v1
     vault: <32 hex>
@@ -11,6 +11,7 @@ Invariants:
 
 * The whole change stands in what is signed, also by whoever approves it.
 * The text is canonical: there is one for each signer, act and change.
+* A hold, which only protects, is placed by its proposer alone; to lift it is a change as any other.
 * `proposal` is two zero bytes, the number of changes that were made before (4 bytes, big-endian),
   and ten random bytes: what was proposed once can not be proposed again after the next change.
 * Signatures are SSHSIG with the namespace `lacuna-proposal@v1`.
@@ -39,6 +40,7 @@ _HEX: Final = re.compile(r"[0-9a-f]{32}")
 HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}\\Z")]
 Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,38}[A-Za-z0-9])?\\Z")]
 AuthorityCode = Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,16}\\Z")]
+Code = Annotated[str, msgspec.Meta(pattern="^[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?\\Z")]
 Roles = Annotated[list[Role], msgspec.Meta(min_length=1, max_length=len(Role))]
 
 
@@ -96,7 +98,27 @@ class LiftFence(_Change, frozen=True, tag="lift-fence"):
         return "<LiftFence>"
 
 
-Change = AddOfficer | ChangeOfficer | RemoveOfficer | SetRules | LiftFence
+class PlaceHold(_Change, frozen=True, tag="place-hold", rename={"of_class": "class"}):
+    """Records of this scope stay until the hold is lifted; what is null is no condition.
+
+    With all of it null the scope is every record: an inquiry's moratorium.
+    """
+
+    reason: Code
+    record: HexId | None = None
+    authority: AuthorityCode | None = None
+    category: Code | None = None
+    of_class: Code | None = None
+
+
+class LiftHold(_Change, frozen=True, tag="lift-hold"):
+    """A hold ends. `authority` is that of its scope: whose officers may say so."""
+
+    hold: HexId
+    authority: AuthorityCode | None = None
+
+
+Change = AddOfficer | ChangeOfficer | RemoveOfficer | SetRules | LiftFence | PlaceHold | LiftHold
 
 _decoder: Final = msgspec.json.Decoder[Change](Change)
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from crypto.sshsig import fingerprint, format_public_key
 from lookup.custodian.api.requests import TheWriter, answer, describe_body, may, read_json
 from lookup.custodian.custody import Custody
+from lookup.custodian.holding import Hold
 from lookup.custodian.officers import Office, OfficeRules
 from lookup.custodian.proposals import Pending, approve, proposals, propose
 from lookup.officers.proposal import MAX_TEXT, encode_change
@@ -44,6 +45,7 @@ async def list_officers(officer: Reader, writer: TheWriter) -> Response:
             },
             "changes": office.governance.changes,
             "proposals": [_proposal(office, each) for each in proposals(custody.vault)],
+            "holds": [_hold(office, each) for each in custody.holds.holds.values()],
         }
 
     return answer(await wrap_future(writer.call(listed)))
@@ -53,11 +55,11 @@ async def list_officers(officer: Reader, writer: TheWriter) -> Response:
 async def propose_change(
     request: Request, officer: Annotated[Officer, Depends(may(Act.PROPOSE))], writer: TheWriter
 ) -> Response:
-    """Propose a change of officers or rules."""
+    """Propose a change of officers or rules; place a hold, or propose to lift one."""
     del officer
     wanted = await read_json(request, ProposalRequest)
-    pending = await wrap_future(writer.call(propose(wanted.text, wanted.signature)))
-    return answer(_proposal(request.app.state.custody.office, pending), 201)
+    pending, made = await wrap_future(writer.call(propose(wanted.text, wanted.signature)))
+    return answer(_proposal(request.app.state.custody.office, pending) | {"made": made}, 201)
 
 
 @router.post("/proposals/approve", openapi_extra=describe_body(ProposalRequest))
@@ -91,6 +93,16 @@ def _rules(rules: OfficeRules) -> dict[str, Any]:
         "approvals": rules.approvals,
         "cooling_off_days": rules.cooling_off_days,
         "malicious_from": None if day is None else day.isoformat(),
+    }
+
+
+def _hold(office: Office, hold: Hold) -> dict[str, Any]:
+    officer = office.officers.get(hold.officer)
+    return {
+        "hold": hold.id.hex(),
+        "scope": msgspec.Raw(encode_change(hold.scope)),
+        "placed_by": None if officer is None else officer.name,
+        "time": hold.time,
     }
 
 

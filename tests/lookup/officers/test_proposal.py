@@ -16,6 +16,8 @@ from lookup.officers.proposal import (
     Change,
     ChangeOfficer,
     InvalidProposal,
+    LiftHold,
+    PlaceHold,
     Proposal,
     RemoveOfficer,
     SetRules,
@@ -31,6 +33,7 @@ IDS = st.binary(min_size=16, max_size=16)
 HEX = IDS.map(bytes.hex)
 ROLES = st.sets(st.sampled_from(Role), min_size=1).map(sorted)
 AUTHORITIES = st.none() | st.from_regex(r"[A-Z0-9]{1,16}", fullmatch=True)
+CODES = st.from_regex(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 NAMES = st.from_regex(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,38}[A-Za-z0-9])?", fullmatch=True)
 CHANGES: st.SearchStrategy[Change] = st.one_of(
     st.builds(AddOfficer, name=NAMES, roles=ROLES, key=st.just(KEY), authority=AUTHORITIES),
@@ -43,6 +46,15 @@ CHANGES: st.SearchStrategy[Change] = st.one_of(
         malicious_from=st.none() | st.dates().map(str),
         authority=AUTHORITIES,
     ),
+    st.builds(
+        PlaceHold,
+        reason=CODES,
+        record=st.none() | HEX,
+        authority=AUTHORITIES,
+        category=st.none() | CODES,
+        of_class=st.none() | CODES,
+    ),
+    st.builds(LiftHold, hold=HEX, authority=AUTHORITIES),
 )
 PROPOSALS = st.builds(
     Proposal,
@@ -147,6 +159,12 @@ BAD = {
     "a day that is none": encode_change(SetRules(malicious_from="2026-02-30")),
     "an officer by name": encode_change(RemoveOfficer(officer=SECRET)),
     "an officer and a line": encode_change(RemoveOfficer(officer="0" * 32 + "\n")),
+    "a hold without a reason": b'{"authority":null,"category":null,"change":"place-hold"}',
+    "a hold for a reason in words": encode_change(PlaceHold(reason=f"because of {SECRET}")),
+    "a hold on an identifier": encode_change(PlaceHold(reason="inquiry", record="nhs:9990000018")),
+    "a hold on a category in words": encode_change(PlaceHold(reason="inquiry", category=SECRET)),
+    "a hold on a class and a line": encode_change(PlaceHold(reason="inquiry", of_class="a\n")),
+    "a hold lifted by its name": encode_change(LiftHold(hold=SECRET)),
     "bytes": b"\xff\xfe",
     "nested without end": b"[" * 4_000,
 }
