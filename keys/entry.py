@@ -65,6 +65,7 @@ class Kind(IntEnum):
     RECALL = 24
     HOLD = 25
     SUPPLEMENT = 26
+    SWEEP = 27
 
 
 # How many entries that arrive together share a leaf. A site that imports a million writes its

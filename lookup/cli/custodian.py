@@ -70,10 +70,14 @@ class Custodian:
         """Let go of the connection."""
         self._client.close()
 
-    def get(self, path: str, *, hint: str | None = None) -> Json:
-        """Return what a path answers, or end the command; `hint` is for when it is refused."""
+    def get(self, path: str, *, hint: str | None = None, patient: bool = False) -> Json:
+        """Return what a path answers, or end the command; `hint` is for when it is refused.
+
+        `patient`: the answer takes a look at every record.
+        """
         with self._told(changes=False):
-            response = self._client.get(path, timeout=_ASK_TIMEOUT)
+            timeout = _CHANGE_TIMEOUT if patient else _ASK_TIMEOUT
+            response = self._client.get(path, timeout=timeout)
         return _members(response, hint)
 
     def fetch(self, path: str, *, hint: str | None = None) -> bytes:

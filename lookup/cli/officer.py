@@ -13,6 +13,7 @@ from lookup.cli.files import read_file
 from lookup.cli.holding import holds, lift_hold, place_hold
 from lookup.cli.officer_key import command as key
 from lookup.cli.proposing import PATH, find_officer, parse_wanted, propose, rules_words, words_of
+from lookup.cli.sweeping import command as set_retention
 
 ROLES: Final = ("approver", "auditor", "legal", "registrar", "requester", "safeguarding")
 
@@ -111,7 +112,7 @@ def group() -> None:
     """Make keys; list officers, rules and holds; place holds; propose and approve changes."""
 
 
-for each in (key, place_hold, lift_hold, holds):
+for each in (key, place_hold, lift_hold, holds, set_retention):
     group.add_command(each)
 roles_option = click.option(
     "--role",

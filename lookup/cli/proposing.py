@@ -60,20 +60,35 @@ def find_officer(acting: Acting, name: str) -> str:
 
 def words_of(office: dict[str, Any], change: dict[str, Any]) -> str:
     """Return a change as whoever signs it has to understand it."""
-    from crypto.sshsig import fingerprint, parse_public_key  # noqa: PLC0415  # as above
-
-    kind, roles = change["change"], ", ".join(change.get("roles", ()))
+    kind = change["change"]
     whose = f" of {change['authority']}" if change.get("authority") else ""
     if kind == "lift-fence":
         return f"what was destroyed under {change['source_ref']!r}{whose} may be stored again"
-    if kind == "place-hold":
-        return f"nothing is destroyed of: {scope_words(change)}"
-    if kind == "lift-hold":
-        scopes = [each["scope"] for each in office["holds"] if each["hold"] == change["hold"]]
-        what = scope_words(scopes[0]) if scopes else "what is on hold no longer"
-        return f"the hold {change['hold']} ends; it covers: {what}"
     if kind == "set-rules":
         return f"rules{whose}: {rules_words(change)}"
+    if kind == "set-retention":
+        return (
+            f"what is due{whose} by the retention classes of version {change['version']} is"
+            f" destroyed after a week on the list, up to {change['cap']} a night; their file's"
+            f" SHA-256 is {change['policy']}"
+        )
+    if kind in {"place-hold", "lift-hold"}:
+        return _hold_words(office, change)
+    return _officer_words(office, change, whose)
+
+
+def _hold_words(office: dict[str, Any], change: dict[str, Any]) -> str:
+    if change["change"] == "place-hold":
+        return f"nothing is destroyed of: {scope_words(change)}"
+    scopes = [each["scope"] for each in office["holds"] if each["hold"] == change["hold"]]
+    what = scope_words(scopes[0]) if scopes else "what is on hold no longer"
+    return f"the hold {change['hold']} ends; it covers: {what}"
+
+
+def _officer_words(office: dict[str, Any], change: dict[str, Any], whose: str) -> str:
+    from crypto.sshsig import fingerprint, parse_public_key  # noqa: PLC0415  # as above
+
+    kind, roles = change["change"], ", ".join(change.get("roles", ()))
     if kind == "add-officer":
         key = fingerprint(parse_public_key(change["key"]))
         return f"{change['name']} becomes {roles}{whose}, with the key {key}"

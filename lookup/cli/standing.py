@@ -29,6 +29,11 @@ def judge(report: Json) -> list[str]:
     elif report["mirror"]["behind"]:
         found.append(f"the mirror is {report['mirror']['behind']} commits behind")
     found += _case_findings(report["cases"])
+    if report["retention"]["differs"]:
+        found.append(
+            "the retention classes are not those that officers approved: nothing is swept"
+            " until they approve them with `lacuna officer set-retention`"
+        )
     if not report["lookups"]["ready"]:
         found.append(f"lookups: {report['lookups']['detail']}")
     return found
@@ -67,6 +72,7 @@ def facts(report: Json) -> dict[str, object]:
     shown["epoch"] = f"{report['epoch']}, sequence {report['sequence']}"
     shown["records"] = report["records"]
     shown["cases"] = _cases(report["cases"])
+    shown["retention"] = _retention(report["retention"])
     shown["clients"] = report["clients"]
     shown["supervisor"] = f"pid {processes['supervisor']}"
     shown["custodian"] = f"pid {processes['custodian']}, since {moment(report['started'])}"
@@ -91,6 +97,12 @@ def _cases(cases: Json) -> str:
     parts = [f"{cases['requested']} requested", f"{cases['cooling_off']} cooling off"]
     parts += [f"{cases[what]} {words}" for what, words in _ALSO.items() if cases[what]]
     return ", ".join(parts)
+
+
+def _retention(retention: Json) -> str:
+    swept = "swept by approval" if retention["approvals"] else "nothing is swept: not approved"
+    parts = [f"classes version {retention['version']}", swept, f"{retention['listed']} listed"]
+    return ", ".join([*parts, f"{retention['holds']} holds"])
 
 
 _ALSO: Final = {

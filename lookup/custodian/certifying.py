@@ -1,23 +1,25 @@
-"""Certifying: from a destroyed case to its certificate.
+"""Certifying: from what was destroyed, by a case or by the sweep, to its certificate.
 
-    Kind.DESTROYED     what the certificate will say of the case; put when its records leave
+    Kind.DESTROYED     what the certificate will say of it; put when the records leave
     Kind.CERTIFICATE   what the slots had said, and the statement's place in the log
 
-Both have the certificate's id, which was drawn when the case was opened and names nothing.
+Both have the certificate's id, which is random and names nothing.
 
 Invariants:
 
 * A certificate's statement enters the log in the transaction that stores `Kind.CERTIFICATE`, which
-  is put once: each destroyed case has exactly one entry of the log that certifies it.
+  is put once: each destruction has exactly one entry of the log that certifies it.
 * None is issued while a registered slot lags: its key and an old backup would read on. It waits,
   over restarts, until the slot has confirmed or was signed off as lost, and the statement says so.
   Only a start and an epoch change hear of slots, so that after these it is issued, if not before.
 * Neither entry names a child or a family: commitments, codes, times, fingerprints of keys. The
-  nonces that open the commitments were in the case; the family has them, or nobody.
+  nonces that open the commitments were in the case; the family has them, or nobody. Of what was
+  swept nobody has: it says how many records, of whom, under which ground.
 """
 
 import logging
 import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,20 +27,22 @@ import msgspec
 
 from crypto.commitment import Commitment, Nonce
 from crypto.sshsig import fingerprint
-from keys.entry import Entry, EntryId, Kind, Put
+from keys.entry import Entry, EntryId, Kind, Put, new_entry_id
 from keys.errors import EntryTooLarge
-from lookup.cases.standing import DAY, Remedy, Standing
+from lookup.cases.standing import DAY, Remedy
 from lookup.custodian.case import Case
 from lookup.custodian.custody import Custody
-from lookup.custodian.record import Record
+from lookup.custodian.record import Kept, Record
 from lookup.custodian.remedy import lost_links
-from lookup.officers.roles import Role
+from lookup.custodian.sweep_list import WAIT, WAIT_DAYS, StandingApproval
+from lookup.officers.roles import Officer, Role
 from lookup.transparency.certificate import leaf_of
 from lookup.transparency.errors import InvalidStatement
-from lookup.transparency.opening import FORMAT, Opening, RecordOpening
+from lookup.transparency.opening import FORMAT, NONCE_SIZE, Opening, RecordOpening
 from lookup.transparency.statement import (
     COURT_ORDER,
     NOT_COVERED,
+    RETENTION,
     Approval,
     ConfirmedSlot,
     CoolingOff,
@@ -97,7 +101,7 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
         approved=standing.approved.time,
         # The clock on the wall may have been set back since the case was found to be due.
         not_before=max(begun, standing.approved.time + standing.cooling_off_days * DAY),
-        approvals=_approvals(custody, standing),
+        approvals=told_approvals(custody.office.officers[each] for each in standing.approvals),
         cooling_off_days=standing.cooling_off_days,
         workers=workers,
         nonce=secrets.token_bytes(32),
@@ -108,9 +112,40 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
     return Entry(Kind.DESTROYED, case.certificate, msgspec.msgpack.encode(body))
 
 
-def _approvals(custody: Custody, standing: Standing) -> list[tuple[str, str]]:
+def swept_entry(
+    custody: Custody,
+    approval: StandingApproval,
+    listed: int,
+    records: Sequence[Record],
+    workers: int,
+) -> Entry:
+    """Return what stays of records that the sweep destroys, all of one authority.
+
+    They were asked for and approved with the standing approval; cooling-off is the time on a list.
+    """
+    authority = records[0].body.authority
+    openings = (
+        _opening(Nonce(secrets.token_bytes(NONCE_SIZE)), record, record.body.links)
+        for record in records
+    )
+    body = _DestroyedBody(
+        authority=authority,
+        ground=RETENTION,
+        records=[opening.commitment() for opening in openings],
+        requested=approval.proposed,
+        approved=approval.approved,
+        not_before=max(custody.moment().time, max(listed, approval.approved) + WAIT),
+        approvals=list(approval.approvals),
+        cooling_off_days=WAIT_DAYS,
+        workers=workers,
+        nonce=secrets.token_bytes(NONCE_SIZE),
+        fenced=not custody.catalogue.replay_of(authority).cursor,
+    )
+    return Entry(Kind.DESTROYED, new_entry_id(Kind.DESTROYED), msgspec.msgpack.encode(body))
+
+
+def told_approvals(officers: Iterable[Officer]) -> list[tuple[str, str]]:
     """Return role and key of officers whose approval counted; of many, legal ones first."""
-    officers = (custody.office.officers[each] for each in standing.approvals)
     told: list[tuple[str, str]] = [
         (Role.LEGAL if Role.LEGAL in officer.roles else Role.APPROVER, fingerprint(officer.key))
         for officer in officers
@@ -123,11 +158,19 @@ def can_be_certified(custody: Custody, case: Case) -> bool:
     now = custody.moment().time
     try:
         entry = destroyed_entry(custody, case, now, len(custody.door.workers()))
-        time = max(now, _read_destroyed(entry).not_before)
-        slot = ("D", bytes(16))
-        trial = _CertificateBody(epoch=1, time=time, slots=[slot], lost=[], position=0)
-        _certified(custody, entry, trial)
-    except (InvalidStatement, EntryTooLarge, KeyError):
+    except (EntryTooLarge, KeyError):
+        return False
+    return certifiable(custody, entry)
+
+
+def certifiable(custody: Custody, destroyed: Entry) -> bool:
+    """Say whether a certificate could say what an entry does, once slots have confirmed."""
+    time = max(custody.moment().time, _read_destroyed(destroyed).not_before)
+    slot = ("D", bytes(16))
+    trial = _CertificateBody(epoch=1, time=time, slots=[slot], lost=[], position=0)
+    try:
+        _certified(custody, destroyed, trial)
+    except InvalidStatement:
         return False
     return True
 
@@ -141,24 +184,26 @@ def opening_of(custody: Custody, case: Case) -> Opening:
         certificate=case.certificate.hex(),
         authority_name=authority.name,
         contact=authority.office_hours,
-        records=tuple(_opening(case, record) for record in records if record is not None),
-    )
-
-
-def _opening(case: Case, record: Record) -> RecordOpening:
-    return RecordOpening(
-        nonce=case.nonce(record.id),
-        authority=record.body.authority,
-        source_ref=record.body.source_ref,
-        record_id=record.id.hex(),
-        identifiers=tuple(
-            sorted(f"{link.scheme}:{link.value}" for link in lost_links(case.content, record.body))
+        records=tuple(
+            _opening(case.nonce(record.id), record, lost_links(case.content, record.body))
+            for record in records
+            if record is not None
         ),
     )
 
 
+def _opening(nonce: Nonce, record: Record, links: Iterable[Kept]) -> RecordOpening:
+    return RecordOpening(
+        nonce=nonce,
+        authority=record.body.authority,
+        source_ref=record.body.source_ref,
+        record_id=record.id.hex(),
+        identifiers=tuple(sorted(f"{link.scheme}:{link.value}" for link in links)),
+    )
+
+
 def waiting(custody: Custody) -> list[Entry]:
-    """Return the destroyed cases that have no certificate yet; none while pages are damaged."""
+    """Return what was destroyed and has no certificate yet; nothing while pages are damaged."""
     if custody.docket.damaged:
         return []
     certified = {entry.id for entry in custody.vault.scan(Kind.CERTIFICATE)}

@@ -47,6 +47,7 @@ from lookup.custodian.record import Body, Record, names_of
 from lookup.custodian.remedy import answered
 from lookup.custodian.store.pages import Store
 from lookup.custodian.supplements import Supplements, load_supplements
+from lookup.custodian.sweep_list import Sweeps, load_sweeps
 from lookup.handoff import Authority, Category, Recall, View, fit_recalls
 from lookup.index.errors import IndexSpace, TableFull
 from lookup.index.folder import is_read
@@ -94,6 +95,7 @@ class Custody:
     outbox: Outbox = field(default_factory=Outbox)
     search: "Search | None" = None  # for recipients, while one goes on
     holds: Holds = field(init=False)
+    sweeps: Sweeps = field(init=False)
     # What hospitals are told of instead of records that cases hide or change; None: nothing.
     instead: dict[EntryId, Record | None] = field(default_factory=dict)
     hiding: dict[EntryId, Hiding] = field(default_factory=dict)
@@ -159,6 +161,7 @@ class Custody:
         self.fences = load_fences(self.vault)
         self.outbox = load_outbox(self.vault)
         self.holds = load_holds(self.vault)
+        self.sweeps = load_sweeps(self.vault, self.store)
         self.hiding = self.docket.hiding(self.moment())
         found = {each: self._found(each) for each in self.hiding}
         self.instead = {

@@ -29,8 +29,9 @@ import msgspec
 from crypto.commitment import Nonce, commit, committed_leaf
 from crypto.encoding import encode, uint
 from crypto.sshsig import InvalidSignature, Signature, parse_public_key, verify
-from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove
+from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
 from keys.vault import Vault
+from lookup.custodian.certifying import told_approvals
 from lookup.custodian.custody import Custody
 from lookup.custodian.fencing import lifted
 from lookup.custodian.holding import MAX_HOLDS, Hold
@@ -42,6 +43,7 @@ from lookup.custodian.officers import (
     officer_entry,
     require_able,
 )
+from lookup.custodian.sweep_list import StandingApproval
 from lookup.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from lookup.officers.proposal import (
     NAMESPACE,
@@ -54,6 +56,7 @@ from lookup.officers.proposal import (
     PlaceHold,
     Proposal,
     RemoveOfficer,
+    SetRetention,
     SetRules,
     encode_change,
     parse_change,
@@ -149,7 +152,7 @@ def propose(text: str, signature: bytes) -> Callable[[Custody], tuple[Pending, b
             custody.vault.commit((Put(hold.entry()),), log=(leaf,))
             custody.holds.put(hold)
             return pending, True
-        made(custody, proposal.change)  # or raise, while nothing is stored yet
+        made(custody, pending)  # or raise, while nothing is stored yet
         custody.vault.commit((*removals, Put(pending.entry())), log=(leaf,))
         return pending, False
 
@@ -203,7 +206,7 @@ def approve(text: str, signature: bytes) -> Callable[[Custody], tuple[Pending, b
         if len(pending.approvers(custody.office)) < custody.office.governance.strictest:
             custody.vault.commit((Put(pending.entry()),), log=(leaf,))
             return pending, False
-        after, batch, hear = made(custody, pending.change)
+        after, batch, hear = made(custody, pending)
         after.governance.changes = custody.office.governance.changes + 1
         gone = [p for p in proposals(custody.vault) if _is_over(p, pending, after)]
         batch += (*_removals(gone), Put(after.governance.entry()))
@@ -244,8 +247,11 @@ class Made(NamedTuple):
     hear: Callable[[], None] = _nobody_else
 
 
-def made(custody: Custody, change: Change) -> Made:
+def made(custody: Custody, pending: Pending) -> Made:
     """Return what a change would leave. Raises Conflict."""
+    change = pending.change
+    if isinstance(change, SetRetention):
+        return _set_retention(custody, change, pending)
     if isinstance(change, LiftFence):
         return _lift_fence(custody, change)
     if isinstance(change, LiftHold):
@@ -265,6 +271,33 @@ def _lift_hold(custody: Custody, change: LiftHold) -> Made:
     if hold is None or hold.scope.authority != change.authority:
         raise Conflict("there is no such hold of this authority")
     return Made(_as_it_is(custody), (Remove(Kind.HOLD, hold.id),), lambda: custody.holds.drop(hold))
+
+
+def _set_retention(custody: Custody, change: SetRetention, pending: Pending) -> Made:
+    classes, sweeps = custody.classes, custody.sweeps
+    if (change.policy, change.version) != (classes.policy.hex(), classes.version):
+        raise Conflict("these are not the retention classes in force: look at them again")
+    before = sweeps.approvals.get(change.authority)
+    if before is None and len(sweeps.approvals) > MAX_AUTHORITIES:
+        raise Conflict(f"{MAX_AUTHORITIES} authorities have an approval of their own already")
+    signatures = pending.signatures
+    approval = StandingApproval(
+        new_entry_id(Kind.SWEEP),
+        classes.policy,
+        change.version,
+        change.cap,
+        change.authority,
+        signatures[0].time,
+        # Signed since, by a clock that may have been set back meanwhile.
+        max(signatures[0].time, signatures[-1].time),
+        tuple(told_approvals(pending.approvers(custody.office))),
+    )
+    gone: Batch = () if before is None else (Remove(Kind.SWEEP, before.id),)
+    return Made(
+        _as_it_is(custody),
+        (*gone, Put(approval.entry())),
+        lambda: sweeps.approvals.update({change.authority: approval}),
+    )
 
 
 def _as_it_is(custody: Custody) -> Office:
@@ -343,7 +376,7 @@ def _parsed(text: str, act: Act) -> Proposal:
 
 def authority_of(office: Office, change: Change) -> str | None:
     """Return the one authority that a change concerns; None: all of them."""
-    if isinstance(change, AddOfficer | SetRules | LiftFence | PlaceHold | LiftHold):
+    if not isinstance(change, ChangeOfficer | RemoveOfficer):
         return change.authority
     found = office.officers.get(OfficerId(bytes.fromhex(change.officer)))
     return None if found is None else found.authority

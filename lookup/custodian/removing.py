@@ -10,15 +10,15 @@ Invariants:
 * A case that stays, and lists a destroyed record among the others of its child, lists it no more,
   under another key; if it is open, that escalates it.
 * In the same transaction a fence is put around what a feed may send again (fencing.py).
-* Nothing is decided here. Who may remove a record, and when, is carrying_out.py's to say; and
-  whoever removes one does it through `leaving_with`.
+* Nothing is decided here. Who may remove a record, and when, is carrying_out.py's and
+  sweeping.py's to say; and whoever removes one does it through `leaving_with`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from keys.entry import Batch, EntryId, Kind, Put, Remove
-from keys.pages import BlobChange
+from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
 from lookup.cases.standing import OTHER_GONE
 from lookup.custodian.case import Case, LostCase, Signed, escalation, removal
@@ -62,11 +62,12 @@ class Leaving:
     fences: Sequence[Fence]
     recalls: Sequence[Recall]
 
-    def commit(self, custody: Custody, puts: Sequence[Put] = ()) -> Receipt:
-        """Let them leave in one epoch change, which puts `puts` too; they never come back."""
+    def commit(self, custody: Custody, also: Batch, blobs: BlobChange = NO_BLOBS) -> Receipt:
+        """Let them leave in one epoch change, with what else it does; they never come back."""
+        own = self._blobs(custody)
         receipt = custody.commit(
-            (*self._batch(), *puts),
-            self._blobs(custody),
+            (*self._batch(), *also),
+            BlobChange((*own.put, *blobs.put), (*own.delete, *blobs.delete)),
             (
                 *(Edit(record.id, record, None) for record in self.records),
                 *(Edit(each.old.id, each.old, each.new) for each in self.remade),

@@ -14,13 +14,14 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import date
 from heapq import nsmallest
 from typing import Final, NamedTuple
 
 from keys.entry import EntryId, Kind, Put
 from keys.pages import NO_BLOBS
+from keys.vault import Vault
 from lookup.cases.clock import add_months
 from lookup.custodian.custody import Custody
 from lookup.custodian.record import Record
@@ -65,14 +66,13 @@ class Due(NamedTuple):
 class Reviews:
     """The records that an officer may hear of and that are due; the longest due, all counted."""
 
-    custody: Custody
+    vault: InitVar[Vault]
     officer: Officer
     total: int = 0
     due: list[Due] = field(default_factory=list)
     walk: Walk[Record] = field(init=False)
 
-    def __post_init__(self) -> None:
-        vault = self.custody.vault
+    def __post_init__(self, vault: Vault) -> None:
         self.walk = Walk(
             vault.leaves,
             lambda leaves: [

@@ -59,6 +59,7 @@ def report(custody: Custody, site: Running) -> dict[str, Any]:
             "destroyed": custody.destroyed,
         },
         "cases": _cases(custody),
+        "retention": _retention(custody),
         "alarms": _alarms(custody),
     }
 
@@ -170,6 +171,22 @@ def _cases(custody: Custody) -> dict[str, int]:
         "parked": len(custody.lot.parked),
         "lost": len(docket.lost) + len(custody.stuck),
         "certificates_waiting": len(waiting(custody)),
+    }
+
+
+def _retention(custody: Custody) -> dict[str, Any]:
+    """Return which classes are in force, whether officers approved just these, and what is listed.
+
+    *differs*: there is an approval, and not of these classes: nothing is swept by it.
+    """
+    classes, approvals = custody.classes, custody.sweeps.approvals.values()
+    return {
+        "version": classes.version,
+        "policy": classes.policy.hex(),
+        "approvals": len(approvals),
+        "differs": sum(each.policy != classes.policy for each in approvals),
+        "listed": len(custody.sweeps.listed),
+        "holds": len(custody.holds.holds),
     }
 
 

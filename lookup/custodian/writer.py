@@ -11,7 +11,8 @@ Invariants:
   Every second, idle or not, the audit is taken in, and what cases are due is done; every ten
   minutes at least the anchors are written, for they count the running time.
 * Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
-  stays far from its limit) and a new table is begun (a new index key; what has expired leaves).
+  stays far from its limit), a new table is begun (a new index key; what has expired leaves), and
+  what was kept long enough is swept.
 """
 
 import queue
@@ -30,6 +31,7 @@ from lookup.custodian.carrying_out import tend
 from lookup.custodian.case import Signed
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.recalling import acknowledge
+from lookup.custodian.sweeping import Sweep
 
 T = TypeVar("T")
 
@@ -82,6 +84,7 @@ class Writer:
         self._failure: BaseException | None = None
         self._chores_due = _boot_clock() + DAY
         self._cases_due = 0.0
+        self._sweep: Sweep | None = None
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -132,7 +135,7 @@ class Writer:
             if self._failure is not None:
                 raise self._failure
             chores = _boot_clock() >= self._chores_due
-            if chores or self._custody.build is not None or self._custody.audit.is_due:
+            if chores or self._is_busy or self._custody.audit.is_due:
                 self._use_idle_moment()  # none of them may starve under load
 
     def _end(self, error: BaseException) -> None:
@@ -154,17 +157,22 @@ class Writer:
         if held is not None:
             return held
         while True:
-            building = self._custody.build is not None
             try:
-                return self._commands.get(timeout=0 if building else _IDLE)
+                return self._commands.get(timeout=0 if self._is_busy else _IDLE)
             except queue.Empty:
                 self._use_idle_moment()
+
+    @property
+    def _is_busy(self) -> bool:
+        """Say whether something goes on in steps."""
+        return self._custody.build is not None or self._sweep is not None
 
     def _use_idle_moment(self) -> None:
         if _boot_clock() >= self._chores_due:
             self._chores_due = _boot_clock() + DAY
             self._custody.purge(int(time.time()))
             self._custody.begin_build()
+            self._sweep = Sweep()
         self._custody.vault.prepare()
         self._custody.vault.keep_time()
         self._custody.audit.use_idle_moment()
@@ -173,6 +181,8 @@ class Writer:
             tend(self._custody)
         self._custody.log.publish_some()
         self._custody.step_build()
+        if self._sweep is not None and self._sweep.step(self._custody):
+            self._sweep = None
 
     def _group(self, first: _Command) -> None:
         """Prepare commands until one does not fit, then commit what was prepared."""

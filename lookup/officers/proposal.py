@@ -33,6 +33,7 @@ from lookup.officers.signed_text import InvalidText, read_text, write_text
 NAMESPACE: Final = "lacuna-proposal@v1"
 MAX_TEXT: Final = 4_096
 MAX_APPROVALS: Final = 8
+MAX_CAP: Final = 10_000
 _HEAD: Final = "lacuna-proposal/v1"
 _NAMES: Final = ("vault", "proposal", "officer", "act", "change")
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
@@ -98,6 +99,19 @@ class LiftFence(_Change, frozen=True, tag="lift-fence"):
         return "<LiftFence>"
 
 
+class SetRetention(_Change, frozen=True, tag="set-retention"):
+    """What is due by these retention classes may be swept: a standing approval.
+
+    `policy` is the SHA-256 of the classes' file, which also says `version`; `cap` is how many
+    records a night. `authority` null: of all authorities without an approval of their own.
+    """
+
+    policy: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}\\Z")]
+    version: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    cap: Annotated[int, msgspec.Meta(ge=1, le=MAX_CAP)]
+    authority: AuthorityCode | None = None
+
+
 class PlaceHold(_Change, frozen=True, tag="place-hold", rename={"of_class": "class"}):
     """Records of this scope stay until the hold is lifted; what is null is no condition.
 
@@ -118,7 +132,16 @@ class LiftHold(_Change, frozen=True, tag="lift-hold"):
     authority: AuthorityCode | None = None
 
 
-Change = AddOfficer | ChangeOfficer | RemoveOfficer | SetRules | LiftFence | PlaceHold | LiftHold
+Change = (
+    AddOfficer
+    | ChangeOfficer
+    | RemoveOfficer
+    | SetRules
+    | LiftFence
+    | SetRetention
+    | PlaceHold
+    | LiftHold
+)
 
 _decoder: Final = msgspec.json.Decoder[Change](Change)
 

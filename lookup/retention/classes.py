@@ -82,14 +82,15 @@ class _File(_Strict, frozen=True, rename={"classes": "class"}):
 
 
 class Classes(msgspec.Struct, frozen=True):
-    """All classes of one file; `policy` names the very bytes that they were read from."""
+    """All classes of one file; `policy` names the very bytes that they were read from, `text`."""
 
     version: int
     policy: bytes
+    text: str
     by_code: dict[str, RetentionClass]
 
 
-NO_CLASSES: Final = Classes(0, b"", {})
+NO_CLASSES: Final = Classes(0, b"", "", {})
 
 
 def parse_classes(raw: bytes) -> Classes:
@@ -107,7 +108,7 @@ def parse_classes(raw: bytes) -> Classes:
         raise InvalidClasses(f"there are at most {MAX_CLASSES} classes")
     for each in loaded.classes:
         _check_class(each)
-    return Classes(loaded.version, sha256(raw).digest(), by_code)
+    return Classes(loaded.version, sha256(raw).digest(), raw.decode(), by_code)
 
 
 @cache

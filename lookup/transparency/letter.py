@@ -61,7 +61,7 @@ def _when_and_why(said: Statement) -> dict[str, str]:
         "certificate": escape(said.certificate),
         "destroyed": escape(meaning.day(said.destroyed_at)),
         "title": escape(words.title),
-        "right": escape(words.right.format(article=meaning.ground_article(said.ground))),
+        "right": escape(meaning.right(said)),
         "gone": escape(words.gone),
         "ground": escape(meaning.GROUND[said.ground]),
         "requested": escape(meaning.day(said.requested_at)),

@@ -6,14 +6,14 @@ Invariants:
 * Words promise no more than the statement does: slots as in `keys.slot.DESTRUCTION`, which is not
   imported so that a family's computer needs no key code; tests hold the two together.
 
-Legal ground: UK GDPR Art 17(1); for (g) Art 17(4) and (5), by the Victims and Prisoners Act 2024,
-section 31. None of it is legal advice.
+Legal ground: UK GDPR Art 17(1), or for retention Art 5(1)(e); for (g) Art 17(4) and (5), by the
+Victims and Prisoners Act 2024, section 31. None of it is legal advice.
 """
 
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from lookup.transparency.statement import COURT_ORDER, INACCURATE, Statement
+from lookup.transparency.statement import COURT_ORDER, INACCURATE, RETENTION, Statement
 
 GROUND: Final = {
     "art-17-1-a": "it was no longer necessary for what it was kept for",
@@ -27,6 +27,8 @@ GROUND: Final = {
     " bound by a stalking protection order that protects them; the allegation was investigated,"
     " and no further action was taken",
     "art-16": "what was kept was inaccurate: of another child, of an old number, or wrong",
+    "retention": "the time was over for which records of its kind are kept, by a schedule that"
+    " officers had approved; it was on a list for a week before",
 }
 
 
@@ -113,7 +115,17 @@ def ground_article(ground: str) -> str:
     """Return the article as it is cited."""
     if ground == INACCURATE:
         return "UK GDPR Article 16"
+    if ground == RETENTION:
+        return "UK GDPR Article 5(1)(e)"
     return f"UK GDPR Article 17(1)({ground[-1]})"
+
+
+def right(statement: Statement) -> str:
+    """Return what was done, and by which right; of what was swept nobody had to ask for one."""
+    article = ground_article(statement.ground)
+    if statement.ground == RETENTION:
+        return f"destroyed under {article}, storage limitation"
+    return WORDS[statement.remedy].right.format(article=article)
 
 
 def cooling_off(statement: Statement) -> str:

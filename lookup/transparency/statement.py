@@ -4,7 +4,7 @@
     certificate: 32 hex                 random: names nothing
     site: 32 hex                        the vault's id
     authority: 1 to 16 of A-Z 0-9
-    ground: art-17-1-a ... art-17-1-g | art-16
+    ground: art-17-1-a ... art-17-1-g | art-16 | retention
     remedy: unlink | rectify            left out where whole records were destroyed
     record: base64                      a commitment (opening.py); 1 to 100, sorted
     requested_at: 2026-11-27T10:00:00Z
@@ -45,7 +45,8 @@ from lookup.transparency.errors import InvalidStatement
 
 VERSION: Final = "lacuna-certificate/v1"
 INACCURATE: Final = "art-16"
-GROUNDS: Final = (*(f"art-17-1-{letter}" for letter in "abcdefg"), INACCURATE)
+RETENTION: Final = "retention"  # nobody asked: its time was over, by a standing approval
+GROUNDS: Final = (*(f"art-17-1-{letter}" for letter in "abcdefg"), INACCURATE, RETENTION)
 ERASE: Final = "erase"
 UNLINK: Final = "unlink"
 RECTIFY: Final = "rectify"

@@ -81,6 +81,7 @@ def make_app(writer: Writer, custody: Custody, site: Running) -> FastAPI:
         (clients.router, require_local),
         (audit.local, require_local),
         (log.local, require_local),
+        (retention.local, require_local),
     ):
         app.include_router(router, dependencies=[Depends(guard), Depends(refuse_query)])
     # A cursor is the only thing that may stand in a URL: it names nothing but a place.

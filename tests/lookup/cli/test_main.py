@@ -164,6 +164,11 @@ CALLS = {
     "officer lift-hold": ["officer", "lift-hold", "0" * 32],
     "officer holds": ["officer", "holds"],
     "officer approve": ["officer", "approve", "0" * 32],
+    "officer set-retention": ["officer", "set-retention", "--cap", "10"],
+    "retention list": ["retention", "list"],
+    "retention dry-run": ["retention", "dry-run"],
+    "retention classes": ["retention", "classes"],
+    "retention sweep": ["retention", "sweep"],
     "retention reviews": ["retention", "reviews"],
     "retention reviewed": ["retention", "reviewed", "0" * 32],
 }

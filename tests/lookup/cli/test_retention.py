@@ -1,11 +1,13 @@
 """`lacuna retention`: what is due for review, and what becomes of what was kept long enough."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from lookup import exits
+from lookup.retention.classes import shipped_classes
 from tests.lookup.cli.commanding import Folders, Served, record_line
 
 
@@ -64,3 +66,80 @@ class TestReviews:
         assert done.status == status
         assert done.ends_in_a_hint
         assert "9434765919" not in done.stderr
+
+
+class TestClasses:
+    """Whoever signs for the classes reads them first."""
+
+    def test_they_are_shown_as_they_are(self, served: Served) -> None:
+        """Byte for byte but for blanks at the end; a program gets those, too."""
+        shown = served.site.act("approver", "retention", "classes")
+        told = served.site.act("approver", "retention", "classes", "--json")
+
+        assert shown.stdout.rstrip() == shipped_classes().text.rstrip()
+        assert told.json["file"] == shipped_classes().text
+
+    def test_a_proposal_says_in_words_what_is_signed(self, served: Served) -> None:
+        """Version, digest of the file as it was shown, and how many a night."""
+        words = ("set-retention", "--cap", "7", "--authority", "AXT", "--yes")
+        proposed = served.site.act("requester", "officer", *words)
+
+        assert proposed.status == 0, proposed.stderr
+        assert shipped_classes().policy.hex() in proposed.stdout
+        assert "up to 7 a night" in proposed.stdout
+        assert "of AXT" in proposed.stdout
+
+    @pytest.mark.parametrize("cap", ["0", "10001", "many"])
+    def test_a_cap_has_bounds(self, served: Served, cap: str) -> None:
+        done = served.site.act("requester", "officer", "set-retention", "--cap", cap)
+
+        assert done.status == exits.USAGE
+        assert done.ends_in_a_hint
+
+
+class TestSweep:
+    """Nothing without an approval; then what is due is on the list for all officers to see."""
+
+    def approve(self, served: Served) -> None:
+        """Have it approved that a record a night is swept."""
+        words = ("set-retention", "--cap", "1", "--yes", "--json")
+        proposed = served.site.act("requester", "officer", *words)
+        for role in ("approver", "legal"):
+            approval = ("approve", proposed.json["proposal"], "--yes")
+            assert served.site.act(role, "officer", *approval).status == 0
+
+    def test_from_the_dry_run_to_the_list(self, served: Served, tmp_path: Path) -> None:
+        """Told before, listed after; a hold keeps it, and says so."""
+        record_id = kept(served.site, tmp_path, "swept", closed="2010-01-01")
+        dry = served.site.act("auditor", "retention", "dry-run")
+        early = served.site.run("retention", "sweep", "--json")
+
+        assert re.search(r"^due +1$", dry.stdout, re.MULTILINE)
+        assert "nothing: see `lacuna officer set-retention`" in dry.stdout
+        assert "allegation-unfounded: 1 in 2020" in dry.stdout
+        assert (early.json["listed"], early.json["destroyed"]) == (0, 0)
+
+        self.approve(served)
+        swept = served.site.run("retention", "sweep")
+        again = served.site.run("retention", "sweep", "--json")
+        listed = served.site.act("auditor", "retention", "list")
+
+        assert re.search(r"^listed +1$", swept.stdout, re.MULTILINE)
+        assert again.json["listed"] == 0
+        assert f"{record_id}  allegation-unfounded  expired 2020-01-02" in listed.stdout
+        assert "all: at most 1 a night" in listed.stdout
+        assert "classes version 1, swept by approval, 1 listed" in served.site.run("status").stdout
+
+        hold = ("place-hold", "--reason", "inquiry", "--record", record_id, "--yes")
+        assert served.site.act("legal", "officer", *hold).status == 0
+        listed = served.site.act("auditor", "retention", "list", "--json")
+        (row,) = listed.json["records"]
+        assert (row["record_id"], row["why"]) == (record_id, "held")
+        assert "kept: held" in served.site.act("auditor", "retention", "list").stdout
+
+    @pytest.mark.parametrize("command", ["list", "dry-run", "classes", "reviews"])
+    def test_registrars_read_none_of_it(self, served: Served, command: str) -> None:
+        done = served.site.act("registrar", "retention", command)
+
+        assert done.status == exits.REFUSED
+        assert done.ends_in_a_hint

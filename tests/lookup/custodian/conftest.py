@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lookup.custodian.depot import Depot, opened, start
 from tests.simulator import Custodian, Site
 
 
@@ -27,3 +28,14 @@ def shared() -> Iterator[Custodian]:
         with made.open() as running:
             yield running
         assert running.failures == []
+
+
+@pytest.fixture
+def depot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Depot]:
+    """A site of which the test has the clocks; officers' tokens are of its time, too."""
+    with Site() as site:
+        clocks = site.clocks = start()
+        monkeypatch.setattr("tests.officers.time.time", clocks.wall)
+        with opened(site) as custodian:
+            yield Depot(custodian, clocks)
+            assert custodian.failures == []

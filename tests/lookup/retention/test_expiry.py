@@ -49,7 +49,7 @@ def rules(draw: st.DrawFn) -> RetentionClass:
 
 
 def by(each: RetentionClass) -> Classes:
-    return Classes(1, bytes(32), {each.code: each})
+    return Classes(1, bytes(32), "", {each.code: each})
 
 
 # What is said, and the day from which nothing keeps it; None: nobody knows.
