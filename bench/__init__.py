@@ -1,9 +1,10 @@
 """Benchmarks: one file for each claim, `python -m bench --help` for the rest.
 
 Claims of the custodian: importing, importing_http, starting, memory, shredding, shredding_many,
-appending, index_size, probe, syncing. Claims of lookups: single (beside its peers), batch, latency,
-growth, workers, layers, timing. large: both, at ten million records, for `make bench-full`. Of
-families, who are given a certificate of destruction, or a copy: certificates, exporting.
+sweeping, appending, index_size, probe, syncing. Claims of lookups: single (beside its peers),
+batch, latency, growth, workers, layers, timing. large: both, at ten million records, for `make
+bench-full`. Of families, who are given a certificate of destruction, or a copy: certificates,
+exporting.
 
 Around them: officers and casework (who brings a record's destruction about), claim (what a result
 says), running (one run), sites and held (sites of each size, in this process), served (the real

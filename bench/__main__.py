@@ -44,6 +44,7 @@ BENCHMARKS: Final = (
     "layers",
     "shredding",
     "shredding_many",
+    "sweeping",
     "appending",
     "timing",
     "probe",

@@ -52,6 +52,7 @@ PROMISED: dict[str, dict[str, tuple[str, float] | None]] = {
     "layers": {"authentication-cpu": ("<=", 3)},
     "shredding": {"shred": ("<=", 10), "shred-ratio": ("<=", 1.5), "shred-over-socket": None},
     "shredding_many": {"destroy_10000": ("<=", 10)},
+    "sweeping": {"sweep": ("<=", 60), "sweep-step": None},
     "appending": {"log-append": (">=", 2_000), "log-proof": ("<=", 1)},
     "timing": {
         "timing-median": ("<=", 1),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from crypto.sshsig import OfficerKey, format_public_key
 from lookup.officers.proposal import (
     MAX_APPROVALS,
+    MAX_CAP,
     MAX_TEXT,
     AddOfficer,
     Change,
@@ -20,6 +21,7 @@ from lookup.officers.proposal import (
     PlaceHold,
     Proposal,
     RemoveOfficer,
+    SetRetention,
     SetRules,
     encode_change,
     parse_change,
@@ -55,6 +57,13 @@ CHANGES: st.SearchStrategy[Change] = st.one_of(
         of_class=st.none() | CODES,
     ),
     st.builds(LiftHold, hold=HEX, authority=AUTHORITIES),
+    st.builds(
+        SetRetention,
+        policy=st.binary(min_size=32, max_size=32).map(bytes.hex),
+        version=st.integers(1, 1_000_000),
+        cap=st.integers(1, MAX_CAP),
+        authority=AUTHORITIES,
+    ),
 )
 PROPOSALS = st.builds(
     Proposal,
@@ -165,6 +174,11 @@ BAD = {
     "a hold on a category in words": encode_change(PlaceHold(reason="inquiry", category=SECRET)),
     "a hold on a class and a line": encode_change(PlaceHold(reason="inquiry", of_class="a\n")),
     "a hold lifted by its name": encode_change(LiftHold(hold=SECRET)),
+    "retention by a name": encode_change(SetRetention(policy=SECRET, version=1, cap=1)),
+    "retention by half a digest": encode_change(SetRetention(policy="0" * 32, version=1, cap=1)),
+    "retention of no version": encode_change(SetRetention(policy="0" * 64, version=0, cap=1)),
+    "a cap of nought": encode_change(SetRetention(policy="0" * 64, version=1, cap=0)),
+    "a cap without bound": encode_change(SetRetention(policy="0" * 64, version=1, cap=MAX_CAP + 1)),
     "bytes": b"\xff\xfe",
     "nested without end": b"[" * 4_000,
 }
