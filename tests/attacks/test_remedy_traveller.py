@@ -132,7 +132,7 @@ def test_what_was_wrong_is_nowhere(site: Site) -> None:
         }
         texts = [text for text in after.texts if MARK.encode() in text]
         parked = custodian.call(lambda custody: custody.lot.parked[record_id])
-        draft = custodian.call(lambda c: parked.draft(c.vault, c.store, c.catalogue))
+        draft = custodian.call(lambda c: parked.draft(c.vault, c.store, c.catalogue, c.classes))
         assert draft is not None
         assert all(draft.payload in text for text in texts)
         assert after.holds(RIGHT.encode())
