@@ -8,6 +8,7 @@ import click
 from lookup import exits
 from lookup.cli.acting import OfficerOptions, act, id_argument, officer_options
 from lookup.cli.asking import typed_line
+from lookup.cli.attaching import attach
 from lookup.cli.console import confirm, fail, json_option, print_json, say, say_facts, yes_option
 from lookup.cli.files import read_file
 from lookup.cli.holding import holds, lift_hold, place_hold
@@ -112,7 +113,7 @@ def group() -> None:
     """Make keys; list officers, rules and holds; place holds; propose and approve changes."""
 
 
-for each in (key, place_hold, lift_hold, holds, set_retention):
+for each in (key, place_hold, lift_hold, holds, set_retention, attach):
     group.add_command(each)
 roles_option = click.option(
     "--role",

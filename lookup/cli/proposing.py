@@ -64,6 +64,8 @@ def words_of(office: dict[str, Any], change: dict[str, Any]) -> str:
     whose = f" of {change['authority']}" if change.get("authority") else ""
     if kind == "lift-fence":
         return f"what was destroyed under {change['source_ref']!r}{whose} may be stored again"
+    if kind == "attach-record":
+        return f"the record {change['record']}{whose} takes its feed's word again"
     if kind == "set-rules":
         return f"rules{whose}: {rules_words(change)}"
     if kind == "set-retention":

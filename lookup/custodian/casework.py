@@ -13,7 +13,8 @@ Invariants:
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from crypto.record import Dek
@@ -48,8 +49,11 @@ from lookup.custodian.carrying_out import (
 from lookup.custodian.case import Case, Signed, new_step
 from lookup.custodian.certifying import can_be_certified
 from lookup.custodian.custody import Custody
+from lookup.custodian.detaching import NO_CASE, is_detached
 from lookup.custodian.docket import Lookout, Named
 from lookup.custodian.draft import InvalidRecord
+from lookup.custodian.parking import Parked
+from lookup.custodian.recalls import Recall
 from lookup.custodian.record import Record, decode_body, names_of
 from lookup.custodian.remedy import can_be_remade
 from lookup.errors import (
@@ -271,45 +275,71 @@ def resume(custody: Custody, case: Case) -> None:
 
     What is no record by the catalogue of now stays aside: its authority sends it again.
     """
-    parked = [
-        (each, draft)
-        for each in custody.lot.of(case.id)
-        if (draft := each.draft(custody.vault, custody.store, custody.catalogue, custody.classes))
-        is not None
-    ]
     recalls = custody.outbox.of({case.id})
-    if not parked and not recalls:
-        return
-    prepared = resume_drafts(custody, [draft for _, draft in parked])
-    removals = [each.removal() for each, _ in parked]
-    receipt = custody.commit(
-        (
-            *prepared.batch,
-            *(step for batch, _ in removals for step in batch),
-            *(each.removal() for each in recalls),
-        ),
-        BlobChange(
-            prepared.blobs.put,
-            prepared.blobs.delete + tuple(name for _, blobs in removals for name in blobs.delete),
-        ),
-        prepared.edits,
-        steps=prepared.steps,
-    )
-    custody.lot.drop([each for each, _ in parked])
-    prepared.answer(receipt)
-    custody.outbox.drop(recalls)
+    _take_up(custody, custody.lot.of(case.id), recalls)
     if recalls:
+        custody.outbox.drop(recalls)
         custody.offer()
 
 
+def resume_attached(custody: Custody, record_id: EntryId) -> None:
+    """Let what was kept aside for a record, which is detached no more, come to pass."""
+    record, parked = custody.record(record_id), custody.lot.about({record_id})
+    if record is not None and not is_detached(record):
+        _take_up(custody, [each for each in parked if each.case == NO_CASE])
+
+
+def _take_up(custody: Custody, kept: Sequence[Parked], recalls: Sequence[Recall] = ()) -> None:
+    """Store what was kept aside, and tell nobody any more of what is recalled no more."""
+    vault, store, catalogue, classes = (
+        *(custody.vault, custody.store),
+        *(custody.catalogue, custody.classes),
+    )
+    found = [(each, each.draft(vault, store, catalogue, classes)) for each in kept]
+    parked = [(each, draft) for each, draft in found if draft is not None]
+    if not parked and not recalls:
+        return
+    # It waits no more when it is judged: what may only wait, again, is parked anew.
+    custody.lot.drop([each for each, _ in parked])
+    try:
+        prepared = resume_drafts(custody, [draft for _, draft in parked])
+        removals = [each.removal() for each, _ in parked]
+        receipt = custody.commit(
+            (
+                *prepared.batch,
+                *(step for batch, _ in removals for step in batch),
+                *(each.removal() for each in recalls),
+            ),
+            BlobChange(
+                prepared.blobs.put,
+                (*prepared.blobs.delete, *(name for _, gone in removals for name in gone.delete)),
+            ),
+            prepared.edits,
+            steps=prepared.steps,
+        )
+    except BaseException:
+        custody.lot.parked |= {each.record: each for each, _ in parked}
+        raise
+    prepared.answer(receipt)
+
+
 def resume_all(custody: Custody) -> None:
-    """Resume what a crash cut off between a case's last step and what was kept aside for it."""
+    """Resume what a crash cut off between a decision and what was kept aside until then."""
     ended = [case for case in custody.docket.cases.values() if not _is_open(custody, case)]
     for case in ended:
-        try:
+        with _told(f"for case {case.id.hex()}"):
             resume(custody, case)
-        except ServiceError as error:
-            logger.error("what was parked for a case stays so: %s", error)  # noqa: TRY400  # its text is ours
+    for each in custody.lot.of(NO_CASE):
+        with _told("for a record"):
+            resume_attached(custody, each.record)
+
+
+@contextmanager
+def _told(whom: str) -> Iterator[None]:
+    try:
+        yield
+    except ServiceError as error:
+        logger.error("what was parked %s stays so: %s", whom, error)  # noqa: TRY400  # its text is ours
 
 
 def _is_open(custody: Custody, case: Case) -> bool:

@@ -31,8 +31,10 @@ from crypto.encoding import encode, uint
 from crypto.sshsig import InvalidSignature, Signature, parse_public_key, verify
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
 from keys.vault import Vault
+from lookup.custodian.casework import resume_attached
 from lookup.custodian.certifying import told_approvals
 from lookup.custodian.custody import Custody
+from lookup.custodian.detaching import attached, is_detached
 from lookup.custodian.fencing import lifted
 from lookup.custodian.holding import MAX_HOLDS, Hold
 from lookup.custodian.holding import MOST_EACH as MOST_HOLDS
@@ -48,6 +50,7 @@ from lookup.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from lookup.officers.proposal import (
     NAMESPACE,
     AddOfficer,
+    AttachRecord,
     Change,
     ChangeOfficer,
     InvalidProposal,
@@ -256,6 +259,8 @@ def made(custody: Custody, pending: Pending) -> Made:
         return _lift_fence(custody, change)
     if isinstance(change, LiftHold):
         return _lift_hold(custody, change)
+    if isinstance(change, AttachRecord):
+        return _attach(custody, change)
     return Made(*_MADE[type(change)](custody.office, change))
 
 
@@ -271,6 +276,15 @@ def _lift_hold(custody: Custody, change: LiftHold) -> Made:
     if hold is None or hold.scope.authority != change.authority:
         raise Conflict("there is no such hold of this authority")
     return Made(_as_it_is(custody), (Remove(Kind.HOLD, hold.id),), lambda: custody.holds.drop(hold))
+
+
+def _attach(custody: Custody, change: AttachRecord) -> Made:
+    record_id = EntryId(bytes.fromhex(change.record))
+    record = custody.record(record_id)
+    if record is None or record.body.authority != change.authority or not is_detached(record):
+        raise Conflict("there is no detached record of this id, of this authority")
+    batch = (Put(attached(record).entry()),)
+    return Made(_as_it_is(custody), batch, lambda: resume_attached(custody, record_id))
 
 
 def _set_retention(custody: Custody, change: SetRetention, pending: Pending) -> Made:

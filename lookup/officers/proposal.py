@@ -99,6 +99,13 @@ class LiftFence(_Change, frozen=True, tag="lift-fence"):
         return "<LiftFence>"
 
 
+class AttachRecord(_Change, frozen=True, tag="attach-record"):
+    """A record that a case has changed takes its feed's word again, and what waits of it."""
+
+    record: HexId
+    authority: AuthorityCode
+
+
 class SetRetention(_Change, frozen=True, tag="set-retention"):
     """What is due by these retention classes may be swept: a standing approval.
 
@@ -138,6 +145,7 @@ Change = (
     | RemoveOfficer
     | SetRules
     | LiftFence
+    | AttachRecord
     | SetRetention
     | PlaceHold
     | LiftHold

@@ -159,6 +159,7 @@ CALLS = {
     "officer change": ["officer", "change", "ana", "--role", "approver"],
     "officer remove": ["officer", "remove", "ana"],
     "officer rules": ["officer", "rules", "--approvals", "3"],
+    "officer attach": ["officer", "attach", "0" * 32, "--authority", "AXT"],
     "officer lift-fence": ["officer", "lift-fence", "AXT"],
     "officer place-hold": ["officer", "place-hold", "--reason", "inquiry"],
     "officer lift-hold": ["officer", "lift-hold", "0" * 32],

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from keys.entry import EntryId, Kind
+from keys.entry import EntryId, Kind, Put
 from lookup.cases.standing import Remedy
 from lookup.custodian.carrying_out import tend
 from lookup.custodian.certifying import find_certificate
+from lookup.custodian.custody import Custody
+from lookup.custodian.detaching import NO_CASE, attached
 from lookup.custodian.record import Record
+from lookup.officers.proposal import AttachRecord
 from lookup.officers.roles import Act
 from lookup.transparency.opening import parse_opening, verify_opening
 from lookup.transparency.statement import Statement
@@ -323,6 +326,50 @@ class TestDetached:
         assert send(custodian, record("one", NEW, payload={"note": "new"})) == ["updated"]
         assert custodian.call(lambda custody: custody.vault.version.epoch) == epoch + 1
         assert read(custodian, record_id)["payload"] == {"note": "new"}
+
+    def test_officers_attach_it_again(self, custodian: Custodian) -> None:
+        """By as many as a case needs: then what waits is stored, and the feed's word counts."""
+        record_id = custodian.add("one", OLD, NEW)
+        carry_out(custodian, record_id, unlinking(OLD))
+        changed = record("one", OLD, NEW, payload={"note": "another word"})
+        assert send(custodian, changed) == ["parked"]
+        change = AttachRecord(record=record_id.hex(), authority="AXT")
+        custodian.desk.change(change)
+        assert read(custodian, record_id)["payload"] == {"note": "another word"}
+        assert custodian.outcome(OLD) == "no-record"
+        assert custodian.call(lambda custody: custody.lot.parked) == {}
+        assert send(custodian, changed) == ["updated"]
+        assert custodian.outcome(OLD) == "known"
+        assert "no detached record" in custodian.desk.refused_change(change)
+
+    def test_what_waits_is_stored_by_the_next_start_too(self, site: Site) -> None:
+        """A crash between the officers' decision and what follows from it loses nothing."""
+        with site.open() as custodian, custodian.unscheduled():
+            record_id = custodian.add("one", OLD, NEW)
+            carry_out(custodian, record_id, unlinking(OLD))
+            send(custodian, record("one", OLD, NEW, payload={"note": "another word"}))
+
+            def attach(custody: Custody) -> None:
+                found = custody.record(record_id)
+                assert found is not None
+                custody.vault.commit((Put(attached(found).entry()),))
+
+            custodian.call(attach)
+        with site.open() as custodian:
+            assert read(custodian, record_id)["payload"] == {"note": "another word"}
+
+    def test_what_waits_outlasts_another_case_that_ends(self, custodian: Custodian) -> None:
+        """A second case about the detached record is withdrawn: what the feed sent waits on."""
+        record_id = custodian.add("one", OLD, NEW)
+        carry_out(custodian, record_id, unlinking(OLD))
+        case = custodian.desk.open([record_id])
+        assert send(custodian, record("one", OLD, NEW, payload={"note": "new"})) == ["parked"]
+        custodian.desk.take("rita", now(custodian, case), Act.WITHDRAW)
+        waits = custodian.call(lambda custody: custody.lot.parked)
+        assert [each.case for each in waits.values()] == [NO_CASE]
+        assert custodian.call(lambda c: [e.id for e in c.vault.scan(Kind.PARKED)]) == [
+            each.id for each in waits.values()
+        ]
 
     def test_what_was_parked_for_the_case_waits_as_it_may(self, custodian: Custodian) -> None:
         """Of what the feed sent while the case was open, the number is gone, too."""
