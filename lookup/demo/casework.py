@@ -55,7 +55,7 @@ def what_came_out(stage: Stage) -> None:
     stands = []
     for role in ("approver", "legal"):
         approved = stage.officer(role, "officer", "approve", proposal)
-        narrator.quote("\n".join(_named(approved.output, "stands")))
+        narrator.quote("\n".join(named(approved.output, "stands")))
         stands.append(fact(approved.output, "stands"))
     kept = stands == ["1 of 2 approvals", "made"]
     narrator.judge(Promise.RULED, kept=kept, seen=", ".join(stands))
@@ -73,12 +73,12 @@ def a_case_is_opened(stage: Stage) -> None:
     evidence = shown(stage.folders.evidence)
     about = (record_id, "--ground", "art-17-1-g", "--evidence", evidence, "--restrict")
     opened = stage.officer("requester", "case", "open", *about)
-    narrator.quote("\n".join(_named(opened.output, "case", "state", "answer by", "cooling off")))
+    narrator.quote("\n".join(named(opened.output, "case", "state", "answer by", "cooling off")))
     stage.noted[_CASE] = case = fact(opened.output, "case")
     stage.noted[_CERTIFICATE] = fact(opened.output, "certificate").partition(",")[0]
     narrator.tell("Whoever decides sees what holds of the ground, for each person alone:")
     seen = stage.officer("legal", "case", "show", case)
-    telling = list(_telling(_named(seen.output, "ground (g)")))
+    telling = list(_telling(named(seen.output, "ground (g)")))
     narrator.quote("\n".join(telling))
     narrator.judge(Promise.APART, kept=_apart(telling), seen="; ".join(telling))
     narrator.tell(
@@ -103,13 +103,13 @@ def it_is_hidden(stage: Stage) -> None:
         " request alone hides nothing; an officer for safeguarding signs too."
     )
     agreed = stage.officer("safeguarding", "case", "restrict", _noted(stage, _CASE))
-    narrator.quote("\n".join(_named(agreed.output, "restricted")))
+    narrator.quote("\n".join(named(agreed.output, "restricted")))
     heard, unknown = stage.ask(child), stage.ask(_SCENES.unknown)
     narrator.timed(f"The hospital asks: {heard.said}.", heard.seconds)
     hidden = heard.said == "no record" and heard.comparable == unknown.comparable
     narrator.judge(Promise.HIDDEN, kept=hidden, seen=heard.said)
     status = stage.lacuna("status", refused=exits.FINDING)
-    narrator.quote("\n".join(_named(status.output, "alarms", "needs you")))
+    narrator.quote("\n".join(named(status.output, "alarms", "needs you")))
     alarms = fact(status.output, "alarms")
     alarmed = "1 hidden" in alarms and status.status == exits.FINDING
     narrator.judge(Promise.ALARMED, kept=alarmed, seen=alarms)
@@ -126,12 +126,12 @@ def it_is_approved(stage: Stage) -> None:
         " nobody has it, the site neither."
     )
     stage.officer("legal", "case", "shorten", case, "--days", "0", "--court-order", COURT_ORDER)
-    folders.family.mkdir(mode=0o700)
+    folders.family.mkdir(mode=0o700, exist_ok=True)
     opening = shown(folders.family / OPENING)
     stage.officer("requester", "case", "opening", case, "--output", opening)
     for role in ("legal", "approver"):
         approved = stage.officer(role, "case", "approve", case)
-        narrator.quote("\n".join(_named(approved.output, "state")))
+        narrator.quote("\n".join(named(approved.output, "state")))
 
 
 def it_is_recalled(stage: Stage) -> None:
@@ -143,10 +143,10 @@ def it_is_recalled(stage: Stage) -> None:
         " The law wants it to be told (UK GDPR Art 19), and that has to be now: afterwards nobody"
         " can say who was answered. The site has looked through its whole audit."
     )
-    seconds = _await(lambda: _is_recalling(stage), "the hospital is not told")
+    seconds = await_so(lambda: _is_recalling(stage), "the hospital is not told")
     narrator.timed("Found, and handed to the workers, where the hospital's system asks.", seconds)
     seen = stage.officer("auditor", "case", "show", _noted(stage, _CASE))
-    narrator.quote("\n".join(_named(seen.output, "state", "recall")))
+    narrator.quote("\n".join(named(seen.output, "state", "recall")))
     enrolment = str(folders.enrolment)
     asked = lacuna(narrator, "recalls", "--enrolment", enrolment, refused=exits.FINDING)
     lines = asked.output.splitlines()
@@ -172,7 +172,7 @@ def it_is_carried_out(stage: Stage) -> None:
     narrator = stage.narrator
     case, record_id = _noted(stage, _CASE), _noted(stage, "record")
     narrator.act("It is carried out")
-    seconds = _await(lambda: stage.council.read(record_id).status == 404, "the record is there")
+    seconds = await_so(lambda: stage.council.read(record_id).status == 404, "the record is there")
     narrator.timed(
         "Nobody has to do anything more. The site sees it, and destroys the key.", seconds
     )
@@ -202,13 +202,13 @@ def it_is_certified(stage: Stage) -> None:
     narrator.tell("In another folder, where no site is, nor its configuration:")
     words = ("certificate", "verify", CERTIFICATE, "--log-key", LOG_KEY)
     verified = lacuna(narrator, *words, folder=folders.anywhere).output
-    named = ("verified", "demo", "destroyed", "approved by", "cooling-off", "opening")
-    narrator.quote("\n".join(_named(verified, *named)))
+    lines = ("verified", "demo", "destroyed", "approved by", "cooling-off", "opening")
+    narrator.quote("\n".join(named(verified, *lines)))
     kept = fact(verified, "verified").startswith("entry ")
     narrator.judge(Promise.VERIFIED, kept=kept, seen=verified)
     narrator.tell("And with the opening, which the family alone has now:")
     opened = lacuna(narrator, *words, "--opening", OPENING, folder=folders.anywhere).output
-    narrator.quote("\n".join(_named(opened, "opening")))
+    narrator.quote("\n".join(named(opened, "opening")))
     reference = _SCENES.known.source_ref
     kept = reference in opened and reference not in verified
     narrator.judge(Promise.OPENED, kept=kept, seen=opened)
@@ -227,7 +227,8 @@ def _write_letter(stage: Stage) -> None:
     narrator.judge(Promise.LETTER, kept=written, seen="no letter, or the child's number in it")
 
 
-def _await(so: Callable[[], bool], what: str) -> float:
+def await_so(so: Callable[[], bool], what: str) -> float:
+    """Wait until something is so; return the seconds. Raises StepFailed where it does not come."""
     begun = time.monotonic()
     while not so():
         if time.monotonic() - begun > CARRIED_OUT_WITHIN:
@@ -244,11 +245,11 @@ def _noted(stage: Stage, name: str) -> str:
 
 def fact(output: str, name: str) -> str:
     """Return the first value that a command printed beside a name."""
-    line = next(iter(_named(output, name)), name)
+    line = next(iter(named(output, name)), name)
     return line.removeprefix(name).strip()
 
 
-def _named(output: str, *names: str) -> list[str]:
+def named(output: str, *names: str) -> list[str]:
     """Return the lines of what a command printed beside these names."""
     wanted = re.compile(f"({'|'.join(map(re.escape, names))})  ")
     lines, kept = [], False

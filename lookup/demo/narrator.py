@@ -31,6 +31,8 @@ class Promise(StrEnum):
     UNKNOWN = "what nobody recorded is told as: no record"
     KEPT_BACK = "the council's record is there, for the council"
     NOT_TOLD = "the hospital is told: no record, in the very bytes of a child nobody knows"
+    EXPORTED = "the mother gets all that is held, and every lookup that was answered with it"
+    MARKED_OUT = "who wrote it is marked as left out, and in neither of her files"
     BACKED_UP = "the backup holds sealed rows, and neither a slot nor a passphrase"
     RULED = "it takes three officers to say from when ground (g) is law here; two change nothing"
     APART = "ground (g) holds for the mother, and fails for the child: each is looked at alone"
@@ -56,6 +58,8 @@ class Promise(StrEnum):
     OLD_SLOT_WINS = "with the old slot the thief opens it: nothing else stood in the way"
     CLEARED = "the thief's copies, the old slot among them, are deleted; they lay in memory only"
     FENCED = "what the council's system sends again of the destroyed record is refused"
+    UNLINKED = "the number from before the adoption is told: no record; the new one: known"
+    NOT_LINKED = "what the council's system sends with both numbers does not link it again"
     NEW_CONCERN = "a new concern about the same child is taken, and the hospital is told"
 
 

@@ -89,6 +89,7 @@ class Scenes:
     allegation: Scene  # stored, not answered
     local_number: Scene  # known by the authority's own number only
     sibling: Scene  # of the first child: a plan that protects him, of the same authority
+    adopted: Scene  # one record under two numbers: that from before the adoption, and the new one
 
 
 def load_authorities() -> dict[str, Any]:

@@ -72,13 +72,14 @@ class Stage:
         about = ("--config", str(self.folders.config))
         return lacuna(self.narrator, *about, *arguments, refused=refused)
 
-    def officer(self, role: str, *arguments: str, refused: int = 0) -> Ran:
+    def officer(self, role: str, *arguments: str, typed: str = "", refused: int = 0) -> Ran:
         """Show a command without what each officer's has alike, and run it as that officer."""
         folders = self.folders
         self.narrator.command(["lacuna", *arguments], by=role)
         alike = ("--key", folders.officer_key(role), "--key-passphrase-file", folders.passphrase)
         return run(
             [*LACUNA, "--config", str(folders.config), *arguments, *map(str, alike)],
+            typed=typed,
             refused=refused,
         )
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from keys.slot import DESTRUCTION
 from lookup.catalogue import Authority
 from lookup.client.outcome import Known
-from lookup.demo import casework, thieving
+from lookup.demo import casework, rights, thieving
 from lookup.demo.asking import Heard
 from lookup.demo.narrator import Narrator, Promise
 from lookup.demo.sample import SAMPLE_SIZE, SampleRecord, load_authorities, scenes
@@ -63,7 +63,7 @@ def close(stage: Stage) -> None:
     stage.narrator.end()
     if stage.folders.family.exists():
         stage.narrator.tell(
-            f"The family's certificate, opening and letter, and the log's key, lie in"
+            "What the family got, copy, certificate, opening and letter, and the log's key, lie in"
             f" {shown(stage.folders.family)} until another demonstration is made here."
         )
 
@@ -230,12 +230,15 @@ def _tonights_feed(stage: Stage) -> None:
 _BESIDE_THE_CASE: Final[dict[Act, set[Promise]]] = {
     _an_unknown_child: {Promise.UNKNOWN},
     _nothing_in_it: {Promise.KEPT_BACK, Promise.NOT_TOLD},
+    rights.the_mother_asks: {Promise.EXPORTED, Promise.MARKED_OUT},
+    rights.an_adoption: {Promise.UNLINKED, Promise.NOT_LINKED},
 }
 _ALL: Final = Story(
     (
         _a_known_child,
         _an_unknown_child,
         _nothing_in_it,
+        rights.the_mother_asks,
         _a_backup,
         casework.what_came_out,
         casework.a_case_is_opened,
@@ -248,6 +251,7 @@ _ALL: Final = Story(
         _a_thief,
         _a_thief_with_the_old_slot,
         _tonights_feed,
+        rights.an_adoption,
     ),
     frozenset(Promise),
 )

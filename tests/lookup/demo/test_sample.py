@@ -135,6 +135,7 @@ def test_the_scenes_mean_what_their_names_say(today: date) -> None:
         "allegation": [False],
         "local_number": [True],
         "sibling": [True],
+        "adopted": [True],
     }
     for child in (told.known, told.sibling):
         assert child.records[0]["category"] == "child-protection-plan"
