@@ -15,7 +15,7 @@ Invariants:
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keys.entry import EntryId, Kind, Put
@@ -36,6 +36,7 @@ from lookup.custodian.recalling import PATIENCE, told
 from lookup.custodian.record import Record
 from lookup.custodian.remedy import Remade, can_be_remade, remake
 from lookup.custodian.removing import leaving_with
+from lookup.custodian.reviewing import noted
 from lookup.errors import Conflict
 
 # What one epoch change destroys at most: 10,000 records take some seconds, and lookups go on.
@@ -85,7 +86,10 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
 
 
 def _remade(custody: Custody, case: Case, record: Record) -> Remade:
-    return remake(custody.vault, custody.store, custody.catalogue, case.content, record)
+    """Return what a case makes of its record; whoever has corrected it has looked at it."""
+    made = remake(custody.vault, custody.store, custody.catalogue, case.content, record)
+    flags = noted(made.new.flags, custody.today())
+    return replace(made, new=made.new._replace(flags=flags))
 
 
 def tend(custody: Custody) -> None:

@@ -17,7 +17,7 @@ Invariants:
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -215,6 +215,14 @@ def load_sweeps(vault: Vault, store: Store) -> Sweeps:
         else:
             sweeps.put(_read(vault, store, entry.id, body))
     return sweeps
+
+
+def list_names(vault: Vault) -> Iterator[tuple[EntryId, int]]:
+    """Yield id and version of the blob of each list."""
+    for entry in vault.scan(Kind.SWEEP):
+        body = _decode(entry.body)
+        if isinstance(body, _ListBody):
+            yield EntryId(body.blob), 1
 
 
 def _approval(entry_id: EntryId, body: _ApprovalBody) -> StandingApproval:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lookup import exits
+from lookup.cli.standing import judge
 from lookup.retention.classes import shipped_classes
 from tests.lookup.cli.commanding import Folders, Served, record_line
 
@@ -143,3 +144,13 @@ class TestSweep:
 
         assert done.status == exits.REFUSED
         assert done.ends_in_a_hint
+
+
+def test_other_classes_than_approved_need_a_person(served: Served) -> None:
+    """`lacuna status` is not healthy while officers wait for a sweep that does not come."""
+    report = served.status()
+    report["retention"]["differs"] = 1
+
+    assert any("`lacuna officer set-retention`" in finding for finding in judge(report))
+    report["retention"]["differs"] = 0
+    assert judge(report) == []

@@ -10,11 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.entry import EntryId, Kind, new_entry_id
+from lookup.cases.standing import Remedy
 from lookup.custodian import reviewing
 from lookup.custodian.accesses import latest
-from lookup.custodian.reviewing import noted
+from lookup.custodian.detaching import is_detached
+from lookup.custodian.reviewing import noted, review_day
 from lookup.index.layout import FIRST_DAY, LAST_DAY
+from lookup.officers.roles import Act
+from lookup.retention.expiry import Retention
 from tests.clocks import SetClocks
+from tests.officers import Json
 from tests.simulator import Custodian, Site, nhs, record
 
 IN_NEED = {"class": "child-in-need", "born": "2015-01-01"}  # reviewed every 12 months
@@ -181,3 +186,25 @@ def test_what_else_flags_say_is_left(flags: int, day: date) -> None:
     assert found & 0xFFFF == flags & 0xFFFF
     assert found >> 16 == (day - FIRST_DAY).days + 1
     assert found < 2**32
+
+
+def test_a_correction_by_officers_counts_as_a_look(desk: Desk) -> None:
+    """What a case puts right is looked at; how long the record is kept stays as it was said."""
+    record_id = desk.add("righted", retention=UNFOUNDED, category="allegation")
+    bench, custodian = desk.custodian.site.officers, desk.custodian
+    asked: Json = {
+        "remedy": Remedy.RECTIFY,
+        "correction": {"category": "child-in-need"},
+        "ground": "art-16",
+        "evidence": {"accuracy": "file 1 of the tests"},
+    }
+    desk.on(date(2026, 9, 15))
+    with custodian.unscheduled():
+        case = custodian.call(lambda c: bench.approved_of(c, [record_id], **asked))
+        custodian.call(lambda c: bench.step(c, "rita", case, Act.CARRY_OUT))
+    found = custodian.call(lambda c: c.record(record_id))
+    assert found is not None
+    assert (found.version, found.body.category) == (2, "child-in-need")
+    assert found.body.retention == Retention("allegation-unfounded", closed=date(2026, 1, 1))
+    assert review_day(found, custodian.custody.classes) == date(2027, 3, 15)
+    assert is_detached(found), "what else flags say is left"

@@ -9,6 +9,7 @@ from lookup.cases.standing import DAY
 from lookup.custodian import sweeping
 from lookup.custodian.adding import change
 from lookup.custodian.certifying import certificates
+from lookup.custodian.contents import wanted_blobs
 from lookup.custodian.custody import Custody
 from lookup.custodian.sweep_list import WAIT
 from lookup.custodian.sweeping import Sweep, sweep
@@ -350,6 +351,17 @@ class TestCutOff:
         assert depot.nights(7)[-1] == (4, 0)
         assert depot.there(*ids) == [False] * 3
         depot.custodian.stop()
+
+    def test_a_restore_looks_for_lists(self, depot: Depot) -> None:
+        """Every blob that a vault has a key for is one that is there."""
+        depot.keep("over")
+        depot.approve()
+        depot.night()
+        named, there = depot.custodian.call(
+            lambda custody: (set(wanted_blobs(custody.vault)), set(custody.store.blob_names()))
+        )
+        assert named == there
+        assert len(there) == 2
 
     def test_a_list_whose_blob_was_lost_leaves(self, depot: Depot) -> None:
         """A restored store may lack it: what was on it is listed anew."""
