@@ -50,6 +50,7 @@ BENCHMARKS: Final = (
     "probe",
     "syncing",
     "certificates",
+    "recalling",
     "exporting",
     "large",
 )

@@ -10,28 +10,20 @@ Each round adds one access, the export's own, and one row to the chain. `walk` i
 line has come, `files` from there to both files' ends, on disk and synced.
 """
 
-import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
+from bench.audited import GROUP, some_record, write_accesses
 from bench.claim import Claim, Floor, Json, Outcome
 from bench.held import opened
 from bench.officers import REQUESTER
 from bench.running import Run
 from bench.served import Served, served
-from bench.sites import Site
-from crypto.audit import AnswerKey, AuditPublicKey, WitnessKey
-from keys.entry import Kind
-from keys.vault import Vault
-from lookup.audit.entry import CLIENT_ID_SIZE, UNSCHEDULED, EntryMaker, Head
-from lookup.audit.segment import make_end, make_group, make_header, whole_blocks
 from lookup.cli.custodian import Custodian
 from lookup.cli.walking import walk
-from lookup.custodian.audit_keys import AuditKeys
 from lookup.custodian.record import Record
 from lookup.disclosure.export import make_export
 from lookup.disclosure.page import render_html
@@ -40,8 +32,6 @@ from lookup.private_file import new_private_file
 
 FLOOR: Final = Floor("<=", 5)
 ACCESSES: Final = 10_000
-_GROUP: Final = 5  # entries, one of them about the record
-_GROUPS: Final = 2_500  # in one segment
 
 
 class _Took(NamedTuple):
@@ -55,16 +45,16 @@ class _Took(NamedTuple):
 def measure(run: Run) -> Outcome:
     """Write accesses, start a custodian on them, export."""
     site, _ = run.sites.filled(run.largest)
-    run.progress.tell(f"writing {ACCESSES * _GROUP:,} audit entries")
+    run.progress.tell(f"writing {ACCESSES * GROUP:,} audit entries")
     with opened(site.config) as custodian:
-        record = _some_record(custodian.vault)
-        _write(site, custodian.vault, record)
+        record = some_record(custodian.vault)
+        write_accesses(site, custodian.vault, record, ACCESSES)
     with served(site, workers=None) as custodian:
         took = [_export(run, custodian, record) for _ in range(run.rounds(5))]
     whole = median(each.walk + each.files for each in took)
     row: Json = {
         "accesses": took[0].accesses,
-        "audit entries": ACCESSES * _GROUP,
+        "audit entries": ACCESSES * GROUP,
         "walk, s": round(median(each.walk for each in took), 2),
         "files, s": round(median(each.files for each in took), 2),
         "custodian CPU, s": round(median(each.cpu for each in took), 2),
@@ -81,45 +71,6 @@ def measure(run: Run) -> Outcome:
         bound_by="the interpreter: each audit entry is opened, and compared with the record's link",
     )
     return Outcome((claim,), (row,))
-
-
-def _some_record(vault: Vault) -> Record:
-    found = (entry for leaf in range(vault.leaves) for entry in vault.scan_leaf(Kind.RECORD, leaf))
-    return Record.of(next(found))
-
-
-def _write(site: Site, vault: Vault, record: Record) -> None:
-    """Write segments of workers that have ended: each group has one access of the record."""
-    audit = AuditKeys.load(vault).handed_out(site.config.audit, demo=True)
-    maker = EntryMaker(WitnessKey(audit.witness_key), AnswerKey(audit.answer_key))
-    (link, *_) = record.body.links
-    for first in range(0, ACCESSES, _GROUPS):
-        header, sealer = make_header(
-            0, int(time.time()), vault.id, AuditPublicKey(audit.public_key)
-        )
-        path = Path(audit.folder) / secrets.token_hex(16)
-        with new_private_file(path) as file:
-            file.write(header)
-            for entries in _groups(maker, link.handle, min(_GROUPS, ACCESSES - first)):
-                group = make_group(sealer, entries)
-                file.write(group.ljust(whole_blocks(len(group)), b"\0"))
-            file.write(make_end(sealer))
-
-
-def _groups(maker: EntryMaker, handle: bytes, count: int) -> Iterator[Sequence[bytes]]:
-    clients = [secrets.token_bytes(CLIENT_ID_SIZE) for _ in range(20)]
-    for number in range(count):
-        head = Head(
-            UNSCHEDULED,
-            int(time.time() * 1_000_000),
-            clients[number % len(clients)],
-            secrets.token_bytes(16),
-            b"nurse-%d" % (number % 500),
-            b"triage nurse",
-            b"visit-%d" % number,
-        )
-        misses = [maker.make(head, [[]]) for _ in range(_GROUP - 1)]
-        yield [maker.make(head, [[handle]]), *misses]
 
 
 def _export(run: Run, served_: Served, record: Record) -> _Took:

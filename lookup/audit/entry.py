@@ -19,7 +19,7 @@ The purpose: 0 none was given, 1 unscheduled care, 2 scheduled care. Time is in 
 1970, numbers are big-endian. `make` is pure but for the randomness.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -54,7 +54,10 @@ _HEAD: Final = Struct(">BBH16sQ14s16s64s64s64s6s")
 _WITNESSES_SIZE: Final = MAX_LINKS * WITNESS_SIZE
 _ANSWERS_SIZE: Final = MAX_LINKS * HANDLE_SIZE
 _ID_AT: Final = 4
+_ASKER: Final = Struct("14s16s")
+_ASKER_AT: Final = 28
 _FIXED_SIZE: Final = HEAD_SIZE + OVERHEAD
+_TOKEN_SIZE: Final = _WITNESSES_SIZE + _ANSWERS_SIZE
 _ZEROS: Final = bytes(6)
 _NONE: Final = bytes(HANDLE_SIZE)
 # What is drawn for one token: a handle that may stand in for none, and what fills seven places.
@@ -259,19 +262,28 @@ def sift(
     A million are looked through at one microsecond each, where parsing takes three: what is no
     entry is passed over here, as nothing in it can be a witness.
     """
-    make, size = witnesses.make, _WITNESSES_SIZE
-    found = []
-    for encoded in entries:
-        entry_id = encoded[_ID_AT : _ID_AT + AUDIT_ID_SIZE]
-        begin = HEAD_SIZE
-        # The number of tokens by the length, which its group has bounded; not by what it says.
-        for position in range((len(encoded) - _FIXED_SIZE) // (size + _ANSWERS_SIZE)):
-            end = begin + size
-            if any(encoded.find(make(h, entry_id, position), begin, end) >= 0 for h in handles):
-                found.append(encoded)
-                break
-            begin = end
-    return found
+    return [each for each in entries if _tells_of(each, handles, witnesses.make)]
+
+
+def _tells_of(
+    encoded: bytes, handles: Sequence[bytes], make: Callable[[bytes, bytes, int], bytes]
+) -> bool:
+    entry_id = encoded[_ID_AT : _ID_AT + AUDIT_ID_SIZE]
+    begin = HEAD_SIZE
+    # The number of tokens by the length, which its group has bounded; not by what it says.
+    for position in range((len(encoded) - _FIXED_SIZE) // _TOKEN_SIZE):
+        end = begin + _WITNESSES_SIZE
+        for handle in handles:
+            if encoded.find(make(handle, entry_id, position), begin, end) >= 0:
+                return True
+        begin = end
+    return False
+
+
+def asker_of(encoded: bytes) -> tuple[bytes, bytes]:
+    """Return the client and the request id of an encoded entry, which has a head."""
+    client, request_id = _ASKER.unpack_from(encoded, _ASKER_AT)
+    return client, request_id
 
 
 def find_witness(entry: Entry, handle: bytes, witnesses: WitnessMaker) -> list[int]:

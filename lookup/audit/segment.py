@@ -73,7 +73,8 @@ END_SIZE: Final = _GROUP.size + AUTH_TAG_SIZE
 # The longest plaintext: many single entries, or five of the largest. A writer that has more makes
 # two groups; a reader need not keep more of a torn one in mind.
 MAX_PLAINTEXT: Final = 1_024 * 1_024
-_MIN_SEALED: Final = _LENGTH.size + entry_size(1) + AUTH_TAG_SIZE
+_MIN_ENTRY: Final = entry_size(1)
+_MIN_SEALED: Final = _LENGTH.size + _MIN_ENTRY + AUTH_TAG_SIZE
 _MAX_SEALED: Final = MAX_PLAINTEXT + AUTH_TAG_SIZE
 MAX_GROUP: Final = _GROUP.size + _MAX_SEALED
 
@@ -242,7 +243,7 @@ def _split(plaintext: bytes) -> list[bytes]:
     while at + _LENGTH.size <= end:
         (length,) = _LENGTH.unpack_from(plaintext, at)
         at += _LENGTH.size
-        if not entry_size(1) <= length <= MAX_ENTRY:
+        if not _MIN_ENTRY <= length <= MAX_ENTRY:
             break
         entries.append(plaintext[at : at + length])
         at += length

@@ -23,11 +23,9 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from crypto.audit import WitnessMaker
 from keys.entry import EntryId, Put
 from keys.pages import BlobChange
-from lookup.audit.entry import parse_entry, sift
-from lookup.audit.errors import InvalidEntry
+from lookup.audit.entry import asker_of, sift
 from lookup.cases.standing import State
 from lookup.custodian.accesses import Walk
 from lookup.custodian.auditing import GroupUnreadable
@@ -67,19 +65,18 @@ class Search(Walk):
         except GroupUnreadable:
             return []
         for each in sift(encoded, self._every, witnesses):
-            self._note(custody, each, witnesses)
+            for case_id, handles in self._handles.items():
+                if len(self._handles) == 1 or sift([each], handles, witnesses):
+                    self._note(custody, case_id, *asker_of(each))
         return []
 
-    def _note(self, custody: Custody, encoded: bytes, witnesses: WitnessMaker) -> None:
-        try:
-            head = parse_entry(encoded).head
-        except InvalidEntry:
-            return
-        if OfficerId(entry_id_of(head.client)) in custody.office.officers:
-            return
-        for case_id, handles in self._handles.items():
-            if sift([encoded], handles, witnesses):
-                self.found[case_id].setdefault(head.client, set()).add(head.request_id)
+    def _note(self, custody: Custody, case_id: EntryId, client: bytes, request_id: bytes) -> None:
+        by_client = self.found[case_id]
+        if client not in by_client:
+            if OfficerId(entry_id_of(client)) in custody.office.officers:
+                return
+            by_client[client] = set()
+        by_client[client].add(request_id)
 
 
 def told(custody: Custody, cases: Sequence[Case], seconds: float = MOMENT) -> list[Case]:

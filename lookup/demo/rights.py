@@ -27,7 +27,7 @@ def the_mother_asks(stage: Stage) -> None:
         " the files are made where the officer is; the site keeps none."
     )
     folders.family.mkdir(mode=0o700, exist_ok=True)
-    marks = folders.family / "left-out.json"
+    marks = folders.site / "left-out.json"
     marks.write_text(json.dumps([{"path": "/payload/written_by", "reason": "third-party"}]))
     record_id, folder = stage.record_id(child), folders.family / ACCESS
     about = ("--output", shown(folder), "--redactions", shown(marks))

@@ -27,6 +27,7 @@ from lookup.demo.casework import CERTIFICATE, LETTER, LOG_KEY, OPENING
 from lookup.demo.folders import MARKER, MEMORY, made_anew
 from lookup.demo.narrator import Narrator, Promise
 from lookup.demo.processes import LACUNA, Ran
+from lookup.demo.rights import ACCESS, JSON_FILE, PAGE
 from lookup.demo.sample import scenes
 from lookup.demo.staging import Stage
 from lookup.demo.story import STORIES
@@ -153,7 +154,9 @@ class TestTheWholeStory:
         """What the family got is where the story says, for them alone, and still verifies."""
         assert "lie in demo-site/family" in flat(said)
         files = {CERTIFICATE, OPENING, LETTER, LOG_KEY}
-        assert {file.name for file in folder.iterdir()} == files
+        assert {file.name for file in folder.iterdir()} == {*files, ACCESS}
+        copy = folder / ACCESS
+        assert {file.name for file in copy.iterdir()} == {JSON_FILE, PAGE}
         assert folder.stat().st_mode & 0o777 == 0o700
         subprocess.run(
             [*LACUNA, "certificate", "verify", CERTIFICATE, "--log-key", LOG_KEY],
