@@ -129,7 +129,7 @@ def test_every_act_of_a_case_is_a_step() -> None:
     others = {
         *(Act.READ_CASES, Act.READ_OPENING, Act.READ_OFFICERS, Act.PROPOSE, Act.APPROVE_PROPOSAL),
         *(Act.SEND_RECORDS, Act.READ_RECORDS, Act.READ_ACCESSES),
-        *(Act.READ_RETENTION, Act.REVIEW_RECORDS),
+        *(Act.READ_RETENTION, Act.REVIEW_RECORDS, Act.ADD_STATEMENT, Act.EXPORT_RECORD),
     }
     assert set(STEPS) == set(Act) - others
     assert set(DETAILS) <= set(STEPS)
