@@ -20,6 +20,7 @@ from lookup.custodian.case_view import next_step
 from lookup.custodian.casework import Done, Opening, Wanted, open_case, others_of, take_step
 from lookup.custodian.custody import Custody
 from lookup.custodian.officers import new_officer
+from lookup.custodian.proposals import approve, propose
 from lookup.custodian.record import names_of
 from lookup.officers.proposal import Change, PlaceHold
 from lookup.officers.roles import Act, Officer, Role
@@ -87,6 +88,15 @@ class Bench:
         self.step(custody, "ana", case, Act.APPROVE)
         self.step(custody, "leo", case, Act.APPROVE)
         return case
+
+    def make(self, custody: Custody, change: Change) -> None:
+        """Have a change made inside the custodian: proposed, and approved by two."""
+        vault, changes = custody.vault.id, custody.office.governance.changes
+        signed = self.signer(vault, "rita").proposal(change, changes)
+        pending, _ = propose(signed["text"], b64decode(signed["signature"]))(custody)
+        for name in ("ana", "leo"):
+            signed = self.signer(vault, name).approval(pending.id, change)
+            approve(signed["text"], b64decode(signed["signature"]))(custody)
 
     def expunge(self, custody: Custody, *record_ids: EntryId) -> CarriedOut:
         """Carry a case about records through."""

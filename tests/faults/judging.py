@@ -4,8 +4,9 @@
 * What was decided is done: a store with an intent in it is where the intent leads, after a start.
 * Each registered slot holds exactly one key, of the store's epoch; one that was let go holds none.
 * The anchors say where the store stands, and the mirror equals it.
-* What was due is carried out; each case that was has one certificate, and each certificate and each
-  step of a case has one leaf of the log. Of a case that was carried out nothing else is left.
+* What was due is carried out; each case that was, and each sweep, has one certificate, and each
+  certificate and each step of a case has one leaf of the log. Of a case that was carried out
+  nothing else is left.
 * Every audited request is in the chain once, its record's notice is there once, and no segment is
   left, nor a notice of a record that is gone.
 * The next start has nothing left to do.
@@ -116,7 +117,8 @@ class Play:
             return
         known = {*operation.before, *(operation.cases if answers else ())}
         gone = [name for name in operation.cases if name in known and name not in started.state]
-        assert len(after.certified) == len(gone), f"{len(after.certified)} certificates: {gone}"
+        swept = bool(operation.swept) and operation.swept not in started.state
+        assert len(after.certified) == len(gone) + swept, f"{len(after.certified)} certificates"
         assert not set(gone) & set(after.open), f"cases of {gone} are still there"
         there = {name for name in operation.cases if name in started.state}
         assert set(after.open) >= there & operation.before.keys()

@@ -5,7 +5,8 @@ when the step is done; a step says what it changes, None meaning: gone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,6 +14,7 @@ from unittest import mock
 
 from keys.pages import SlotId
 from keys.slot.file import FileSlot
+from lookup.cases.standing import Moment
 from lookup.custodian import slotting
 from lookup.custodian.adding import add, add_or_change, change
 from lookup.custodian.carrying_out import tend
@@ -20,9 +22,13 @@ from lookup.custodian.custody import Custody
 from lookup.custodian.enrolling import rotate_lookup_key
 from lookup.custodian.store.backup import back_up
 from lookup.custodian.store.restore import rehearse, restore
+from lookup.custodian.sweep_list import WAIT
+from lookup.custodian.sweeping import sweep
 from lookup.custodian.writer import Prepare
 from lookup.index.writer import Table
+from lookup.officers.proposal import SetRetention
 from lookup.officers.roles import Act
+from lookup.retention.expiry import Retention
 from tests.faults.audited import AUDITED, serve_audited
 from tests.faults.casework import approve, case_about, note, serve_approved
 from tests.faults.site import (
@@ -55,7 +61,7 @@ class Operation:
 
     `audited` entries lie in segments by then; `tests/faults/audited.py` says what they are. There
     is an approved case about each of `cases`, from before or, where the record is new, made by the
-    operation; about `opens` it makes one that is not decided.
+    operation; about `opens` it makes one that is not decided. `swept` was on a list for a week.
     """
 
     base: str
@@ -68,6 +74,7 @@ class Operation:
     audited: int = 0
     cases: Sequence[str] = ()
     opens: str = ""
+    swept: str = ""
     before: State = field(default_factory=lambda: BEFORE)
 
     def states(self) -> list[dict[str, int]]:
@@ -93,6 +100,27 @@ def make_plain(folder: Path, slots: Sequence[str] = ONE_SLOT) -> None:
     Table.create(site.config.index, 1, 1).close(unlink=False)  # as a dead custodian leaves one
 
 
+def make_listed(folder: Path) -> None:
+    """One record's time is over; it has been on a list for a week, by a standing approval."""
+    make_plain(folder)
+    site = serve(folder)
+    closed = Retention("allegation-unfounded", closed=date(2001, 1, 1))
+    over = replace(draft("ann", 2), category="allegation", retention=closed)
+    _change(site, change(site.record_id("ann"), over, expected=1))
+
+    def list_it(custody: Custody) -> None:
+        now, classes = custody.moment(), custody.classes
+        earlier = Moment(now.elapsed - WAIT, now.time - WAIT)
+        wanted = SetRetention(policy=classes.policy.hex(), version=classes.version, cap=1)
+        with mock.patch.object(Custody, "moment", return_value=earlier):
+            BENCH.make(custody, wanted)
+            assert sweep(custody).listed == 1
+
+    _call(site, list_it)
+    site.stop()
+    Table.create(site.config.index, 1, 1).close(unlink=False)  # as in make_plain
+
+
 def make_lost(folder: Path) -> None:
     """The store is lost: pages are in the mirror, blobs in a backup of an earlier epoch."""
     make_plain(folder)
@@ -114,6 +142,7 @@ def make_mirrorless(folder: Path) -> None:
 
 BASES: Final[Mapping[str, Callable[[Path], None]]] = {
     "plain": make_plain,
+    "listed": make_listed,
     "two slots": partial(make_plain, slots=TWO_SLOTS),
     "lost": make_lost,
     "mirrorless": make_mirrorless,
@@ -180,6 +209,11 @@ def _carry_out(name: str, site: Serving, answer: Answer) -> None:
 def _tend(site: Serving, answer: Answer) -> None:
     """What the scheduler does with all that is due."""
     _call(site, tend)
+    answer()
+
+
+def _sweep(site: Serving, answer: Answer) -> None:
+    _call(site, sweep)
     answer()
 
 
@@ -343,6 +377,13 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         cases=["ann"],
         base="two slots",
         slots=TWO_SLOTS,
+    ),
+    "sweep": _served(
+        _sweep,
+        {"ann": None},
+        base="listed",
+        before={**BEFORE, "ann": 2},
+        swept="ann",
     ),
     "add a slot": _served(_add_slot, slots_after=TWO_SLOTS),
     "remove a slot": _served(_remove_slot, base="two slots", slots=TWO_SLOTS, slots_after=ONE_SLOT),
