@@ -17,6 +17,7 @@ Invariants:
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from keys.entry import EntryId
@@ -30,6 +31,7 @@ from lookup.custodian.record_view import members, open_record, payload, statemen
 from lookup.custodian.store.chain import Row
 from lookup.errors import Conflict
 from lookup.officers.roles import Act, Officer, OfficerId
+from lookup.retention.expiry import Retention, expiry
 
 Json = dict[str, Any]
 
@@ -82,12 +84,22 @@ class Disclosure(Search):
 
 def _record(custody: Custody, record: Record) -> Json:
     return members(record) | {
+        "kept": _kept(custody, record.body.retention),
         # As text: a number or a member that is given twice stays as it came.
         "payload": bytes(payload(custody, record)).decode(),
         "site": custody.vault.id.hex(),
         "time": instant(custody.clock()),
         "authority": _authority(custody, record.body.authority),
     }
+
+
+def _kept(custody: Custody, retention: Retention | None) -> Json | None:
+    """Return by which class a record is kept and its last day, if that can be said."""
+    if retention is None:
+        return None
+    day = expiry(retention, custody.classes).day
+    until = None if day is None else (day - timedelta(days=1)).isoformat()
+    return {"schedule": retention.code, "until": until}
 
 
 def _authority(custody: Custody, code: str) -> Json:
@@ -110,13 +122,14 @@ def _cases(custody: Custody, record: Record) -> list[Json]:
         for case in custody.docket.naming([record.id])
     ]
     lost: list[LostCase] = [c for c in custody.docket.lost if record.id in c.record_ids]
-    nothing = {"state": None, "ground": None, "received": None}
+    nothing = {"state": None, "remedy": None, "ground": None, "received": None}
     return known + [_case(custody, case.signed) | nothing for case in lost]
 
 
 def _about(custody: Custody, case: Case) -> Json:
     return {
         "state": custody.docket.standing(case).state,
+        "remedy": case.content.terms.remedy,
         "ground": case.content.ground,
         "received": case.content.received,
     }

@@ -37,6 +37,13 @@ class _Authority(msgspec.Struct):
     out_of_hours: str
 
 
+class _Kept(msgspec.Struct):
+    """By which class it is kept; until when, unless a day that nobody knows has to be known."""
+
+    schedule: str
+    until: str | None
+
+
 class _Record(msgspec.Struct):
     record_id: str
     version: int
@@ -46,6 +53,7 @@ class _Record(msgspec.Struct):
     since: str
     until: str | None
     answer_until: str | None
+    kept: _Kept | None
 
 
 class _Told(_Record):
@@ -71,6 +79,7 @@ class _Step(msgspec.Struct):
 
 class _Case(msgspec.Struct):
     state: str | None
+    remedy: str | None
     ground: str | None
     received: str | None
     steps: list[_Step]
@@ -113,7 +122,9 @@ def make_export(lines: Iterable[Json]) -> Export:
         "made": record.time,
         "site": record.site,
         "authority": msgspec.to_builtins(record.authority),
-        "record": {name: getattr(record, name) for name in _Record.__struct_fields__},
+        "record": {
+            name: msgspec.to_builtins(getattr(record, name)) for name in _Record.__struct_fields__
+        },
         "payload": parse_payload(record.payload),
     }
     return Export(

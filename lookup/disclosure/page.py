@@ -83,10 +83,19 @@ def _record(record: Json) -> str:
             ("Since", _shown(record["since"], words.day)),
             ("Until", _shown(record["until"], words.day)),
             ("Hospitals may be told until", _shown(record["answer_until"], words.day)),
+            ("Kept", _kept(record["kept"])),
             ("Number of the record", _shown(record["record_id"])),
             ("Version", _shown(record["version"])),
         )
     )
+
+
+def _kept(kept: Json | None) -> str:
+    if kept is None or reason_of(kept) is not None:
+        return "<span>ask the authority</span>" if kept is None else _shown(kept)
+    until = kept["until"]
+    last = "<span>a day that nobody knows yet</span>" if until is None else _shown(until, words.day)
+    return f"until {last}, by the schedule {_shown(kept['schedule'], words.member)}"
 
 
 def _value(value: Any, depth: int) -> str:  # noqa: ANN401  # whatever a payload holds
@@ -143,6 +152,7 @@ def _case(case: Json, number: int) -> str:
     facts = _rows(
         (
             ("Where it stands", _shown(state, lambda each: words.STATES.get(each, each))),
+            ("What was asked", _shown(case["remedy"], lambda each: words.REMEDIES.get(each, each))),
             ("Received", _shown(case["received"], words.day)),
             ("Asked for under", _shown(case["ground"], lambda each: words.GROUNDS.get(each, each))),
         )

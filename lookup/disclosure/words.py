@@ -9,7 +9,7 @@ Invariants:
 from datetime import date, datetime
 from typing import Final
 
-from lookup.cases.standing import State
+from lookup.cases.standing import Remedy, State
 from lookup.disclosure.redacting import Reason
 from lookup.officers.roles import Act
 from lookup.transparency import meaning
@@ -63,7 +63,16 @@ ACTS: Final[dict[str, str]] = {
     Act.RECALL: "whoever was told of it told that it goes",
     Act.ESCALATE: "to be looked at again, because something new came",
 }
-GROUNDS: Final = {ground: meaning.ground_article(ground) for ground in meaning.GROUND}
+GROUNDS: Final = {
+    **{ground: meaning.ground_article(ground) for ground in meaning.GROUND},
+    **{f"art-18-1-{letter}": f"UK GDPR Article 18(1)({letter})" for letter in "abcd"},
+}
+REMEDIES: Final[dict[str, str]] = {
+    Remedy.ERASE: "that it is erased",
+    Remedy.UNLINK: "that a number is taken off it",
+    Remedy.RECTIFY: "that it is corrected",
+    Remedy.RESTRICT: "that hospitals are not told of it",
+}
 GONE: Final = "an officer who has left"
 SITE: Final = "the system itself"
 

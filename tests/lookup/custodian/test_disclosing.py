@@ -165,12 +165,27 @@ def test_what_it_says_of_the_record(shared: Custodian) -> None:
         "since": "2026-01-02",
         "until": "2027-01-01",
         "answer_until": "2028-01-01",
+        "kept": None,
     }
     assert told["payload"]["score"] == msgspec.Raw(b"1.5")
     assert told["site"] == shared.site.vault.hex()
     assert told["authority"]["code"] == "AXT"
     assert told["authority"]["office_hours"]
     assert (told["statements"], told["cases"], told["waiting"]) == ([], [], 0)
+
+
+@pytest.mark.parametrize(
+    ("born", "until"), [("2014-03-01", "2035-03-01"), (None, None)], ids=["known", "unknown"]
+)
+def test_how_long_it_is_kept_is_told(
+    shared: Custodian, born: str | None, until: str | None
+) -> None:
+    """Art 15(1)(d): the schedule, and the last day unless that rests on one that nobody knows."""
+    retention = {"class": "child-in-need", "born": born}
+    number = 40 + bool(born)
+    record_id = shared.add(f"kept-{number}", nhs(number), retention=retention)
+    told = made(shared, record_id).document["record"]["kept"]
+    assert told == {"schedule": "child-in-need", "until": until}
 
 
 def test_a_case_is_told_by_roles(shared: Custodian) -> None:

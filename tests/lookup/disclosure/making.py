@@ -30,6 +30,7 @@ def told(payload: Any = PAYLOAD, **changes: Any) -> Json:
         "since": "2026-01-02",
         "until": None,
         "answer_until": None,
+        "kept": None,
         "payload": json.dumps(payload),
         "site": "101112131415161718191a1b1c1d1e1f",
         "time": "2026-11-27T21:03:00.000Z",
@@ -65,6 +66,7 @@ def step(act: str, **changes: Any) -> Json:
 
 CASE: Final = {
     "state": "refused",
+    "remedy": "erase",
     "ground": "art-17-1-g",
     "received": "2026-11-01",
     "steps": [

@@ -77,7 +77,12 @@ def test_the_document_shows_one() -> None:
     (shown,) = re.findall(
         r'```json\n(\{\n  "format": "lacuna-subject-access.*?)```', document, re.DOTALL
     )
-    case = {"state": "requested", "ground": "art-17-1-g", "received": "2026-11-01"}
+    case = {
+        "state": "requested",
+        "remedy": "erase",
+        "ground": "art-17-1-g",
+        "received": "2026-11-01",
+    }
     short: list[Json] = [
         {"record": told({"note": "visited"})},
         {"statement": STATEMENT},

@@ -153,7 +153,7 @@ def test_where_there_is_nothing_it_says_so() -> None:
 
 def test_what_was_lost_is_said() -> None:
     """A statement's text, a case's content, a hospital that has gone, rows of the audit."""
-    lost: Json = {"state": None, "ground": None, "received": None, "steps": []}
+    lost: Json = {"state": None, "remedy": None, "ground": None, "received": None, "steps": []}
     nameless = {"code": "AXT", "name": "", "office_hours": "", "out_of_hours": ""}
     said: list[Json] = [
         {"record": told(authority=nameless)},
