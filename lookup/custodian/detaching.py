@@ -22,6 +22,7 @@ from keys.entry import ID_SIZE, EntryId
 from lookup.custodian.draft import Draft
 from lookup.custodian.record import Record, draft_of
 from lookup.custodian.remedy import DETACHED, says
+from lookup.identifiers import Identifier
 
 NO_CASE: Final = EntryId(bytes(ID_SIZE))  # what is parked for a detached record waits for no case
 
@@ -36,9 +37,17 @@ def attached(record: Record) -> Record:
     return record._replace(flags=record.flags & ~DETACHED)
 
 
-def reduced(draft: Draft, record: Record, content: Callable[[], bytes | None]) -> Draft:
-    """Return what of a draft a detached record may take; `content` is what the record says now."""
+def reduced(
+    draft: Draft,
+    record: Record,
+    content: Callable[[], bytes | None],
+    lost: frozenset[Identifier] = frozenset(),
+) -> Draft:
+    """Return what of a draft a detached record may take; `content` is what the record says now.
+
+    `lost` are identifiers that it is about to lose, which a draft may say without naming them.
+    """
     own = draft_of(record.body, b"").identifiers
-    foreign = frozenset(draft.identifiers) - frozenset(own)
+    foreign = (frozenset(draft.identifiers) | lost) - frozenset(own)
     payload = (content() or b"null") if says(draft.payload, foreign) else draft.payload
     return replace(draft, identifiers=own, payload=payload)

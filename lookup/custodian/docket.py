@@ -73,6 +73,10 @@ class Docket:
             for name in new:
                 self.watched.setdefault(name, set()).add(case_id)
 
+    def names(self, case: Case) -> frozenset[Named]:
+        """Return the children for whom a case looks out."""
+        return frozenset(self._names[case.id])
+
     def remove(self, case_id: EntryId) -> None:
         """Forget a case."""
         case = self.cases.pop(case_id)

@@ -10,11 +10,13 @@ Invariants:
 * What is unlinked or corrected is destroyed as a whole record would be: the version that is left
   has another DEK, and the epoch changes. With it leaves whatever else about the record says the
   identifier: other cases, the family's statements, and what was parked.
-* An identifier is not taken off a record whose payload says it: that has to be corrected first.
+* An identifier is not taken off a record whose payload or source reference says it: that has to be
+  corrected first.
 * Meanwhile hospitals hear what they will hear, or nothing of the record where officers restrict it.
 * What a case has changed is detached from its feed: see detaching.py.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -35,7 +37,11 @@ from lookup.identifiers import Identifier
 
 DETACHED: Final = 1  # a record's flag
 _NO_PAYLOAD: Final = b"null"
-_SEPARATORS: Final = b" -"
+_ESCAPED: Final = re.compile(r'\\(?:u([0-9a-fA-F]{4})|["\\/bfnrt])')  # in JSON
+# What people part a number with: blanks, also such as do not break a line, dashes, dots, slashes.
+_BLANKS: Final = " \t\n\r\u00a0\u2007\u2009\u202f"
+_DASHES: Final = "-\u2010\u2011\u2012\u2013\u2014\u2212"
+_SEPARATORS: Final = str.maketrans("", "", f"{_BLANKS}{_DASHES}._/\u00b7")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +63,19 @@ class Remade:
 
 
 def says(payload: bytes, identifiers: frozenset[Identifier]) -> bool:
-    """Say whether a payload has the value of an identifier in it, also with blanks or hyphens."""
-    closed = payload.translate(None, _SEPARATORS)
-    return any(
-        each.value.encode() in payload or each.value.encode().translate(None, _SEPARATORS) in closed
-        for each in identifiers
-    )
+    """Say whether a text has the value of an identifier in it, however it is parted or escaped."""
+    if not identifiers:
+        return False  # most are asked of nothing, and a payload may be long
+    closed = _closed(_ESCAPED.sub(_unescaped, payload.decode(errors="replace")))
+    return any(_closed(each.value) in closed for each in identifiers)
+
+
+def _closed(text: str) -> str:
+    return text.translate(_SEPARATORS).upper()
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16)) if found[1] else " "
 
 
 def kept_links(body: Body, identifiers: frozenset[Identifier]) -> tuple[Kept, ...]:
@@ -143,6 +156,12 @@ def can_be_remade(
             raise InvalidRecord("unlink", "the record has no such identifier")
         if content.unlinked == names:
             raise InvalidRecord("unlink", "a record keeps an identifier: ask to erase it instead")
+        if says(record.body.source_ref.encode(), content.unlinked):
+            raise InvalidRecord(
+                "unlink",
+                "the record's source reference says the identifier: have its authority give it"
+                " another first",
+            )
         if says(stored_payload(vault, store, record) or b"", content.unlinked):
             raise InvalidRecord(
                 "unlink", "the record's content says the identifier: have that corrected first"

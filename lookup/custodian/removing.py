@@ -8,7 +8,8 @@ Invariants:
 * With what a case takes off a record leave the case, other cases and statements that say it, and
   what was parked; of that, what a detached record may take is parked anew, under another key.
 * A case that stays, and lists a destroyed record among the others of its child, lists it no more,
-  under another key; if it is open, that escalates it.
+  under another key; if it is open, that escalates it. So does one that lists a record which names
+  none of its children any more: it would say which child that was.
 * In the same transaction a fence is put around what a feed may send again (fencing.py).
 * Nothing is decided here. Who may remove a record, and when, is carrying_out.py's and
   sweeping.py's to say; and whoever removes one does it through `leaving_with`.
@@ -27,7 +28,7 @@ from lookup.custodian.detaching import NO_CASE, reduced
 from lookup.custodian.fencing import MOST_FENCED, Fence
 from lookup.custodian.parking import Aside, Parked, park
 from lookup.custodian.recalls import Recall
-from lookup.custodian.record import Record
+from lookup.custodian.record import Record, names_of
 from lookup.custodian.remedy import Remade, says
 from lookup.custodian.supplements import Supplement
 
@@ -143,12 +144,12 @@ def leaving_with(
         cases,
         [each for each in custody.docket.lost if not every.isdisjoint(each.record_ids)],
         custody.lot.about(every),
-        [aside for _, each in remade for aside in _reparked(custody, each)],
+        [aside for of, each in remade for aside in _reparked(custody, of, each)],
         [
             *custody.supplements.about(ids),
             *(each for of, it in remade for each in _statements_that_say(custody, of, it.old.id)),
         ],
-        _relisted(custody, ids, cases),
+        _relisted(custody, ids, [each for _, each in remade], cases),
         _fences(custody, records),
         custody.outbox.of({case.id for case in cases}),
     )
@@ -174,12 +175,12 @@ def _statements_that_say(
             yield each
 
 
-def _reparked(custody: Custody, remade: Remade) -> Iterator[Aside]:
+def _reparked(custody: Custody, carried_out: Case, remade: Remade) -> Iterator[Aside]:
     """Yield what was parked about a record, as it may wait for one that is detached from now on."""
-    vault, new = custody.vault, remade.new
+    vault, new, lost = custody.vault, remade.new, carried_out.content.unlinked
     for each in custody.lot.about({new.id}):
         draft = each.draft(vault, custody.store, custody.catalogue, custody.classes)
-        draft = None if draft is None else reduced(draft, new, lambda: remade.payload)
+        draft = None if draft is None else reduced(draft, new, lambda: remade.payload, lost)
         if draft is not None and not new.body.says(draft):
             yield park(vault, NO_CASE, new.id, draft)
 
@@ -199,20 +200,22 @@ def _fences(custody: Custody, records: Iterable[Record]) -> list[Fence]:
 
 
 def _relisted(
-    custody: Custody, ids: frozenset[EntryId], leaving: Sequence[Case]
+    custody: Custody,
+    ids: frozenset[EntryId],
+    remade: Sequence[Remade],
+    leaving: Sequence[Case],
 ) -> list[Relisting]:
-    """Return the cases that stay, and must not say any more that a destroyed record was there."""
-    gone, office, vault = frozenset(each.hex() for each in ids), custody.office, custody.vault
-    going = {case.id for case in leaving}
-    now = custody.moment()
-    return [
-        Relisting(
-            case,
-            case.without(gone),
-            escalation(case, office, vault, OTHER_GONE, now)
-            if custody.docket.standing(case).is_open
-            else None,
-        )
-        for case in custody.docket.listing(ids)
-        if case.id not in going
-    ]
+    """Return the cases that stay, and must not say any more that a record names their child."""
+    office, vault, docket = custody.office, custody.vault, custody.docket
+    moved = [each.new for each in remade if names_of(each.new) != names_of(each.old)]
+    going, now = {case.id for case in leaving}, custody.moment()
+    relisted = []
+    for case in docket.listing(ids | {each.id for each in moved}):
+        names = docket.names(case)
+        gone = ids | {each.id for each in moved if names.isdisjoint(names_of(each))}
+        after = case.without(frozenset(each.hex() for each in gone))
+        if case.id not in going and after.content.others != case.content.others:
+            is_open = docket.standing(case).is_open
+            step = escalation(case, office, vault, OTHER_GONE, now) if is_open else None
+            relisted.append(Relisting(case, after, step))
+    return relisted
