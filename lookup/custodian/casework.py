@@ -229,7 +229,9 @@ def _amend(custody: Custody, case: Case, signed: Signed, content: Content) -> No
     """Change what a case says; its records stay the same."""
     if content.authority != case.content.authority or content.record_ids != case.content.record_ids:
         raise Conflict("a case's records stay the same: withdraw it, and open another")
-    if content.terms.remedy is not case.content.terms.remedy:
+    # A restriction hides what is to be unlinked: of other numbers nobody else has signed anything.
+    was, asks = ((c.terms.remedy, c.unlinked) for c in (case.content, content))
+    if asks != was:
         raise Conflict("what a case asks for stays the same: withdraw it, and open another")
     if any(_version(custody, named) != named.version for named in content.records):
         raise Conflict("a record of the case has changed since it was looked at")

@@ -168,7 +168,8 @@ class Custody:
             each: None if record is None else self._answered(self.hiding[each], record)
             for each, record in found.items()
         }
-        self.alarms.hide(sum(each is None for each in self.instead.values()))
+        hidden = (self._hides(found[each], told) for each, told in self.instead.items())
+        self.alarms.hide(sum(hidden))
 
     def _found(self, record_id: EntryId) -> Record | None:
         """Return a record, or None also where its page is damaged."""
@@ -180,6 +181,15 @@ class Custody:
     def _answered(self, hiding: Hiding, record: Record) -> Record | None:
         content = self.docket.cases[hiding.case].content
         return answered(content, record, self.catalogue, hidden=hiding.restricted)
+
+    def _hides(self, record: Record | None, told: Record | None) -> bool:
+        """Say whether hospitals hear of fewer children than a record names, or not for as long."""
+        return (
+            record is None
+            or told is None
+            or len(told.body.links) < len(record.body.links)
+            or self.answered_until(told.body) < self.answered_until(record.body)
+        )
 
     def _names_of(self, record_id: EntryId) -> list[Named]:
         """Return a record's identifiers; none where its page is damaged.
@@ -377,7 +387,7 @@ class Custody:
         tells: Record | None = record
         if hiding is not None:
             tells = self.instead[record_id] = self._answered(hiding, record)
-            self.alarms.hide(int(tells is None and self.protects(record.body)))
+            self.alarms.hide(int(self.protects(record.body) and self._hides(record, tells)))
         self._publish([Edit(record_id, told, tells)])
 
     def _shown(self, edit: Edit) -> Edit:

@@ -123,3 +123,32 @@ class TestUnlinkedNumber:
         """Some systems number their records by the child; that has to be sent anew first."""
         record_id = custodian.add(f"plan/{digits(OLD)}", OLD, NEW)
         assert "source reference" in refused(custodian, record_id, OLD)
+
+
+class TestHiding:
+    """G7: nobody alone hides an answer that protects a child, and whoever does is counted."""
+
+    def test_a_requester_alone_moves_no_restriction_to_another_child(self, site: Site) -> None:
+        """Safeguarding has hidden one number; an amendment names another, over a restart."""
+        with site.open() as custodian, custodian.unscheduled():
+            record_id = custodian.add("one", OLD, NEW)
+            case = custodian.desk.open([record_id], restrict=True, **unlinking(OLD))
+            case = custodian.desk.take("sam", case, Act.RESTRICT)
+            content = custodian.desk.content([record_id], restrict=True, **unlinking(NEW))
+            signed = custodian.desk.signer("rita").amendment(case["next"], content)
+            custodian.desk.ask("rita", "POST", f"/v1/cases/{case['case']}/steps", signed)
+        with site.open() as custodian:
+            assert custodian.outcome(NEW) == "known"
+
+    def test_a_number_that_is_hidden_raises_the_alarm(self, site: Site) -> None:
+        """As a whole record does, also after a restart; and lifting it raises none."""
+        with site.open() as custodian:
+            record_id = custodian.add("one", OLD, NEW)
+            case = custodian.desk.open([record_id], restrict=True, **unlinking(OLD))
+            case = custodian.desk.take("sam", case, Act.RESTRICT)
+            assert custodian.outcome(OLD) == "no-record"
+            assert custodian.custody.alarms.hidden == 1
+        with site.open() as custodian:
+            assert custodian.custody.alarms.hidden == 1
+            custodian.desk.take("sam", now(custodian, case), Act.LIFT)
+            assert custodian.custody.alarms.hidden == 1
