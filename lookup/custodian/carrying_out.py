@@ -21,7 +21,8 @@ from typing import Final
 from keys.entry import EntryId, Kind, Put
 from keys.epoch import Destruction
 from keys.errors import PageDamaged
-from lookup.cases.standing import Remedy
+from keys.vault import Vault
+from lookup.cases.standing import Remedy, State
 from lookup.custodian.case import Case
 from lookup.custodian.certifying import (
     can_be_certified,
@@ -32,7 +33,7 @@ from lookup.custodian.certifying import (
 from lookup.custodian.custody import Custody
 from lookup.custodian.draft import InvalidRecord
 from lookup.custodian.holding import Hold
-from lookup.custodian.recalling import PATIENCE, told
+from lookup.custodian.recalling import PATIENCE, is_told, told
 from lookup.custodian.record import Record
 from lookup.custodian.remedy import Remade, can_be_remade, remake
 from lookup.custodian.removing import leaving_with
@@ -100,16 +101,21 @@ def tend(custody: Custody) -> None:
     due = [
         case
         for case in custody.docket.due(custody.moment())
-        if case.id not in custody.stuck and not _is_held(custody, case)
+        if case.id not in custody.stuck
+        and not _is_waiting(custody, case)
+        and not _is_held(custody, case)
     ]
     ready = [case for case in due if is_whole(custody, case) and can_be_certified(custody, case)]
     custody.docket.withhold(ready)
     custody.show_and_hide()
     going = told(custody, ready)
     for at in range(0, len(going), MOST_AT_ONCE):
-        batch = going[at : at + MOST_AT_ONCE]
-        done = carry_out(custody, batch)
-        logger.info("carried out %d cases: %d records", len(batch), len(done.record_ids))
+        # The batch before may have destroyed what one of these lists, and so has escalated it.
+        now, docket = custody.moment(), custody.docket
+        batch = [c for c in going[at : at + MOST_AT_ONCE] if docket.standing(c).is_due(now)]
+        if batch:
+            done = carry_out(custody, batch)
+            logger.info("carried out %d cases: %d records", len(batch), len(done.record_ids))
     stuck = {case.id for case in due} - {case.id for case in ready}
     if stuck:
         custody.stuck |= stuck
@@ -118,7 +124,7 @@ def tend(custody: Custody) -> None:
 
 def carry_out_now(custody: Custody, case: Case) -> CarriedOut | None:
     """Carry out a case that is due, unless recipients have to be told first; `tend` does then."""
-    custody.docket.withhold([case])
+    custody.docket.withhold([*custody.docket.withheld, case])
     custody.show_and_hide()
     return carry_out(custody, [case]) if told(custody, [case], PATIENCE) else None
 
@@ -129,6 +135,12 @@ def holds_over(custody: Custody, case: Case) -> list[Hold]:
         return custody.holds.over(_records(custody, case))
     except PageDamaged:
         return []  # such a case is not whole, and waits for a person
+
+
+def _is_waiting(custody: Custody, case: Case) -> bool:
+    """Say whether recipients are waited for: for a week, in which there is nothing to look at."""
+    recalling = custody.docket.standing(case).state is State.RECALLING
+    return recalling and not is_told(custody, case)
 
 
 def _is_held(custody: Custody, case: Case) -> bool:
@@ -142,7 +154,6 @@ def is_whole(custody: Custody, case: Case) -> bool:
     """Say whether all that leaves with a case is there, and can leave; else it needs a person."""
     vault, leaving = custody.vault, custody.docket.naming(case.record_ids)
     parts = [
-        *((Kind.RECORD, each) for each in case.record_ids),
         *((Kind.CASE, each.id) for each in leaving),
         *((Kind.STEP, step.entry_id) for each in leaving for step in each.signed),
         *((Kind.PARKED, each.id) for each in custody.lot.about(case.record_ids)),
@@ -150,11 +161,23 @@ def is_whole(custody: Custody, case: Case) -> bool:
         *((Kind.SUPPLEMENT, each.id) for each in custody.supplements.about(case.record_ids)),
     ]
     try:
-        for record in _records(custody, case):
+        records = list(_records(custody, case))
+        for record in records:
             can_be_remade(vault, custody.store, custody.catalogue, case.content, record)
-        return all(vault.get(kind, entry_id) is not None for kind, entry_id in parts)
+        return len(records) == len(case.record_ids) and _are_there(vault, parts)
     except (PageDamaged, InvalidRecord):
         return False
+
+
+def _are_there(vault: Vault, parts: Iterable[tuple[Kind, EntryId]]) -> bool:
+    """Say whether entries are there, of which many may lie in one leaf: each is opened once."""
+    wanted: dict[tuple[Kind, int], set[EntryId]] = {}
+    for kind, entry_id in parts:
+        wanted.setdefault((kind, vault.leaf_of(entry_id)), set()).add(entry_id)
+    return all(
+        ids <= {entry.id for entry in vault.scan_leaf(kind, leaf)}
+        for (kind, leaf), ids in wanted.items()
+    )
 
 
 def _records(custody: Custody, case: Case) -> Iterable[Record]:

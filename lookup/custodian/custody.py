@@ -12,6 +12,7 @@ Invariants:
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -52,6 +53,7 @@ from lookup.handoff import Authority, Category, Recall, View, fit_recalls
 from lookup.index.errors import IndexSpace, TableFull
 from lookup.index.folder import is_read
 from lookup.retention.classes import Classes
+from lookup.wire import MAX_RECALLED_REQUESTS, MAX_RECALLS
 
 if TYPE_CHECKING:
     from lookup.custodian.recalling import Search
@@ -291,12 +293,19 @@ class Custody:
         )
 
     def _recalls(self) -> Iterator[Recall]:
-        """Yield what clients have to be told while their cases recall it, and have not heard."""
+        """Yield what clients have to be told while their cases recall it, and have not heard.
+
+        Of each client just more than a worker lists at once: none keeps the others from hearing.
+        """
+        listed, requests = Counter[bytes](), Counter[bytes]()
         for each in self.outbox.recalls.values():
-            case = self.docket.cases.get(each.case)
+            client, case = each.client, self.docket.cases.get(each.case)
             recalling = case and self.docket.standing(case).state is State.RECALLING
-            if recalling and not each.acknowledged:
-                yield Recall(each.client.hex(), each.id, list(each.requests))
+            is_room = listed[client] <= MAX_RECALLS and requests[client] <= MAX_RECALLED_REQUESTS
+            if recalling and not each.acknowledged and is_room:
+                listed[client] += 1
+                requests[client] += len(each.requests)
+                yield Recall(client.hex(), each.id, list(each.requests))
 
     def renew(self, renewed: tuple[Entry, ...]) -> None:
         """Change the answer key, as part of every epoch change.

@@ -21,11 +21,10 @@ from datetime import timedelta
 from typing import Any
 
 from keys.entry import EntryId
-from lookup.audit.segment import parse_header
 from lookup.custodian.accesses import Search, instant
 from lookup.custodian.case import Case, LostCase, Signed
 from lookup.custodian.custody import Custody
-from lookup.custodian.own_segment import SLOT
+from lookup.custodian.own_segment import is_own
 from lookup.custodian.record import Record
 from lookup.custodian.record_view import members, open_record, payload, statement
 from lookup.custodian.store.chain import Row
@@ -77,8 +76,7 @@ class Disclosure(Search):
     def _is_own(self, custody: Custody, segment: bytes) -> bool:
         """Say whether a segment is a custodian's own: in those are officers, also such as left."""
         if segment not in self._own:
-            header = parse_header(custody.store.audit.header(segment) or b"")
-            self._own[segment] = header.slot == SLOT
+            self._own[segment] = is_own(custody.store.audit.header(segment))
         return self._own[segment]
 
 

@@ -165,6 +165,11 @@ class Docket:
         """Return the cases that are to be carried out."""
         return [case for case in self.cases.values() if self.standing(case).is_due(now)]
 
+    @property
+    def withheld(self) -> list[Case]:
+        """The cases whose records are hidden because they are being carried out."""
+        return [self.cases[each] for each in sorted(self._withheld)]
+
     def withhold(self, cases: Iterable[Case]) -> None:
         """Hide the records of cases that are being carried out, for as long as they are due."""
         self._withheld = frozenset(case.id for case in cases)

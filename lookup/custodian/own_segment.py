@@ -22,6 +22,11 @@ from lookup.officers.roles import Officer
 SLOT = 0xFFFF  # no worker's
 
 
+def is_own(header: bytes | None) -> bool:
+    """Say whether a segment of the chain was begun by a custodian: in those are officers alone."""
+    return parse_header(header or b"").slot == SLOT
+
+
 class OwnSegment:
     """Makes the groups of one process."""
 

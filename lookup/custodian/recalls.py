@@ -67,13 +67,14 @@ def new_recalls(
 
 @dataclass(slots=True)
 class Outbox:
-    """All recalls of a site."""
+    """All recalls of a site. What is asked of one case does not grow with those of others."""
 
     recalls: dict[EntryId, Recall] = field(default_factory=dict)
+    _of: dict[EntryId, dict[EntryId, None]] = field(default_factory=dict)
 
-    def of(self, case_ids: Collection[EntryId]) -> list[Recall]:
+    def of(self, case_ids: Iterable[EntryId]) -> list[Recall]:
         """Return the recalls of these cases."""
-        return [each for each in self.recalls.values() if each.case in case_ids]
+        return [self.recalls[each] for case_id in case_ids for each in self._of.get(case_id, ())]
 
     def waiting(self, case_id: EntryId) -> list[Recall]:
         """Return the recalls of a case that nobody has acknowledged."""
@@ -90,12 +91,18 @@ class Outbox:
 
     def put(self, recalls: Iterable[Recall]) -> None:
         """Hear of recalls that are durable."""
-        self.recalls |= {each.id: each for each in recalls}
+        for each in recalls:
+            self.recalls[each.id] = each
+            self._of.setdefault(each.case, {})[each.id] = None
 
     def drop(self, recalls: Iterable[Recall]) -> None:
         """Forget what has left the map."""
         for each in recalls:
             self.recalls.pop(each.id, None)
+            left = self._of.get(each.case, {})
+            left.pop(each.id, None)
+            if not left:
+                self._of.pop(each.case, None)
 
 
 def load_outbox(vault: Vault) -> Outbox:

@@ -1,15 +1,27 @@
 """What a review of remedies, recalls and the sweep has found: each was possible once."""
 
 import json
-from collections.abc import Iterator
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pytest
 
 from keys.entry import EntryId
+from lookup.audit.segment import MAX_SEGMENT
+from lookup.cases.step import MOST_RECIPIENTS
+from lookup.custodian import carrying_out, recalling
+from lookup.custodian.custody import Custody
 from lookup.custodian.parking import Parked
+from lookup.custodian.recalling import MOST_TOLD
+from lookup.handoff import MOST_REQUESTS
+from lookup.officers.proposal import RemoveOfficer
 from lookup.officers.roles import Act
-from tests.lookup.custodian.test_recalling import now
+from lookup.wire import MAX_RECALLED_REQUESTS
+from tests.lookup.custodian.segments import SegmentFile, head_of
+from tests.lookup.custodian.test_auditing import handles_of
+from tests.lookup.custodian.test_recalling import now, settle, told
 from tests.lookup.custodian.test_remedies import send, unlinking
 from tests.officers import COURT_ORDER, Json
 from tests.simulator import Custodian, Site, nhs, record
@@ -67,6 +79,20 @@ def waiting(custodian: Custodian, parked: Parked) -> str:
     draft = custodian.call(lambda c: parked.draft(c.vault, c.store, c.catalogue, c.classes))
     assert draft is not None
     return f"{[each.text for each in draft.identifiers]} {draft.payload.decode()}"
+
+
+def forge(custodian: Custodian, record_id: EntryId, clients: Sequence[bytes]) -> list[bytes]:
+    """Have these clients be answered with a record, as a worker writes it; return the requests."""
+    custody = custodian.custody
+    audit = custody.audit.handed_out(demo=False)
+    segment = SegmentFile(audit, custody.vault.id, size=MAX_SEGMENT)
+    handles = handles_of(custodian, record_id)
+    heads = [head_of(client=client) for client in clients]
+    for at in range(0, len(heads), 1_000):
+        segment.append([segment.maker.make(head, [handles]) for head in heads[at : at + 1_000]])
+    segment.close()
+    custodian.call(lambda custody: custody.audit.take_in())
+    return [head.request_id for head in heads]
 
 
 class TestUnlinkedNumber:
@@ -152,3 +178,95 @@ class TestHiding:
             assert custodian.custody.alarms.hidden == 1
             custodian.desk.take("sam", now(custodian, case), Act.LIFT)
             assert custodian.custody.alarms.hidden == 1
+
+
+class TestRecalls:
+    """G6: nobody who was answered, or says so, keeps the site from going on."""
+
+    def test_clients_that_a_worker_makes_up_stop_no_start(self, site: Site) -> None:
+        """A5: more recipients than there may be clients, in the name of nobody."""
+        with site.open() as custodian, custodian.unscheduled():
+            record_id = custodian.add("one", OLD)
+            forge(custodian, record_id, [secrets.token_bytes(14) for _ in range(10_001)])
+            case = custodian.desk.approved([record_id])
+            settle(custodian)
+            assert now(custodian, case)["recall"]["recipients"] == MOST_RECIPIENTS
+        with site.open() as custodian, custodian.unscheduled():
+            custodian.desk.take("leo", now(custodian, case), Act.LETTERS)
+            settle(custodian)
+            assert custodian.call(lambda custody: custody.record(record_id)) is None
+            assert custodian.failures == []
+
+    def test_a_client_is_told_of_the_last_of_very_many_requests(self, custodian: Custodian) -> None:
+        """A4: a hospital that asks for one child on and on fills no memory, and no page."""
+        record_id = custodian.add("one", OLD)
+        forge(custodian, record_id, [b"a" * 14])
+        first = set(forge(custodian, record_id, [b"c" * 14] * 5))
+        last = set(forge(custodian, record_id, [b"c" * 14] * MOST_TOLD))
+        custodian.desk.approved([record_id])
+        settle(custodian)
+        heard = told(custodian)
+        assert heard[(b"c" * 14).hex()] == last
+        assert first.isdisjoint(last)
+        assert len(heard[(b"a" * 14).hex()]) == 1
+
+    def test_a_client_that_does_not_acknowledge_keeps_no_other_waiting(
+        self, custodian: Custodian
+    ) -> None:
+        """A4: of each client the view holds just more than a worker lists, so it fills no view."""
+        greedy, honest = b"a" * 14, b"c" * 14
+        record_id = custodian.add("one", OLD)
+        forge(custodian, record_id, [greedy] * (2 * MAX_RECALLED_REQUESTS))
+        forge(custodian, record_id, [honest])
+        custodian.desk.approved([record_id])
+        settle(custodian)
+        view = custodian.custody.door._view
+        assert view is not None
+        heard = Counter[str]()
+        for each in view.recalls:
+            heard[each.client] += len(each.requests)
+        assert heard == {
+            greedy.hex(): MAX_RECALLED_REQUESTS + MOST_REQUESTS,
+            honest.hex(): 1,
+        }
+
+    def test_an_officer_who_has_gone_is_no_recipient_either(self, custodian: Custodian) -> None:
+        """Who has read it acted for its authority; nobody can write to them any more."""
+        record_id = custodian.add("one", OLD)
+        assert custodian.feed.get(f"/v1/records/{record_id.hex()}").status_code == 200
+        custodian.desk.change(RemoveOfficer(officer=custodian.desk.signer("feed").officer_id.hex()))
+        custodian.desk.approved([record_id])
+        settle(custodian)
+        assert custodian.call(lambda custody: custody.record(record_id)) is None
+
+    def test_asking_for_one_case_shows_nothing_of_another(self, custodian: Custodian) -> None:
+        """Its answers are withdrawn; who hears of it behind the search would not be told."""
+        hidden, other = custodian.add("one", OLD), custodian.add("two", NEW)
+        forge(custodian, hidden, [b"c" * 14] * 3)
+        custodian.desk.approved([hidden])
+
+        def begin(custody: Custody) -> None:
+            """Begin the search, and do not let it get anywhere."""
+            found = custody.docket.due(custody.moment())
+            custody.docket.withhold(found)
+            custody.show_and_hide()
+            assert recalling.told(custody, found, seconds=-1) == []
+
+        custodian.call(begin)
+        assert custodian.outcome(OLD) == "no-record"
+        custodian.desk.take_or_miss("rita", custodian.desk.approved([other]), Act.CARRY_OUT)
+        assert custodian.outcome(OLD) == "no-record"
+
+    def test_a_case_that_the_batch_before_has_escalated_waits(
+        self, custodian: Custodian, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """G7: of more cases than one epoch change destroys, what was signed is looked at again."""
+        monkeypatch.setattr(carrying_out, "MOST_AT_ONCE", 1)
+        ids = [custodian.add("one", OLD), custodian.add("two", OLD)]
+        cases = [custodian.desk.approved([each]) for each in ids]
+        settle(custodian)
+        there = custodian.call(lambda c: [c.record(each) is not None for each in ids])
+        assert sorted(there) == [False, True]
+        (left,) = [case for case, is_there in zip(cases, there, strict=True) if is_there]
+        left = now(custodian, left)
+        assert (left["state"], left["escalated"]) == ("requested", ["other-gone"])

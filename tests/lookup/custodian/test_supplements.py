@@ -173,8 +173,10 @@ def test_one_on_a_damaged_page_waits_for_a_person(
     waiting: AbstractContextManager[None] = custodian.unscheduled()
     with waiting, monkeypatch.context() as patched:
         vault = custodian.custody.vault
-        get = vault.get
-        patched.setattr(vault, "get", lambda kind, each: None if each == lost else get(kind, each))
+        scan = vault.scan_leaf
+        patched.setattr(
+            vault, "scan_leaf", lambda kind, at: [e for e in scan(kind, at) if e.id != lost]
+        )
         case = custodian.desk.approved([record_id])
         refused = custodian.desk.step("rita", case, Act.CARRY_OUT)
         assert refused.status_code == 409
