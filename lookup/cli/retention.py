@@ -219,7 +219,7 @@ def _standing(found: dict[str, Any]) -> dict[str, object]:
     """Return which classes are in force, and what was approved, in words."""
     approvals = [
         f"{each['authority'] or 'all'}: at most {each['cap']} a night"
-        + ("" if each["in_force"] else ", of other classes: nothing is swept by it")
+        + ("" if each["in_force"] else ", not in force: nothing is swept by it")
         for each in found["approvals"]
     ]
     return {

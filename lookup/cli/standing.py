@@ -31,8 +31,9 @@ def judge(report: Json) -> list[str]:
     found += _case_findings(report["cases"])
     if report["retention"]["differs"]:
         found.append(
-            "the retention classes are not those that officers approved: nothing is swept"
-            " until they approve them with `lacuna officer set-retention`"
+            "the retention classes are not those that officers approved, or too few of these are"
+            " officers yet: nothing is swept until others approve with `lacuna officer"
+            " set-retention`"
         )
     if not report["lookups"]["ready"]:
         found.append(f"lookups: {report['lookups']['detail']}")

@@ -13,7 +13,8 @@ HELP: Final = """Propose that records whose time is over are swept, up to so man
 
 The time is that of the retention classes which are in force now: read them first, with `lacuna
 retention classes`, and what they would find, with `lacuna retention dry-run`. What you sign names
-the file by its SHA-256. Should it ever have other bytes, nothing is swept until they are approved.
+the file by its SHA-256. Should it ever have other bytes, or too few of those who approved it be
+officers still, nothing is swept until it is approved anew.
 Everything that is swept is on a list for a week before, which officers can read.
 
 \b

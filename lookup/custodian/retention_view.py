@@ -76,7 +76,7 @@ def _approval(custody: Custody, approval: StandingApproval) -> Json:
         "policy": approval.policy.hex(),
         "cap": approval.cap,
         "approved": _instant(approval.approved),
-        "in_force": approval.policy == custody.classes.policy,
+        "in_force": approval.is_in_force(custody.classes, custody.office),
         "left_tonight": approval.left(custody.moment()),
     }
 

@@ -177,14 +177,15 @@ def _cases(custody: Custody) -> dict[str, int]:
 def _retention(custody: Custody) -> dict[str, Any]:
     """Return which classes are in force, whether officers approved just these, and what is listed.
 
-    *differs*: there is an approval, and not of these classes: nothing is swept by it.
+    *differs*: there is an approval, and not of these classes, or of too few who are officers yet:
+    nothing is swept by it.
     """
     classes, approvals = custody.classes, custody.sweeps.approvals.values()
     return {
         "version": classes.version,
         "policy": classes.policy.hex(),
         "approvals": len(approvals),
-        "differs": sum(each.policy != classes.policy for each in approvals),
+        "differs": sum(not each.is_in_force(classes, custody.office) for each in approvals),
         "listed": len(custody.sweeps.listed),
         "holds": len(custody.holds.holds),
     }

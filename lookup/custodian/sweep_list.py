@@ -7,9 +7,10 @@
 
 Invariants:
 
+* An approval is in force as long as it would be made anew: it is of the classes in force, and as
+  many of those who signed it as the strictest rules ask for are officers yet who may.
 * A list is of one authority and one approval, and is void as soon as that is not the approval in
-  force any more: the classes' file has other bytes, or officers have approved something else. What
-  was on it may be listed anew, and waits anew.
+  force any more. What was on it may be listed anew, and waits anew.
 * A list is ripe when it is WAIT old by both clocks: seconds that the site has run, which nobody can
   set, and the wall's. One from the wall's future is void.
 * The cap counts in seconds that the site has run, over starts: what was destroyed stands in the
@@ -19,22 +20,29 @@ Invariants:
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
 
 from crypto.aead import InvalidCiphertext
 from crypto.record import Dek, seal_payload, unseal_payload
+from crypto.sshsig import fingerprint
 from keys.entry import ID_SIZE, Batch, Entry, EntryId, Kind, Remove, new_entry_id
 from keys.pages import BlobChange
 from keys.vault import Vault
 from lookup.cases.standing import DAY, Moment
+from lookup.custodian.officers import MAX_OFFICERS, Office
 from lookup.custodian.store.pages import Store
+from lookup.officers.roles import Act
 from lookup.retention.classes import Classes
 
 WAIT_DAYS: Final = 7
 WAIT: Final = WAIT_DAYS * DAY
 MOST_ON_A_LIST: Final = 256  # what one epoch change destroys: a list leaves in one
+
+
+_fingerprint = lru_cache(maxsize=MAX_OFFICERS)(fingerprint)
 
 
 class _ApprovalBody(msgspec.Struct, array_like=True, tag=1):
@@ -78,6 +86,16 @@ class StandingApproval:
     approvals: tuple[tuple[str, str], ...]
     since: int = 0
     destroyed: int = 0
+
+    def is_in_force(self, classes: Classes, office: Office) -> bool:
+        """Say whether it is of these classes, and as many who approved it may do so yet."""
+        keys = {
+            _fingerprint(each.key)
+            for each in office.officers.values()
+            if each.may(Act.APPROVE_PROPOSAL) and each.authority in {None, self.authority}
+        }
+        counting = sum(key in keys for _, key in self.approvals)
+        return self.policy == classes.policy and counting >= office.governance.strictest
 
     def left(self, now: Moment) -> int:
         """Return how many records may be destroyed tonight yet."""
@@ -168,18 +186,18 @@ class Sweeps:
     listed: dict[EntryId, EntryId] = field(default_factory=dict)  # by record
     left: tuple["Left", ...] = ()  # by the last sweep, since the process began
 
-    def approval(self, authority: str, classes: Classes) -> StandingApproval | None:
-        """Return the approval in force for an authority's records, by the classes of now."""
+    def approval(self, authority: str, classes: Classes, office: Office) -> StandingApproval | None:
+        """Return the approval in force for an authority's records, by classes and office of now."""
         found = self.approvals.get(authority) or self.approvals.get(None)
-        return found if found is not None and found.policy == classes.policy else None
+        return found if found is not None and found.is_in_force(classes, office) else None
 
-    def are_approved(self, classes: Classes) -> bool:
-        """Say whether any approval is of the classes of now."""
-        return any(each.policy == classes.policy for each in self.approvals.values())
+    def are_approved(self, classes: Classes, office: Office) -> bool:
+        """Say whether any approval is in force."""
+        return any(each.is_in_force(classes, office) for each in self.approvals.values())
 
-    def is_void(self, each: SweepList, classes: Classes, now: Moment) -> bool:
+    def is_void(self, each: SweepList, classes: Classes, office: Office, now: Moment) -> bool:
         """Say whether a list counts no more; one whose blob was lost has no records."""
-        approval = self.approval(each.authority, classes)
+        approval = self.approval(each.authority, classes, office)
         is_other = approval is None or approval.id != each.approval
         return is_other or now.time < each.at.time or not each.record_ids
 

@@ -6,7 +6,8 @@
 
 Invariants:
 
-* Nothing is listed or destroyed but by a standing approval of the very classes that are in force;
+* Nothing is listed or destroyed but by a standing approval of the very classes that are in force,
+  of which enough signers are officers yet;
   what officers may see on a list for a week is judged again when its time has come (surveying.py).
 * A list leaves in the transaction that destroys its records. What is not due any more, held, or in
   a case by now leaves the list alive, and why is told.
@@ -81,7 +82,7 @@ class Sweep:
         if lists:
             self._let_leave(custody, lists, now)
             return False
-        if not custody.sweeps.are_approved(custody.classes):
+        if not custody.sweeps.are_approved(custody.classes, custody.office):
             return self._end(custody)
         if self._survey is None:
             self._survey = Survey(custody.vault, due=lambda record: self._take(custody, record))
@@ -98,7 +99,7 @@ class Sweep:
         sweeps = custody.sweeps
         room, left = MOST_ON_A_LIST, dict[EntryId, int]()
         for each in sweeps.lists.values():
-            if sweeps.is_void(each, custody.classes, now):
+            if sweeps.is_void(each, custody.classes, custody.office, now):
                 yield each
                 continue
             size, approval = len(each.record_ids), _approval_of(custody, each)
@@ -115,7 +116,7 @@ class Sweep:
         going: dict[EntryId, list[Record]] = {}
         left: list[Left] = []
         for each in lists:
-            void = custody.sweeps.is_void(each, custody.classes, now)
+            void = custody.sweeps.is_void(each, custody.classes, custody.office, now)
             found = going.setdefault(each.id, [])
             for record_id in each.record_ids:
                 record, why = (None, VOID) if void else _judged(custody, record_id)
@@ -158,7 +159,7 @@ class Sweep:
     def _take(self, custody: Custody, record: Record) -> None:
         """Take a record that is due for tonight's lists, if there is room for it."""
         authority = record.body.authority
-        approval = custody.sweeps.approval(authority, custody.classes)
+        approval = _approval_for(custody, authority)
         if approval is None:
             return
         room = self._room.get(approval.id)
@@ -170,7 +171,7 @@ class Sweep:
 
     def _list(self, custody: Custody, authority: str, ids: list[EntryId]) -> None:
         """Put some of an authority's records on a list; what is due no more is left out."""
-        approval, now = custody.sweeps.approval(authority, custody.classes), custody.moment()
+        approval, now = _approval_for(custody, authority), custody.moment()
         if approval is None:
             return
         most = min(MOST_ON_A_LIST, custody.sweeps.room(approval, now))
@@ -207,8 +208,12 @@ def sweep(custody: Custody) -> Swept:
     return night.swept
 
 
+def _approval_for(custody: Custody, authority: str) -> StandingApproval | None:
+    return custody.sweeps.approval(authority, custody.classes, custody.office)
+
+
 def _approval_of(custody: Custody, each: SweepList) -> StandingApproval:
-    approval = custody.sweeps.approval(each.authority, custody.classes)
+    approval = _approval_for(custody, each.authority)
     if approval is None:
         raise AssertionError("unreachable: a list without an approval is void")
     return approval

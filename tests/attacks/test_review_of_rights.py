@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from crypto.sshsig import OfficerKey, format_public_key
 from keys.entry import EntryId
 from lookup.audit.segment import MAX_SEGMENT
 from lookup.cases.step import MOST_RECIPIENTS
@@ -16,9 +17,10 @@ from lookup.custodian.custody import Custody
 from lookup.custodian.parking import Parked
 from lookup.custodian.recalling import MOST_TOLD
 from lookup.handoff import MOST_REQUESTS
-from lookup.officers.proposal import RemoveOfficer
-from lookup.officers.roles import Act
+from lookup.officers.proposal import AddOfficer, RemoveOfficer, SetRules
+from lookup.officers.roles import Act, Role
 from lookup.wire import MAX_RECALLED_REQUESTS
+from tests.lookup.custodian.depot import Depot, opened, start
 from tests.lookup.custodian.segments import SegmentFile, head_of
 from tests.lookup.custodian.test_auditing import handles_of
 from tests.lookup.custodian.test_recalling import now, settle, told
@@ -49,6 +51,16 @@ def custodian(site: Site) -> Iterator[Custodian]:
     with site.open() as running:
         with running.unscheduled():
             yield running
+        assert running.failures == []
+
+
+@pytest.fixture
+def depot(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Depot]:
+    """A site of which the test has the clocks, and whose sweeps it begins."""
+    clocks = site.clocks = start()
+    monkeypatch.setattr("tests.officers.time.time", clocks.wall)
+    with opened(site) as running:
+        yield Depot(running, clocks)
         assert running.failures == []
 
 
@@ -270,3 +282,34 @@ class TestRecalls:
         (left,) = [case for case, is_there in zip(cases, there, strict=True) if is_there]
         left = now(custodian, left)
         assert (left["state"], left["escalated"]) == ("requested", ["other-gone"])
+
+
+class TestStandingApproval:
+    """G7: what was signed once for always is worth no more than an approval of a case."""
+
+    def test_it_ends_with_its_signers(self, depot: Depot) -> None:
+        """Two have approved, one of whom is dismissed: what is listed stays, until others sign."""
+        desk, record_id = depot.custodian.desk, depot.keep("one")
+        depot.approve()
+        assert depot.nights(1) == [(0, 1)]
+        another = AddOfficer(
+            name="una", roles=[Role.APPROVER], key=format_public_key(OfficerKey.generate().public())
+        )
+        desk.change(another)
+        desk.change(RemoveOfficer(officer=desk.signer("ana").officer_id.hex()))
+        assert depot.nights(8) == [(0, 0)] * 8
+        assert depot.there(record_id) == [True]
+        assert [each["in_force"] for each in depot.told()["approvals"]] == [False]
+
+    def test_it_ends_with_a_stricter_rule(self, depot: Depot) -> None:
+        """Of three that every decision needs from now on, two had signed."""
+        desk, record_id = depot.custodian.desk, depot.keep("one")
+        depot.approve()
+        assert depot.nights(1) == [(0, 1)]
+        another = AddOfficer(
+            name="una", roles=[Role.APPROVER], key=format_public_key(OfficerKey.generate().public())
+        )
+        desk.change(another)
+        desk.change(SetRules(approvals=3))
+        assert depot.nights(8) == [(0, 0)] * 8
+        assert depot.there(record_id) == [True]
