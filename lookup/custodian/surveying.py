@@ -5,6 +5,8 @@ Invariants:
 * `judge` is the one place that says whether a record may be swept: it has run out by the classes in
   force, no hold covers it, no open case names it, and no hospital is told of it. What hospitals are
   told of protects a child, whatever its days say: somebody has to end that first.
+* What a feed says of a record that is detached is believed where it keeps that for longer: nobody
+  has decided on it yet. So is what cannot be read.
 * A survey looks at every record and changes nothing.
 """
 
@@ -61,13 +63,24 @@ def judge(custody: Custody, record: Record, today: date) -> Verdict:
     if not found.passed(today):
         return Verdict(Why.NOT_YET, found)
     holds = tuple(custody.holds.over([record]))
-    return Verdict(Why.HELD if holds else _kept_by(custody, record), found, holds)
+    return Verdict(Why.HELD if holds else _kept_by(custody, record, today), found, holds)
 
 
-def _kept_by(custody: Custody, record: Record) -> Why:
+def _kept_by(custody: Custody, record: Record, today: date) -> Why:
     if custody.docket.open_case_of(record.id) is not None:
         return Why.OPEN_CASE
+    if _waits_for_longer(custody, record, today):
+        return Why.NOT_YET
     return Why.ANSWERED if custody.protects(record.body) else Why.DUE
+
+
+def _waits_for_longer(custody: Custody, record: Record, today: date) -> bool:
+    """Say whether what is parked of a record, which is detached perhaps, is not due."""
+    for parked in custody.lot.about([record.id]):
+        draft = parked.draft(custody.vault, custody.store, custody.catalogue, custody.classes)
+        said = None if draft is None else draft.retention
+        return said is None or not expiry(said, custody.classes).passed(today)
+    return False
 
 
 def _nowhere(_: Record) -> None:

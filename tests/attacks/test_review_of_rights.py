@@ -20,11 +20,11 @@ from lookup.handoff import MOST_REQUESTS
 from lookup.officers.proposal import AddOfficer, RemoveOfficer, SetRules
 from lookup.officers.roles import Act, Role
 from lookup.wire import MAX_RECALLED_REQUESTS
-from tests.lookup.custodian.depot import Depot, opened, start
+from tests.lookup.custodian.depot import OVER, Depot, opened, start
 from tests.lookup.custodian.segments import SegmentFile, head_of
 from tests.lookup.custodian.test_auditing import handles_of
 from tests.lookup.custodian.test_recalling import now, settle, told
-from tests.lookup.custodian.test_remedies import send, unlinking
+from tests.lookup.custodian.test_remedies import correcting, send, unlinking
 from tests.officers import COURT_ORDER, Json
 from tests.simulator import Custodian, Site, nhs, record
 
@@ -313,3 +313,22 @@ class TestStandingApproval:
         desk.change(SetRules(approvals=3))
         assert depot.nights(8) == [(0, 0)] * 8
         assert depot.there(record_id) == [True]
+
+
+class TestSweepOfDetached:
+    """A8 turned round: what a feed says rightly is believed where it keeps a record longer."""
+
+    def test_what_waits_of_a_record_keeps_it(self, depot: Depot) -> None:
+        """Both were corrected; the matter of one is reopened, and nobody has attached it yet."""
+        custodian, ids = depot.custodian, [depot.keep(each, OVER) for each in ("one", "three")]
+        depot.approve()
+        asked = correcting(payload={"note": "right"})
+        with custodian.unscheduled():
+            for each in ids:
+                custodian.desk.carry_through(custodian.desk.approved([each], **asked))
+        closed = {"category": "allegation", "retention": OVER}
+        opened_again = closed | {"retention": OVER | {"closed": None}}
+        lines = [record("one", nhs(3), **opened_again), record("three", nhs(5), **closed)]
+        assert send(custodian, *lines) == ["parked", "parked"]
+        assert depot.nights(8)[-1] == (1, 0)
+        assert depot.there(*ids) == [True, False]
