@@ -26,7 +26,7 @@ Invariants:
 * If the records of a case that is due were ever answered, the recipients are told before anything
   is destroyed (UK GDPR Art 19), for afterwards nobody knows them: `recall` says how many they are,
   `letters` that whoever did not acknowledge was written to. Whatever takes back the approvals takes
-  back the recall.
+  back the recall, and so does a hold: its records are answered again, and looked for anew later.
 
 States are read, never stored. Pure. A case that is destroyed has left, and only its certificate is
 there.
@@ -236,7 +236,8 @@ def _lift(standing: Standing, taken: Taken, _: Officers) -> Standing:
 
 
 def _hold(standing: Standing, taken: Taken, _: Officers) -> Standing:
-    return replace(standing, held_by=_signer(taken))
+    """Answer again what is kept: one officer's hold hides nothing that protects a child."""
+    return replace(standing, held_by=_signer(taken), recalled=None, written=False)
 
 
 def _release(standing: Standing, taken: Taken, _: Officers) -> Standing:

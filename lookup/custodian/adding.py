@@ -39,6 +39,7 @@ ADDED: Final = "added"
 UPDATED: Final = "updated"
 UNCHANGED: Final = "unchanged"
 PARKED: Final = "parked"
+DETACHED: Final = "detached"
 FENCED: Final = "fenced"
 REPLAYED: Final = "replayed"
 
@@ -203,8 +204,12 @@ def _of_detached(custody: Custody, draft: Draft, old: Record, case: Case | None)
         touches = (old.id, draft.source)
         return _Step(stored, touches, edit, batch=removed, blobs=gone, unparked=parked)
     vault, store = custody.vault, custody.store
-    draft = reduced(draft, old, lambda: stored_payload(vault, store, old))
-    return _kept_aside(custody, draft, old, case)
+    taken = reduced(draft, old, lambda: stored_payload(vault, store, old))
+    step = _kept_aside(custody, taken, old, case)
+    if isinstance(step.stored, Stored) and step.stored.result == UNCHANGED and taken != draft:
+        # Not unchanged: it names somebody else than the record does, which is not taken.
+        return replace(step, stored=replace(step.stored, result=DETACHED))
+    return step
 
 
 def _kept_aside(custody: Custody, draft: Draft, old: Record, case: Case | None) -> _Step:

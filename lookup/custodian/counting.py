@@ -8,13 +8,15 @@ Invariants:
 
 from dataclasses import dataclass, field
 
-from lookup.custodian.adding import ADDED, FENCED, PARKED, REPLAYED, UNCHANGED, UPDATED
+from lookup.custodian.adding import ADDED, DETACHED, FENCED, PARKED, REPLAYED, UNCHANGED, UPDATED
 
 INVALID = "invalid"
 
 
 def _no_lines() -> dict[str, int]:
-    return dict.fromkeys((ADDED, UPDATED, UNCHANGED, PARKED, FENCED, REPLAYED, INVALID), 0)
+    return dict.fromkeys(
+        (ADDED, UPDATED, UNCHANGED, PARKED, DETACHED, FENCED, REPLAYED, INVALID), 0
+    )
 
 
 @dataclass(slots=True)

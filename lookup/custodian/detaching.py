@@ -11,6 +11,8 @@ Invariants:
   taken off a record is ever stored again, not even aside.
 * What would answer for longer for the children that it still names is taken all the same: no
   correction of the past hides a plan that comes later.
+* A feed that names somebody whom the record does not is told so: `detached`, and not `unchanged`.
+  Whether that is the number that was taken off, or a child who belongs there, only people know.
 * A feed that says just what the record says has been put right: the record is attached again.
 """
 

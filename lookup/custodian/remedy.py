@@ -105,7 +105,11 @@ def answered(
             links = kept_links(record.body, content.unlinked)
             return record._replace(body=msgspec.structs.replace(record.body, links=links))
         case Remedy.RECTIFY if not hidden:
-            return record._replace(body=_corrected(content, record, _NO_PAYLOAD, catalogue)[0])
+            try:
+                body, _ = _corrected(content, record, _NO_PAYLOAD, catalogue)
+            except InvalidRecord:  # by the configuration of now; so it is not carried out, either
+                return record
+            return record._replace(body=body)
         case _:
             return None
 

@@ -131,7 +131,9 @@ class Story:
             return False
         signed = self.since_change(law)
         recalls = [at for at, event in enumerate(signed) if event.act is Act.RECALL]
-        return bool(recalls) and self._approved(law, signed[: recalls[-1]]) is not None
+        if not recalls or Act.HOLD in {event.act for event in signed[recalls[-1] :]}:
+            return False
+        return self._approved(law, signed[: recalls[-1]]) is not None
 
     def may_be_restricted(self, law: Law, now: Moment) -> bool:
         """Say whether two have asked for it lately, or three have, who are here yet."""

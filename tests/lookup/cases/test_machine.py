@@ -110,12 +110,12 @@ class TestRecall:
         assert after(*RECALLED).hides(Moment(10**9, 10**10))
         assert not after(*TWO).hides(Moment(10**9, 10**10))
 
-    def test_a_hold_stops_it_and_keeps_it_hidden(self) -> None:
-        """Recipients have heard that the answer is withdrawn: nobody hears it again meanwhile."""
-        held = after(*RECALLED, ("sam", Act.HOLD))
+    def test_a_hold_ends_it_and_shows_it_again(self) -> None:
+        """One officer's hold may last for months: it hides no plan that protects a child."""
+        held = after(*RECALLED, ("ana", Act.LETTERS), ("sam", Act.HOLD))
         later = Moment(10**9, 10**10)
-        assert held.state is State.RECALLING
-        assert held.hides(later)
+        assert (held.state, held.recalled, held.written) == (State.COOLING_OFF, None, False)
+        assert not held.hides(later)
         assert not held.is_due(later)
         assert after(*RECALLED, ("sam", Act.HOLD), ("leo", Act.RELEASE)).is_due(later)
 

@@ -252,16 +252,27 @@ def test_it_goes_on_after_a_restart(site: Site) -> None:
 
 
 def test_a_hold_keeps_what_is_being_recalled(custodian: Custodian, segment: SegmentFile) -> None:
-    """G7: nothing on hold is expunged, also when everybody has been told."""
+    """G7: nothing on hold is expunged, also when everybody has been told; and it is answered.
+
+    Whoever hears of it meanwhile is told when the hold ends; who has acknowledged need not again.
+    """
+    ward, clinic = client_of(custodian, "Ward"), client_of(custodian, "Clinic")
     record_id = custodian.add("one", nhs(1))
-    segment.ask([handles_of(custodian, record_id)])
+    segment.ask([handles_of(custodian, record_id)], head_of(client=ward))
     case = custodian.desk.approved([record_id])
     settle(custodian)
     case = custodian.desk.take("sam", now(custodian, case), Act.HOLD, reason="court-case")
     confirm(custodian, *outbox(custodian))
     settle(custodian)
     assert is_there(custodian, record_id)
+    assert custodian.outcome(nhs(1)) == "known"
+    segment.ask([handles_of(custodian, record_id)], head_of(client=clinic))
     custodian.desk.take("leo", case, Act.RELEASE)
+    settle(custodian)
+    assert custodian.outcome(nhs(1)) == "no-record"
+    (late,) = [each for each in outbox(custodian) if not each.acknowledged]
+    assert late.client == clinic
+    confirm(custodian, late)
     settle(custodian)
     assert not is_there(custodian, record_id)
 

@@ -8,9 +8,11 @@ import pytest
 
 from keys.entry import EntryId, Kind
 from lookup.cases.standing import Remedy
+from lookup.catalogue import parse_catalogue
 from lookup.custodian.carrying_out import tend
 from lookup.custodian.certifying import find_certificate
 from lookup.custodian.record import Record
+from lookup.custodian.remedy import answered
 from lookup.officers.roles import Act
 from lookup.transparency.opening import parse_opening, verify_opening
 from lookup.transparency.statement import Statement
@@ -18,7 +20,7 @@ from tests.lookup.custodian.segments import SegmentFile, head_of
 from tests.lookup.custodian.test_auditing import handles_of, segment_of
 from tests.lookup.custodian.test_recalling import now, settle, told
 from tests.officers import Json
-from tests.simulator import Custodian, Site, import_lines, nhs, record
+from tests.simulator import AUTHORITIES, Custodian, Site, import_lines, nhs, record
 
 OLD, NEW, OTHER = nhs(1), nhs(2), nhs(3)
 ACCURACY = {"accuracy": "adoption order 1 of the tests"}
@@ -325,6 +327,21 @@ class TestRectify:
         response = custodian.desk.ask("rita", "POST", "/v1/cases", signed)
         assert response.status_code == 409
         assert "the record could not be so" in response.json()["detail"]
+
+    def test_what_the_configuration_has_no_more_keeps_no_site_from_starting(
+        self, custodian: Custodian
+    ) -> None:
+        """A correction to a category that is gone: hospitals hear what the record says."""
+        record_id = custodian.add("one", OLD)
+        content = custodian.desk.content([record_id], **correcting(category="looked-after"))
+        fewer = [{"name": "child-protection-plan", "answerable": True}]
+        catalogue = parse_catalogue({"authority": AUTHORITIES, "category": fewer})
+        found = stored(custodian, record_id)
+        assert answered(content, found, catalogue, hidden=False) == found
+        whole = custodian.custody.catalogue
+        right = answered(content, found, whole, hidden=False)
+        assert right is not None
+        assert right.body.category == "looked-after"
 
     def test_what_is_asked_for_does_not_change(self, custodian: Custodian) -> None:
         """Who approves a correction does not find out later that it was an erasure."""
