@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from keys.entry import EntryId, Kind
+from lookup.cases.content import parse_content
 from lookup.cases.standing import Remedy
 from lookup.catalogue import parse_catalogue
 from lookup.custodian.carrying_out import tend
@@ -333,7 +334,8 @@ class TestRectify:
     ) -> None:
         """A correction to a category that is gone: hospitals hear what the record says."""
         record_id = custodian.add("one", OLD)
-        content = custodian.desk.content([record_id], **correcting(category="looked-after"))
+        asked = custodian.desk.content([record_id], **correcting(category="looked-after"))
+        content = parse_content(asked.encode())
         fewer = [{"name": "child-protection-plan", "answerable": True}]
         catalogue = parse_catalogue({"authority": AUTHORITIES, "category": fewer})
         found = stored(custodian, record_id)
