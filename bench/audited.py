@@ -12,8 +12,8 @@ from keys.entry import Kind
 from keys.vault import Vault
 from lookup.audit.entry import CLIENT_ID_SIZE, UNSCHEDULED, EntryMaker, Head
 from lookup.audit.segment import make_end, make_group, make_header, whole_blocks
-from lookup.custodian.audit_keys import AuditKeys
-from lookup.custodian.record import Record
+from lookup.custodian.audit.audit_keys import AuditKeys
+from lookup.custodian.records.record import Record
 from lookup.private_file import new_private_file
 
 GROUP: Final = 5  # entries, one of them about the record

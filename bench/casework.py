@@ -16,11 +16,11 @@ from bench.served import ask
 from bench.sites import Site
 from keys.entry import EntryId
 from lookup.cases.content import MAX_RECORDS, Content, Named
-from lookup.custodian.case import Case
-from lookup.custodian.case_view import next_step
-from lookup.custodian.casework import Opening, Wanted, open_case, take_step
+from lookup.custodian.cases.case import Case
+from lookup.custodian.cases.case_view import next_step
+from lookup.custodian.cases.casework import Opening, Wanted, open_case, take_step
 from lookup.custodian.custody import Custody
-from lookup.custodian.record import Record
+from lookup.custodian.records.record import Record
 from lookup.officers.roles import Act
 
 Json = dict[str, Any]

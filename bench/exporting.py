@@ -24,7 +24,7 @@ from bench.running import Run
 from bench.served import Served, served
 from lookup.cli.custodian import Custodian
 from lookup.cli.walking import walk
-from lookup.custodian.record import Record
+from lookup.custodian.records.record import Record
 from lookup.disclosure.export import make_export
 from lookup.disclosure.page import render_html
 from lookup.disclosure.redacting import redact

@@ -5,8 +5,8 @@ groups, comparing witnesses, and noting who it was.
 
 Method: segments as workers write them, in groups of five entries of which one is about the record,
 lie there before the custodian starts in this process (held.py). The search that a case makes when
-it is due (lookup/custodian/recalling.py) then goes along the whole chain in the writer's thread;
-median of five.
+it is due (lookup/custodian/cases/recalling.py) then goes along the whole chain in the writer's
+thread; median of five.
 """
 
 from statistics import median
@@ -16,9 +16,9 @@ from bench.audited import GROUP, some_record, write_accesses
 from bench.claim import Claim, Floor, Json, Outcome
 from bench.held import Held, held, opened
 from bench.running import Run, Took, timed
+from lookup.custodian.cases.recalling import Search
 from lookup.custodian.custody import Custody
-from lookup.custodian.recalling import Search
-from lookup.custodian.record import Record
+from lookup.custodian.records.record import Record
 
 FLOOR: Final = Floor("<=", 2)
 ACCESSES: Final = 40_000

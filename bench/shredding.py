@@ -29,8 +29,8 @@ from bench.running import Run, Took, summed_up, timed
 from bench.served import served
 from bench.sites import Site
 from keys.entry import EntryId
-from lookup.custodian.carrying_out import carry_out
-from lookup.custodian.case import Case
+from lookup.custodian.cases.carrying_out import carry_out
+from lookup.custodian.cases.case import Case
 from lookup.custodian.custody import Custody
 
 _FLOOR: Final = Floor("<=", 10)

@@ -20,7 +20,7 @@ from bench.running import Run, Took, summed_up, timed
 from bench.shredding import QUIET
 from bench.sites import Site
 from keys.entry import EntryId
-from lookup.custodian.carrying_out import MOST_AT_ONCE, tend
+from lookup.custodian.cases.carrying_out import MOST_AT_ONCE, tend
 from lookup.custodian.custody import Custody
 
 _FLOOR: Final = Floor("<=", 10)

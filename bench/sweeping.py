@@ -27,8 +27,8 @@ from bench.sites import Site
 from lookup.cases.standing import Moment
 from lookup.custodian.custody import Custody
 from lookup.custodian.proposals import approve, propose
-from lookup.custodian.sweep_list import WAIT
-from lookup.custodian.sweeping import Sweep, Swept
+from lookup.custodian.retention.sweep_list import WAIT
+from lookup.custodian.retention.sweeping import Sweep, Swept
 from lookup.officers.proposal import SetRetention
 
 _FLOOR: Final = Floor("<=", 60)

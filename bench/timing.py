@@ -52,9 +52,9 @@ from crypto.tag import TagMaker
 from keys.entry import EntryId
 from lookup.client.enrolment import Enrolment
 from lookup.config import Address
-from lookup.custodian.carrying_out import tend
+from lookup.custodian.cases.carrying_out import tend
 from lookup.custodian.custody import Custody
-from lookup.custodian.draft import source_key
+from lookup.custodian.records.draft import source_key
 from lookup.index.layout import HANDLE_SIZE, NO_DAY, Link, days_of
 from lookup.wire import parse_token
 

@@ -14,14 +14,14 @@ from crypto.sshsig import OfficerKey
 from keys.entry import EntryId
 from lookup.cases.content import Content, Named
 from lookup.cases.standing import State
-from lookup.custodian.carrying_out import CarriedOut
-from lookup.custodian.case import Case
-from lookup.custodian.case_view import next_step
-from lookup.custodian.casework import Done, Opening, Wanted, open_case, others_of, take_step
+from lookup.custodian.cases.carrying_out import CarriedOut
+from lookup.custodian.cases.case import Case
+from lookup.custodian.cases.case_view import next_step
+from lookup.custodian.cases.casework import Done, Opening, Wanted, open_case, others_of, take_step
 from lookup.custodian.custody import Custody
 from lookup.custodian.officers import new_officer
 from lookup.custodian.proposals import approve, propose
-from lookup.custodian.record import names_of
+from lookup.custodian.records.record import names_of
 from lookup.officers.proposal import Change, PlaceHold
 from lookup.officers.roles import Act, Officer, Role
 from lookup.officers.signing import Signer

@@ -47,8 +47,8 @@ from lookup.custodian import main
 from lookup.custodian.api.app import make_app
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
-from lookup.custodian.draft import Draft, parse_draft
 from lookup.custodian.policy import first_entries
+from lookup.custodian.records.draft import Draft, parse_draft
 from lookup.custodian.running import Running
 from lookup.custodian.starting import describe_running, publish, take_custody
 from lookup.custodian.unlocking import OpenSite, create_site, open_site

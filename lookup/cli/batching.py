@@ -9,8 +9,8 @@ from typing import BinaryIO, Final
 
 MAX_LINES: Final = 5_000
 MAX_BYTES: Final = 32 << 20
-# One byte more than the custodian takes (lookup/custodian/draft.py): a line that is cut here is
-# refused there, by its rule.
+# One byte more than the custodian takes (lookup/custodian/records/draft.py): a line that is cut
+# here is refused there, by its rule.
 MAX_LINE: Final = (1 << 20) + (1 << 14) + 1
 
 

@@ -169,7 +169,7 @@ def _from_site(fetch: Callable[[str], bytes]) -> Callable[[str], bytes]:
 
 
 def _from_folder(folder: Path) -> Callable[[str], bytes]:
-    from lookup.custodian.published import fetch_from  # noqa: PLC0415  # as above
+    from lookup.custodian.transparency.published import fetch_from  # noqa: PLC0415  # as above
 
     fetch = fetch_from(folder)
 

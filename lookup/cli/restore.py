@@ -140,7 +140,7 @@ def _refuse_store(config: Config, folders: tuple[Path, ...]) -> None:
 def _restore(
     config: Config, sources: list[Path], raw: bytes, *, accept_loss: bool
 ) -> "RestoreReport":
-    from lookup.custodian.contents import wanted_blobs  # noqa: PLC0415  # as above
+    from lookup.custodian.records.contents import wanted_blobs  # noqa: PLC0415  # as above
     from lookup.custodian.store.restore import restore  # noqa: PLC0415  # as above
     from lookup.custodian.unlocking import lock_store  # noqa: PLC0415  # as above
 
@@ -164,7 +164,7 @@ def _restore(
 def _rehearse(
     config: Config, sources: list[Path], raw: bytes, scratch: Path | None
 ) -> "RestoreReport":
-    from lookup.custodian.contents import wanted_blobs  # noqa: PLC0415  # as above
+    from lookup.custodian.records.contents import wanted_blobs  # noqa: PLC0415  # as above
     from lookup.custodian.store.restore import rehearse  # noqa: PLC0415  # as above
 
     own = config.store if config.store.is_dir() else Path(tempfile.gettempdir())

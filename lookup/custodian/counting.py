@@ -8,7 +8,15 @@ Invariants:
 
 from dataclasses import dataclass, field
 
-from lookup.custodian.adding import ADDED, DETACHED, FENCED, PARKED, REPLAYED, UNCHANGED, UPDATED
+from lookup.custodian.records.adding import (
+    ADDED,
+    DETACHED,
+    FENCED,
+    PARKED,
+    REPLAYED,
+    UNCHANGED,
+    UPDATED,
+)
 
 INVALID = "invalid"
 

@@ -6,7 +6,7 @@ Invariants:
 * The order of a change: durable in the vault, then in the table, then every worker has passed,
   then the caller hears of it. A record or a link that is removed leaves the table before anything
   of it is destroyed, and the audit of what was answered until then is taken in
-  (lookup/custodian/auditing.py).
+  (lookup/custodian/audit/auditing.py).
 * `sources` says which record an authority means; it is rebuilt from the map at every start.
 """
 
@@ -29,26 +29,26 @@ from keys.slot.lock import Lock
 from keys.vault import Receipt, Vault
 from lookup.cases.standing import Moment, State
 from lookup.catalogue import Catalogue
-from lookup.custodian.alarms import Alarms
-from lookup.custodian.auditing import Auditing
-from lookup.custodian.building import Build
-from lookup.custodian.case import Signed
+from lookup.custodian.audit.alarms import Alarms
+from lookup.custodian.audit.auditing import Auditing
+from lookup.custodian.cases.case import Signed
+from lookup.custodian.cases.docket import Docket, Hiding, Named, load_docket
+from lookup.custodian.cases.recalls import Outbox, load_outbox
+from lookup.custodian.cases.remedy import answered
 from lookup.custodian.clients import tell_clients, tell_former
-from lookup.custodian.docket import Docket, Hiding, Named, load_docket
 from lookup.custodian.door import Door
-from lookup.custodian.fencing import Fences, load_fences, removal
-from lookup.custodian.holding import Holds, load_holds
-from lookup.custodian.log import TransparencyLog
 from lookup.custodian.officers import Office
-from lookup.custodian.parking import Lot, load_lot
 from lookup.custodian.policy import Policy
-from lookup.custodian.publishing import Publication, Rules
-from lookup.custodian.recalls import Outbox, load_outbox
-from lookup.custodian.record import Body, Record, names_of
-from lookup.custodian.remedy import answered
+from lookup.custodian.records.fencing import Fences, load_fences, removal
+from lookup.custodian.records.parking import Lot, load_lot
+from lookup.custodian.records.record import Body, Record, names_of
+from lookup.custodian.records.supplements import Supplements, load_supplements
+from lookup.custodian.retention.holding import Holds, load_holds
+from lookup.custodian.retention.sweep_list import Sweeps, load_sweeps
 from lookup.custodian.store.pages import Store
-from lookup.custodian.supplements import Supplements, load_supplements
-from lookup.custodian.sweep_list import Sweeps, load_sweeps
+from lookup.custodian.table.building import Build
+from lookup.custodian.table.publishing import Publication, Rules
+from lookup.custodian.transparency.log import TransparencyLog
 from lookup.handoff import Authority, Category, Recall, View, fit_recalls
 from lookup.index.errors import IndexSpace, TableFull
 from lookup.index.folder import is_read
@@ -56,7 +56,7 @@ from lookup.retention.classes import Classes
 from lookup.wire import MAX_RECALLED_REQUESTS, MAX_RECALLS
 
 if TYPE_CHECKING:
-    from lookup.custodian.recalling import Search
+    from lookup.custodian.cases.recalling import Search
 
 LEAVES_PER_STEP = 256
 

@@ -28,11 +28,11 @@ from lookup.custodian.api.app import make_app
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
 from lookup.custodian.passphrases import PassphraseUnreadable, read_passphrase
-from lookup.custodian.publishing import NotInCatalogue
 from lookup.custodian.running import Running
 from lookup.custodian.starting import describe_running, now, publish, take_custody
 from lookup.custodian.stopping import fail_stop
 from lookup.custodian.store.database import MediumFailed, StoreError
+from lookup.custodian.table.publishing import NotInCatalogue
 from lookup.custodian.unlocking import InUse, open_site
 from lookup.custodian.writer import Writer
 from lookup.exchange import App

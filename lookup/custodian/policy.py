@@ -19,12 +19,12 @@ from crypto.token import Kid, LookupKey, TokenMaker
 from keys.entry import Batch, Entry, EntryId, Kind, Put, new_entry_id
 from keys.page import VaultId
 from keys.vault import Vault
-from lookup.custodian.audit_keys import audit_entries
+from lookup.custodian.audit.audit_keys import audit_entries
 from lookup.custodian.clients import ClientCard, read_client
-from lookup.custodian.fencing import fence_key_entries
-from lookup.custodian.log_key import log_key_entries
 from lookup.custodian.officers import Office, OfficeRules, office_entries, require_able
-from lookup.custodian.publishing import Canary
+from lookup.custodian.records.fencing import fence_key_entries
+from lookup.custodian.table.publishing import Canary
+from lookup.custodian.transparency.log_key import log_key_entries
 from lookup.identifiers import canary
 from lookup.index.layout import HANDLE_SIZE
 from lookup.officers.roles import Officer

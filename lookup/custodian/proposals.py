@@ -31,13 +31,9 @@ from crypto.encoding import encode, uint
 from crypto.sshsig import InvalidSignature, Signature, parse_public_key, verify
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
 from keys.vault import Vault
-from lookup.custodian.casework import resume_attached
-from lookup.custodian.certifying import told_approvals
+from lookup.custodian.cases.casework import resume_attached
+from lookup.custodian.cases.certifying import told_approvals
 from lookup.custodian.custody import Custody
-from lookup.custodian.detaching import attached, is_detached
-from lookup.custodian.fencing import lifted
-from lookup.custodian.holding import MAX_HOLDS, Hold
-from lookup.custodian.holding import MOST_EACH as MOST_HOLDS
 from lookup.custodian.officers import (
     Office,
     OfficeRules,
@@ -45,7 +41,11 @@ from lookup.custodian.officers import (
     officer_entry,
     require_able,
 )
-from lookup.custodian.sweep_list import StandingApproval
+from lookup.custodian.records.detaching import attached, is_detached
+from lookup.custodian.records.fencing import lifted
+from lookup.custodian.retention.holding import MAX_HOLDS, Hold
+from lookup.custodian.retention.holding import MOST_EACH as MOST_HOLDS
+from lookup.custodian.retention.sweep_list import StandingApproval
 from lookup.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from lookup.officers.proposal import (
     NAMESPACE,

@@ -15,14 +15,14 @@ from crypto.derive import RFC_9106_SECOND
 from keys.disk import Disk
 from lookup.catalogue import HONEY
 from lookup.config import Config, InvalidConfig
-from lookup.custodian.auditing import Auditing, Known
-from lookup.custodian.casework import resume_all
-from lookup.custodian.certifying import issue_waiting
+from lookup.custodian.audit.auditing import Auditing, Known
+from lookup.custodian.cases.casework import resume_all
+from lookup.custodian.cases.certifying import issue_waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
-from lookup.custodian.log import load_log
 from lookup.custodian.policy import Policy
 from lookup.custodian.running import Running
+from lookup.custodian.transparency.log import load_log
 from lookup.custodian.unlocking import OpenSite
 from lookup.index.folder import supersede_others
 from lookup.officers.roles import OfficerId

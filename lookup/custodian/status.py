@@ -9,10 +9,10 @@ from typing import Any, Final
 from keys.entry import Kind
 from keys.pages import SlotId
 from lookup.cases.standing import State
-from lookup.custodian.certifying import waiting
+from lookup.custodian.cases.certifying import waiting
 from lookup.custodian.custody import Custody
-from lookup.custodian.log import TransparencyLog
 from lookup.custodian.running import Running
+from lookup.custodian.transparency.log import TransparencyLog
 from lookup.metering import (
     ANSWERS,
     AUDIT_COMMITS,

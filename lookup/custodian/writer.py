@@ -27,11 +27,11 @@ from keys.entry import Batch, EntryId
 from keys.errors import Stopped
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
-from lookup.custodian.carrying_out import tend
-from lookup.custodian.case import Signed
+from lookup.custodian.cases.carrying_out import tend
+from lookup.custodian.cases.case import Signed
+from lookup.custodian.cases.recalling import acknowledge
 from lookup.custodian.custody import Custody, Edit
-from lookup.custodian.recalling import acknowledge
-from lookup.custodian.sweeping import Sweep
+from lookup.custodian.retention.sweeping import Sweep
 
 T = TypeVar("T")
 

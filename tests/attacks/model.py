@@ -11,7 +11,7 @@ from crypto.record import Dek, seal_payload
 from keys.entry import Batch, EntryId, Kind, Put, Remove
 from keys.page import VaultId
 from keys.pages import BlobChange
-from lookup.custodian.record import Body, Kept, Record
+from lookup.custodian.records.record import Body, Kept, Record
 from lookup.demo.recover import Loot
 from lookup.index.layout import HANDLE_SIZE
 

@@ -22,7 +22,7 @@ from keys.pages import SlotId
 from keys.slot.file import FileSlot
 from keys.slot.lock import DatabaseKey, Lock, Passphrase
 from keys.vault import Receipt, Vault
-from lookup.custodian.record import Record
+from lookup.custodian.records.record import Record
 from lookup.custodian.store.backup import Backup, back_up
 from lookup.custodian.store.pages import Mirror, Store
 from lookup.custodian.store.restore import Held, RestoreReport, rehearse, restore

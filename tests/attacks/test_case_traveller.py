@@ -12,12 +12,12 @@ import pytest
 
 from crypto.commitment import Commitment, InvalidCommitment, Nonce, verify_commitment
 from keys.entry import EntryId, Kind
-from lookup.custodian.carrying_out import tend
+from lookup.custodian.cases.carrying_out import tend
 from lookup.custodian.custody import Custody
 from lookup.officers.roles import Act
 from tests.attacks.thief import Thief, keys_in
+from tests.lookup.custodian.audit.test_auditing import handles_of, segment_of
 from tests.lookup.custodian.segments import head_of
-from tests.lookup.custodian.test_auditing import handles_of, segment_of
 from tests.officers import EVIDENCE, Json
 from tests.simulator import Custodian, Site, import_lines, nhs, record
 

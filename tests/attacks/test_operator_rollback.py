@@ -13,7 +13,7 @@ import pytest
 
 from crypto.sshsig import OfficerKey, format_public_key
 from keys.errors import KeysError
-from lookup.custodian.carrying_out import tend
+from lookup.custodian.cases.carrying_out import tend
 from lookup.custodian.store.database import connect
 from lookup.officers.proposal import AddOfficer, Change, RemoveOfficer, SetRules
 from lookup.officers.roles import Act, Role

@@ -10,13 +10,13 @@ from typing import Final
 import pytest
 
 from keys.entry import EntryId
-from lookup.custodian.carrying_out import tend
+from lookup.custodian.cases.carrying_out import tend
+from lookup.custodian.cases.remedy import stored_payload
 from lookup.custodian.custody import Custody
-from lookup.custodian.remedy import stored_payload
 from lookup.officers.roles import Act
 from tests.attacks.thief import Thief
+from tests.lookup.custodian.audit.test_auditing import handles_of, segment_of
 from tests.lookup.custodian.segments import head_of
-from tests.lookup.custodian.test_auditing import handles_of, segment_of
 from tests.officers import Json
 from tests.simulator import Custodian, Site, import_lines, nhs, record
 

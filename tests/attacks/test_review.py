@@ -1,7 +1,7 @@
 """What a review of cases has found: each test is an attack that was possible once.
 
 Those of a case's life alone are in tests/lookup/cases, those of what is parked in
-tests/lookup/custodian/test_parking.py.
+tests/lookup/custodian/records/test_parking.py.
 """
 
 import json
@@ -19,10 +19,10 @@ from keys.entry import EntryId, Kind, Put
 from lookup.cases.content import Content
 from lookup.cases.standing import DAY
 from lookup.cases.step import FIRST_AFTER, NAMESPACE, Step, digest_of
-from lookup.custodian import certifying
-from lookup.custodian.carrying_out import carry_out, tend
-from lookup.custodian.casework import MOST_WITHDRAWN, resume_all
-from lookup.custodian.certifying import MOST_APPROVALS, certificates, waiting
+from lookup.custodian.cases import certifying
+from lookup.custodian.cases.carrying_out import carry_out, tend
+from lookup.custodian.cases.casework import MOST_WITHDRAWN, resume_all
+from lookup.custodian.cases.certifying import MOST_APPROVALS, certificates, waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.officers import new_officer, officer_entry
 from lookup.officers.roles import Act, Role

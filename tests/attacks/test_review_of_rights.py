@@ -12,19 +12,19 @@ from crypto.sshsig import OfficerKey, format_public_key
 from keys.entry import EntryId
 from lookup.audit.segment import MAX_SEGMENT
 from lookup.cases.step import MOST_RECIPIENTS
-from lookup.custodian import carrying_out, recalling
+from lookup.custodian.cases import carrying_out, recalling
+from lookup.custodian.cases.recalling import MOST_TOLD
 from lookup.custodian.custody import Custody
-from lookup.custodian.parking import Parked
-from lookup.custodian.recalling import MOST_TOLD
+from lookup.custodian.records.parking import Parked
 from lookup.handoff import MOST_REQUESTS
 from lookup.officers.proposal import AddOfficer, RemoveOfficer, SetRules
 from lookup.officers.roles import Act, Role
 from lookup.wire import MAX_RECALLED_REQUESTS
+from tests.lookup.custodian.audit.test_auditing import handles_of
+from tests.lookup.custodian.cases.test_recalling import now, settle, told
+from tests.lookup.custodian.cases.test_remedies import correcting, send, unlinking
 from tests.lookup.custodian.depot import OVER, Depot, opened, start
 from tests.lookup.custodian.segments import SegmentFile, head_of
-from tests.lookup.custodian.test_auditing import handles_of
-from tests.lookup.custodian.test_recalling import now, settle, told
-from tests.lookup.custodian.test_remedies import correcting, send, unlinking
 from tests.officers import COURT_ORDER, Json
 from tests.simulator import Custodian, Site, nhs, record
 

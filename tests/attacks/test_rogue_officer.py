@@ -16,7 +16,7 @@ from crypto.sshsig import OfficerKey, format_public_key, sign
 from keys.entry import EntryId
 from lookup.cases.step import NAMESPACE, parse_step
 from lookup.cases.step import STEPS as CASE_STEPS
-from lookup.custodian.carrying_out import tend
+from lookup.custodian.cases.carrying_out import tend
 from lookup.officers.proposal import (
     AddOfficer,
     Change,

@@ -12,9 +12,9 @@ import pytest
 
 from keys.entry import EntryId
 from lookup.cases.standing import DAY
-from lookup.custodian.adding import add, change
-from lookup.custodian.sweep_list import StandingApproval
-from lookup.custodian.sweeping import sweep
+from lookup.custodian.records.adding import add, change
+from lookup.custodian.retention.sweep_list import StandingApproval
+from lookup.custodian.retention.sweeping import sweep
 from lookup.officers.proposal import Change, LiftHold, SetRetention
 from lookup.officers.roles import Role
 from lookup.retention.classes import parse_classes

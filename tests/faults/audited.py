@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from lookup.custodian.auditing import GroupUnreadable
+from lookup.custodian.audit.auditing import GroupUnreadable
 from tests.faults.site import NOW, ONE_SLOT, Serving, draft, serve
 from tests.lookup.custodian.segments import SegmentFile, head_of
 

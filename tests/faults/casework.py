@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from lookup.cases.standing import State
-from lookup.custodian.case import Case
-from lookup.custodian.certifying import certificates, waiting
+from lookup.custodian.cases.case import Case
+from lookup.custodian.cases.certifying import certificates, waiting
 from lookup.custodian.custody import Custody
 from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of

@@ -18,8 +18,8 @@ from keys.disk import Disk
 from keys.entry import Kind
 from keys.errors import WrongPassphrase
 from keys.slot.file import FileSlot
-from lookup.custodian.carrying_out import tend
-from lookup.custodian.record import Record
+from lookup.custodian.cases.carrying_out import tend
+from lookup.custodian.records.record import Record
 from lookup.custodian.unlocking import OpenSite
 from lookup.demo.recover import KIND_INTENT, Evidence, Loot, database_keys, read_database, recover
 from tests.faults.audited import files_in, notices_in, requests_in

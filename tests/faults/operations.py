@@ -16,14 +16,14 @@ from keys.pages import SlotId
 from keys.slot.file import FileSlot
 from lookup.cases.standing import Moment
 from lookup.custodian import slotting
-from lookup.custodian.adding import add, add_or_change, change
-from lookup.custodian.carrying_out import tend
+from lookup.custodian.cases.carrying_out import tend
 from lookup.custodian.custody import Custody
 from lookup.custodian.enrolling import rotate_lookup_key
+from lookup.custodian.records.adding import add, add_or_change, change
+from lookup.custodian.retention.sweep_list import WAIT
+from lookup.custodian.retention.sweeping import sweep
 from lookup.custodian.store.backup import back_up
 from lookup.custodian.store.restore import rehearse, restore
-from lookup.custodian.sweep_list import WAIT
-from lookup.custodian.sweeping import sweep
 from lookup.custodian.writer import Prepare
 from lookup.index.writer import Table
 from lookup.officers.proposal import SetRetention

@@ -25,9 +25,9 @@ from lookup.catalogue import parse_catalogue
 from lookup.config import Config, parse_config
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
-from lookup.custodian.draft import Draft, parse_draft
 from lookup.custodian.policy import first_entries
-from lookup.custodian.record import Record
+from lookup.custodian.records.draft import Draft, parse_draft
+from lookup.custodian.records.record import Record
 from lookup.custodian.running import Running
 from lookup.custodian.starting import describe_running, publish, take_custody
 from lookup.custodian.stopping import fail_stop

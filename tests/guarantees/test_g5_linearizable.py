@@ -20,9 +20,9 @@ import pytest
 
 from keys.entry import EntryId
 from lookup.client.enrolment import Enrolment
-from lookup.custodian.adding import add as adding
-from lookup.custodian.adding import change as changing
-from lookup.custodian.carrying_out import carry_out
+from lookup.custodian.cases.carrying_out import carry_out
+from lookup.custodian.records.adding import add as adding
+from lookup.custodian.records.adding import change as changing
 from lookup.index.layout import MIN_CAPACITY
 from lookup.officers.roles import Act
 from tests.guarantees.histories import KNOWN, NO_RECORD, History, Life, Look

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from keys.entry import EntryId, Kind
-from lookup.custodian.carrying_out import tend
-from lookup.custodian.certifying import certificates
+from lookup.custodian.cases.carrying_out import tend
+from lookup.custodian.cases.certifying import certificates
 from lookup.custodian.custody import Custody
 from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of

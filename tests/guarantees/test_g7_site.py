@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 from keys.entry import EntryId, Kind
 from lookup.cases.standing import Moment
 from lookup.cases.step import STEPS
-from lookup.custodian.carrying_out import tend
-from lookup.custodian.certifying import certificates
+from lookup.custodian.cases.carrying_out import tend
+from lookup.custodian.cases.certifying import certificates
 from lookup.custodian.custody import Custody
 from lookup.officers.roles import Act, Role
 from lookup.transparency.certificate import leaf_of

@@ -7,8 +7,6 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
-from lookup.custodian import accesses
-from lookup.custodian.accesses import Export, Search, Verification
 from lookup.custodian.api.requests import (
     RecordId,
     TheWriter,
@@ -16,6 +14,8 @@ from lookup.custodian.api.requests import (
     may,
 )
 from lookup.custodian.api.walks import walked
+from lookup.custodian.audit import accesses
+from lookup.custodian.audit.accesses import Export, Search, Verification
 from lookup.errors import InvalidRequest
 from lookup.officers.roles import Act, Officer
 

@@ -28,13 +28,13 @@ from lookup.custodian.api.requests import (
     may,
     read_json,
 )
-from lookup.custodian.case import Case
-from lookup.custodian.case_view import describe_record, summary, whole
-from lookup.custodian.casework import Opening, Wanted, find, open_case, others_of, take_step
-from lookup.custodian.certifying import opening_of
+from lookup.custodian.cases.case import Case
+from lookup.custodian.cases.case_view import describe_record, summary, whole
+from lookup.custodian.cases.casework import Opening, Wanted, find, open_case, others_of, take_step
+from lookup.custodian.cases.certifying import opening_of
+from lookup.custodian.cases.docket import Lookout, Named
 from lookup.custodian.custody import Custody
-from lookup.custodian.docket import Lookout, Named
-from lookup.custodian.record import Record, names_of
+from lookup.custodian.records.record import Record, names_of
 from lookup.custodian.writer import Writer
 from lookup.errors import Forbidden, RecordNotFound
 from lookup.officers.roles import Act, Officer

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Response
 
 from keys.entry import EntryId
 from lookup.custodian.api.requests import TheWriter, answer, may
-from lookup.custodian.certifying import certificates, find_certificate, waiting
+from lookup.custodian.cases.certifying import certificates, find_certificate, waiting
 from lookup.custodian.custody import Custody
 from lookup.errors import Conflict, NotFound
 from lookup.officers.roles import Act, Officer

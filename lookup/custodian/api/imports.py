@@ -32,11 +32,11 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import State
 from starlette.types import Receive, Scope, Send
 
-from lookup.custodian.adding import Refused, Stored, add_or_change
 from lookup.custodian.api.requests import VAULT_FAILED, VAULT_FAILURES, SendsFor, require_media_type
 from lookup.custodian.counting import INVALID
 from lookup.custodian.custody import Custody
-from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, parse_draft
+from lookup.custodian.records.adding import Refused, Stored, add_or_change
+from lookup.custodian.records.draft import MAX_RECORD, Draft, InvalidRecord, parse_draft
 from lookup.custodian.writer import Writer
 from lookup.errors import ServiceError, Unavailable, problem_body
 from lookup.logs import log_defect

@@ -24,7 +24,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from lookup.custodian.api.local import PREFIX
 from lookup.custodian.api.requests import NO_STORE, TheWriter, answer, read_body
-from lookup.custodian.published import MAX_CHECKPOINT
+from lookup.custodian.transparency.published import MAX_CHECKPOINT
 from lookup.errors import NotFound
 from lookup.transparency.tiles import WIDTH, InvalidTile, parse_path
 

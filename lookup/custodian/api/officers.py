@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from crypto.sshsig import fingerprint, format_public_key
 from lookup.custodian.api.requests import TheWriter, answer, describe_body, may, read_json
 from lookup.custodian.custody import Custody
-from lookup.custodian.holding import Hold
 from lookup.custodian.officers import Office, OfficeRules
 from lookup.custodian.proposals import Pending, approve, proposals, propose
+from lookup.custodian.retention.holding import Hold
 from lookup.officers.proposal import MAX_TEXT, encode_change
 from lookup.officers.roles import Act, Officer, OfficerId
 

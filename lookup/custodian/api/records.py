@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
-from lookup.custodian.adding import ADDED, Stored, add, change
 from lookup.custodian.api.requests import (
     RecordId,
     SendsFor,
@@ -21,10 +20,17 @@ from lookup.custodian.api.requests import (
 )
 from lookup.custodian.api.walks import complete, walked
 from lookup.custodian.custody import Custody
-from lookup.custodian.disclosing import Disclosure
-from lookup.custodian.draft import MAX_RECORD, Draft, InvalidRecord, RecordShape, parse_draft
-from lookup.custodian.record_view import open_record, whole
-from lookup.custodian.supplementing import Supplemented, add_statement
+from lookup.custodian.records.adding import ADDED, Stored, add, change
+from lookup.custodian.records.disclosing import Disclosure
+from lookup.custodian.records.draft import (
+    MAX_RECORD,
+    Draft,
+    InvalidRecord,
+    RecordShape,
+    parse_draft,
+)
+from lookup.custodian.records.record_view import open_record, whole
+from lookup.custodian.records.supplementing import Supplemented, add_statement
 from lookup.errors import InvalidRequest, PreconditionRequired
 from lookup.officers.roles import Act, Officer
 

@@ -20,7 +20,7 @@ from keys.entry import EntryId
 from keys.epoch import Destruction
 from keys.errors import KeysError
 from keys.slot import DESTRUCTION
-from lookup.custodian.carrying_out import CarriedOut
+from lookup.custodian.cases.carrying_out import CarriedOut
 from lookup.custodian.custody import Custody
 from lookup.custodian.store.database import StoreError
 from lookup.custodian.writer import Writer

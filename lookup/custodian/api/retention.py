@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from lookup.custodian import retention_view
 from lookup.custodian.api.requests import RecordId, TheWriter, answer, may
-from lookup.custodian.reviewing import Reviews, review
-from lookup.custodian.surveying import Survey
-from lookup.custodian.sweeping import Sweep
+from lookup.custodian.retention import retention_view
+from lookup.custodian.retention.reviewing import Reviews, review
+from lookup.custodian.retention.surveying import Survey
+from lookup.custodian.retention.sweeping import Sweep
 from lookup.officers.roles import Act, Officer
 
 router = APIRouter(prefix="/v1/retention", tags=["retention"])

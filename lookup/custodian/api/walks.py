@@ -19,8 +19,8 @@ import msgspec
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from lookup.custodian.accesses import Walk
 from lookup.custodian.api.requests import NO_STORE, VAULT_FAILED, VAULT_FAILURES
+from lookup.custodian.audit.accesses import Walk
 from lookup.custodian.writer import Writer
 from lookup.errors import ServiceError, Unavailable, problem_body
 from lookup.logs import log_defect

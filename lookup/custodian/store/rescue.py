@@ -26,10 +26,10 @@ from crypto.note import InvalidNote, parse_note
 from keys.entry import Batch, Entry, Put
 from keys.errors import LogDamaged
 from keys.log import LogLoss, LogMark, LogSource
-from lookup.custodian.log_key import LogKey, marks_in
-from lookup.custodian.published import fetch_from, published_checkpoint
 from lookup.custodian.store.database import Database, StoreError
 from lookup.custodian.store.pages import Store
+from lookup.custodian.transparency.log_key import LogKey, marks_in
+from lookup.custodian.transparency.published import fetch_from, published_checkpoint
 from lookup.transparency.statement import moment
 from lookup.transparency.tiles import WIDTH, Bundle, InvalidTile, read_bundle
 

@@ -13,8 +13,8 @@ from keys.entry import EntryId, Kind
 from lookup import exits
 from lookup.audit.entry import SCHEDULED
 from lookup.config import load_config
-from lookup.custodian.audit_keys import AuditKeys
-from lookup.custodian.record import Record
+from lookup.custodian.audit.audit_keys import AuditKeys
+from lookup.custodian.records.record import Record
 from tests.lookup.cli.commanding import Folders, import_records, opened, serving
 from tests.lookup.custodian.segments import SegmentFile, head_of
 

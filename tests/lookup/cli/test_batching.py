@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lookup.cli import batching
 from lookup.cli.batching import batches
-from lookup.custodian.draft import MAX_RECORD
+from lookup.custodian.records.draft import MAX_RECORD
 
 
 def test_a_line_that_is_cut_is_one_that_the_custodian_refuses() -> None:

@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from keys.entry import EntryId
-from lookup.custodian.adding import add
-from lookup.custodian.certifying import certificates
+from lookup.custodian.cases.certifying import certificates
 from lookup.custodian.custody import Custody
-from lookup.custodian.sweeping import Swept, sweep
+from lookup.custodian.records.adding import add
+from lookup.custodian.retention.sweeping import Swept, sweep
 from lookup.officers.proposal import Change, SetRetention
 from lookup.transparency.certificate import leaf_of
 from tests.clocks import SetClocks

@@ -14,9 +14,9 @@ from keys.opening import open_vault
 from keys.vault import Vault
 from lookup.audit.entry import UNSCHEDULED, EntryMaker, Head
 from lookup.audit.segment import make_end, make_group, make_header, whole_blocks
-from lookup.custodian.alarms import Alarms
-from lookup.custodian.audit_keys import AuditKeys, audit_entries
-from lookup.custodian.intake import Intake
+from lookup.custodian.audit.alarms import Alarms
+from lookup.custodian.audit.audit_keys import AuditKeys, audit_entries
+from lookup.custodian.audit.intake import Intake
 from lookup.custodian.store.pages import Store
 from lookup.handoff import Audit
 from tests.keys.site import Place, make_place

@@ -9,8 +9,8 @@ import pytest
 from crypto.sshsig import OfficerKey, fingerprint, format_public_key
 from keys.entry import Kind
 from lookup.custodian import proposals
-from lookup.custodian.carrying_out import tend
-from lookup.custodian.certifying import certificates
+from lookup.custodian.cases.carrying_out import tend
+from lookup.custodian.cases.certifying import certificates
 from lookup.custodian.proposals import MOST_EACH
 from lookup.officers.proposal import (
     AddOfficer,

@@ -12,10 +12,10 @@ from keys.disk import Disk
 from keys.entry import EntryId, Kind, Remove, new_entry_id
 from keys.errors import EntryMissing, Stopped
 from keys.vault import Receipt
-from lookup.custodian.adding import Stored, add
-from lookup.custodian.carrying_out import CarriedOut, carry_out
-from lookup.custodian.certifying import certificates, waiting
+from lookup.custodian.cases.carrying_out import CarriedOut, carry_out
+from lookup.custodian.cases.certifying import certificates, waiting
 from lookup.custodian.custody import Custody
+from lookup.custodian.records.adding import Stored, add
 from lookup.custodian.writer import Prepare, Prepared
 from tests.lookup.raw_http import WAIT, wait_until
 from tests.simulator import Custodian, Site, nhs, record

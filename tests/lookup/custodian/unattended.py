@@ -10,9 +10,9 @@ from keys.entry import Kind, new_entry_id
 from keys.slot.lock import Passphrase
 from lookup.custodian.custody import Custody
 from lookup.custodian.door import Door
-from lookup.custodian.publishing import Named, Publication
-from lookup.custodian.record import Record, make_body
+from lookup.custodian.records.record import Record, make_body
 from lookup.custodian.starting import publish, take_custody
+from lookup.custodian.table.publishing import Named, Publication
 from lookup.custodian.unlocking import open_site
 from lookup.custodian.writer import Prepare
 from lookup.index.layout import EMPTY_SLOT, HANDLE_SIZE, Link

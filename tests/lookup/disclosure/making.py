@@ -1,4 +1,4 @@
-"""What a site says of a record, line by line, as lookup/custodian/disclosing.py does."""
+"""What a site says of a record, line by line, as lookup/custodian/records/disclosing.py does."""
 
 # ruff: noqa: ANN401  # whatever JSON holds
 

@@ -16,13 +16,13 @@ from crypto.note import add_signature, parse_note, sign_note
 from keys.entry import Kind
 from keys.errors import LogLost
 from keys.log import LogMark, grown
-from lookup.custodian.log import TransparencyLog, Witness
-from lookup.custodian.log_key import LogKey, log_key_entries
-from lookup.custodian.published import Publisher
 from lookup.custodian.store.backup import FILE_NAME
 from lookup.custodian.store.database import Database
 from lookup.custodian.store.pages import Mirror, Store
 from lookup.custodian.store.restore import RestoreReport, restore
+from lookup.custodian.transparency.log import TransparencyLog, Witness
+from lookup.custodian.transparency.log_key import LogKey, log_key_entries
+from lookup.custodian.transparency.published import Publisher
 from tests.attacks.site import Site, wanted_blobs
 
 LEAVES = tuple(b"\1%032d" % number for number in range(600))

@@ -1,0 +1,1 @@
+"""The custodian's half of the audit: what workers wrote becomes the chain, and is told of."""

@@ -1,0 +1,1 @@
+"""Cases, as the custodian keeps and carries them out; their law is in lookup/cases."""

@@ -1,0 +1,177 @@
+"""Fences: what a feed sends again of a record that was destroyed is not stored again (G11).
+
+    Kind.FENCE_KEY   32 random bytes, for the vault's whole life
+    Kind.FENCE       the last day it stands, and for each destroyed record 8 bytes:
+                     BLAKE2b-64(key=fence key, encode(authority, source reference))
+    Kind.FEED        an authority whose feed has a cursor; version and flags hold the newest cursor
+
+Invariants:
+
+* (authority, source reference) of a destroyed record is refused, whoever sends it, until the
+  horizon that the authority has declared: so far back its feed may replay. A new concern comes
+  under a new reference, and is stored.
+* A feed with a cursor needs no memory of records: whatever is not behind its cursor is refused.
+* Both live in the map: no backup that is restored takes a fence away or puts a cursor back.
+* A fence is the one thing that stays of a destroyed record, and the certificate says so. Whoever
+  has the vault can ask it about a reference, and learns none from it.
+* Before its horizon a fence is lifted by as many officers as a case needs (lookup/officers).
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from crypto.encoding import encode
+from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
+from keys.errors import PageDamaged
+from keys.vault import Vault
+from lookup.catalogue import Replay
+from lookup.custodian.records.record import Record
+
+MARK_SIZE: Final = 8
+MOST_FENCED: Final = 256  # records in one fence: an entry of the map has room for twice as many
+_DAYS_IN_A_MONTH: Final = 31  # at most: a horizon is rather a little longer
+_HALF: Final = 32
+_MASK: Final = (1 << _HALF) - 1
+
+
+class _FenceBody(msgspec.Struct, array_like=True):
+    until: int
+    marks: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What was destroyed together, and the last day, as an ordinal, that it is fenced."""
+
+    id: EntryId
+    until: int
+    marks: tuple[bytes, ...]
+
+    def entry(self) -> Entry:
+        """Return the fence as the map keeps it."""
+        body = _FenceBody(self.until, b"".join(self.marks))
+        return Entry(Kind.FENCE, self.id, msgspec.msgpack.encode(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """How far an authority's feed has come."""
+
+    id: EntryId
+    authority: str
+    cursor: int
+
+    def entry(self) -> Entry:
+        """Return the feed as the map keeps it: a cursor that moves replaces no body."""
+        low, high = self.cursor & _MASK, self.cursor >> _HALF
+        return Entry(Kind.FEED, self.id, self.authority.encode(), low, high)
+
+
+@dataclass(slots=True)
+class Fences:
+    """All fences and cursors of a site."""
+
+    key: bytes = field(repr=False)
+    fences: dict[EntryId, Fence] = field(default_factory=dict)
+    feeds: dict[str, Feed] = field(default_factory=dict)
+    _until: dict[bytes, int] = field(default_factory=dict)
+
+    def mark(self, authority: str, source_ref: str) -> bytes:
+        """Return what stands for a source."""
+        message = encode(authority.encode(), source_ref.encode())
+        return blake2b(message, key=self.key, digest_size=MARK_SIZE).digest()
+
+    def holds(self, authority: str, source_ref: str, today: date) -> bool:
+        """Say whether a source may not be stored again."""
+        if not self._until:
+            return False
+        return self._until.get(self.mark(authority, source_ref), 0) >= today.toordinal()
+
+    def put(self, fence: Fence) -> None:
+        """Hear of a fence that is durable; one without marks has gone."""
+        before = self.fences.pop(fence.id, None)
+        for mark in () if before is None else before.marks:
+            del self._until[mark]
+        if fence.marks:
+            self.fences[fence.id] = fence
+            self._until |= dict.fromkeys(fence.marks, fence.until)
+
+    def around(self, records: Iterable[Record], replay: Replay, today: date) -> Fence | None:
+        """Return the fence that records of an authority leave behind, if its feed needs one."""
+        if replay.cursor:
+            return None
+        until = today + timedelta(days=replay.months * _DAYS_IN_A_MONTH)
+        marks = {self.mark(each.body.authority, each.body.source_ref) for each in records}
+        return Fence(new_entry_id(Kind.FENCE), until.toordinal(), tuple(sorted(marks)))
+
+    def without(self, authority: str, source_ref: str) -> Fence | None:
+        """Return the fence of a source as it is when that source is let through; None: no fence."""
+        mark = self.mark(authority, source_ref)
+        for fence in self.fences.values():
+            if mark in fence.marks:
+                kept = tuple(each for each in fence.marks if each != mark)
+                return Fence(fence.id, fence.until, kept)
+        return None
+
+    def expired(self, today: date) -> list[Fence]:
+        """Return the fences that have stood for as long as they had to."""
+        return [each for each in self.fences.values() if each.until < today.toordinal()]
+
+    def cursor(self, authority: str) -> int:
+        """Return the newest cursor that an authority's feed has sent; 0: none yet."""
+        feed = self.feeds.get(authority)
+        return 0 if feed is None else feed.cursor
+
+    def moved(self, authority: str, cursor: int) -> Feed:
+        """Return the feed as it is when it has come so far."""
+        feed = self.feeds.get(authority)
+        return Feed(new_entry_id(Kind.FEED) if feed is None else feed.id, authority, cursor)
+
+
+def _whole(vault: Vault) -> list[Entry]:
+    try:
+        return list(vault.scan(Kind.FENCE))
+    except PageDamaged:
+        return []
+
+
+def lifted(fence: Fence) -> Batch:
+    """Return the steps that leave of a fence what it holds."""
+    return (Put(fence.entry()),) if fence.marks else (Remove(Kind.FENCE, fence.id),)
+
+
+def removal(fence: Fence) -> Batch:
+    """Return the steps that take a whole fence away."""
+    return (Remove(Kind.FENCE, fence.id),)
+
+
+def fence_key_entries() -> Batch:
+    """Return the key of a new vault's fences."""
+    key = secrets.token_bytes(32)
+    return (Put(Entry(Kind.FENCE_KEY, new_entry_id(Kind.FENCE_KEY), key)),)
+
+
+def load_fences(vault: Vault) -> Fences:
+    """Read a vault's fences; one that was made before there were any gets their key now.
+
+    Where pages with fences are damaged none is known; no new record is stored then, until they are
+    restored (adding.py).
+    """
+    if not list(vault.scan(Kind.FENCE_KEY)):
+        vault.commit(fence_key_entries())
+    (key,) = vault.scan(Kind.FENCE_KEY)
+    fences = Fences(key.body)
+    for entry in _whole(vault):
+        body = msgspec.msgpack.decode(entry.body, type=_FenceBody)
+        marks = (body.marks[at : at + MARK_SIZE] for at in range(0, len(body.marks), MARK_SIZE))
+        fences.put(Fence(entry.id, body.until, tuple(marks)))
+    for entry in vault.scan(Kind.FEED):
+        authority = entry.body.decode()
+        fences.feeds[authority] = Feed(entry.id, authority, entry.flags << _HALF | entry.version)
+    return fences

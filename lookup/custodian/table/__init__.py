@@ -1,0 +1,1 @@
+"""The table that workers answer from: how it is built, and what is in it."""

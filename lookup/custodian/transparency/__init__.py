@@ -1,0 +1,1 @@
+"""The transparency log, as the custodian keeps and publishes it."""
