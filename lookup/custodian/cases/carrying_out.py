@@ -69,7 +69,7 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     remade = [
         (case, _remade(custody, case, record))
         for case in cases
-        if case not in erased
+        if case.content.terms.remedy is not Remedy.ERASE
         for record in _records(custody, case)
     ]
     leaving = leaving_with(custody, records, remade)
@@ -124,9 +124,13 @@ def tend(custody: Custody) -> None:
 
 def carry_out_now(custody: Custody, case: Case) -> CarriedOut | None:
     """Carry out a case that is due, unless recipients have to be told first; `tend` does then."""
-    custody.docket.withhold([*custody.docket.withheld, case])
+    docket, now = custody.docket, custody.moment()
+    docket.withhold([*docket.withheld, case])
     custody.show_and_hide()
-    return carry_out(custody, [case]) if told(custody, [case], PATIENCE) else None
+    # Whatever is searched for goes on for all: what is found of the others is not thrown away.
+    due = [each for each in docket.withheld if docket.standing(each).is_due(now)]
+    going = {each.id for each in told(custody, due, PATIENCE)}
+    return carry_out(custody, [case]) if case.id in going else None
 
 
 def holds_over(custody: Custody, case: Case) -> list[Hold]:

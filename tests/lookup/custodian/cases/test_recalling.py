@@ -348,6 +348,30 @@ def test_what_is_shown_again_is_looked_for_anew(custodian: Custodian, segment: S
     assert told(custodian)[late.client.hex()] == {late.request_id}
 
 
+def test_what_is_found_of_others_is_not_thrown_away(
+    custodian: Custodian, segment: SegmentFile
+) -> None:
+    """An officer asks for one case while another is searched for: both come to their recalls."""
+    ids = [custodian.add(f"r-{n}", nhs(n)) for n in (1, 2)]
+    for each in ids:
+        segment.ask([handles_of(custodian, each)])
+    first = custodian.desk.approved([ids[0]])
+
+    def begin(custody: Custody) -> None:
+        found = custody.docket.due(custody.moment())
+        custody.docket.withhold(found)
+        custody.show_and_hide()
+        recalling.told(custody, found, seconds=-1)
+
+    custodian.call(begin)
+    second = custodian.desk.approved([ids[1]])
+    second = custodian.desk.take("rita", second, Act.CARRY_OUT)
+    assert now(custodian, first)["state"] == "recalling"
+    assert second["state"] == "cooling-off"
+    second = custodian.desk.take("rita", second, Act.CARRY_OUT)
+    assert second["state"] == "recalling"
+
+
 def test_more_requests_than_an_entry_holds(custodian: Custodian, segment: SegmentFile) -> None:
     """Are told in several; the client is one recipient."""
     record_id = custodian.add("one", nhs(1))
