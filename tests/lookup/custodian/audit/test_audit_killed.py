@@ -15,7 +15,7 @@ import msgspec
 from tests.conftest import SOAK
 from tests.simulator import Site
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 ROUNDS = 50 if SOAK else 3
 
 
