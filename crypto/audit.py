@@ -147,6 +147,32 @@ class WitnessMaker:
         return witnesses
 
 
+class WitnessFinder:
+    """Looks for the witnesses of some links; what all entries share is hashed once."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, key: WitnessKey, handles: Sequence[bytes]) -> None:
+        if any(len(handle) != HANDLE_SIZE for handle in handles):
+            raise ValueError(_SIZES)
+        keyed = blake2b(digest_size=WITNESS_SIZE, key=key.expose())
+        self._begun = []
+        for handle in handles:
+            state = keyed.copy()
+            state.update(handle)
+            self._begun.append(state.copy)
+
+    def is_in(self, places: bytes, begin: int, end: int, entry_id: bytes, position: int) -> bool:
+        """Say whether the witness of one of the links stands between two places of some bytes."""
+        named = entry_id + _POSITIONS[position]
+        for copy in self._begun:
+            state = copy()
+            state.update(named)
+            if places.find(state.digest(), begin, end) >= 0:
+                return True
+        return False
+
+
 class AnswerSealer:
     """Seals the handles of entries under one answer key."""
 

@@ -19,7 +19,7 @@ The purpose: 0 none was given, 1 unscheduled care, 2 scheduled care. Time is in 
 1970, numbers are big-endian. `make` is pure but for the randomness.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -31,6 +31,7 @@ from crypto.audit import (
     AnswerKey,
     AnswerSealer,
     Noise,
+    WitnessFinder,
     WitnessKey,
     WitnessMaker,
     unseal_answers,
@@ -54,10 +55,12 @@ _HEAD: Final = Struct(">BBH16sQ14s16s64s64s64s6s")
 _WITNESSES_SIZE: Final = MAX_LINKS * WITNESS_SIZE
 _ANSWERS_SIZE: Final = MAX_LINKS * HANDLE_SIZE
 _ID_AT: Final = 4
+_ID_END: Final = _ID_AT + AUDIT_ID_SIZE
 _ASKER: Final = Struct("14s16s")
 _ASKER_AT: Final = 28
 _FIXED_SIZE: Final = HEAD_SIZE + OVERHEAD
 _TOKEN_SIZE: Final = _WITNESSES_SIZE + _ANSWERS_SIZE
+_ONE_TOKEN: Final = _FIXED_SIZE + _TOKEN_SIZE
 _ZEROS: Final = bytes(6)
 _NONE: Final = bytes(HANDLE_SIZE)
 # What is drawn for one token: a handle that may stand in for none, and what fills seven places.
@@ -254,30 +257,32 @@ def open_answers(entry: Entry, key: AnswerKey) -> list[list[bytes]]:
     ]
 
 
-def sift(
-    entries: Iterable[bytes], handles: Sequence[bytes], witnesses: WitnessMaker
-) -> list[bytes]:
-    """Return those of encoded entries that tell of one of these links.
+def sift(entries: Iterable[bytes], finder: WitnessFinder) -> list[bytes]:
+    """Return those of encoded entries that tell of one of a finder's links.
 
-    A million are looked through at one microsecond each, where parsing takes three: what is no
-    entry is passed over here, as nothing in it can be a witness.
+    A million are looked through at a microsecond each, where parsing takes three:
+    what is no entry is passed over here, as nothing in it can be a witness.
     """
-    return [each for each in entries if _tells_of(each, handles, witnesses.make)]
+    is_in = finder.is_in
+    first = HEAD_SIZE + _WITNESSES_SIZE
+    return [
+        each
+        for each in entries
+        if is_in(each, HEAD_SIZE, first, each[_ID_AT:_ID_END], 0)
+        or (len(each) > _ONE_TOKEN and _tells_further(each, finder))
+    ]
 
 
-def _tells_of(
-    encoded: bytes, handles: Sequence[bytes], make: Callable[[bytes, bytes, int], bytes]
-) -> bool:
-    entry_id = encoded[_ID_AT : _ID_AT + AUDIT_ID_SIZE]
-    begin = HEAD_SIZE
+def _tells_further(encoded: bytes, finder: WitnessFinder) -> bool:
+    """Say whether an entry of many tokens tells of a link at another place than the first."""
     # The number of tokens by the length, which its group has bounded; not by what it says.
-    for position in range((len(encoded) - _FIXED_SIZE) // _TOKEN_SIZE):
-        end = begin + _WITNESSES_SIZE
-        for handle in handles:
-            if encoded.find(make(handle, entry_id, position), begin, end) >= 0:
-                return True
-        begin = end
-    return False
+    count = (len(encoded) - _FIXED_SIZE) // _TOKEN_SIZE
+    entry_id = encoded[_ID_AT:_ID_END]
+    ends = range(HEAD_SIZE, HEAD_SIZE + (count + 1) * _WITNESSES_SIZE, _WITNESSES_SIZE)
+    return any(
+        finder.is_in(encoded, ends[position], ends[position + 1], entry_id, position)
+        for position in range(1, count)
+    )
 
 
 def asker_of(encoded: bytes) -> tuple[bytes, bytes]:

@@ -25,6 +25,7 @@ from crypto.audit import (
     Noise,
     SegmentId,
     SegmentKey,
+    WitnessFinder,
     WitnessKey,
     WitnessMaker,
     public_of,
@@ -90,6 +91,36 @@ class TestWitnesses:
             maker.make(handle, entry_id, 0)
         with pytest.raises(ValueError, match="10 bytes"):
             maker.make_each([handle, bytes(10)], entry_id)
+
+    @given(
+        st.lists(handles, max_size=4), st.lists(handles, max_size=9), handles, entry_ids, positions
+    )
+    def test_they_are_found_between_two_places_alone(
+        self, sought: list[bytes], answered: list[bytes], one: bytes, entry_id: bytes, position: int
+    ) -> None:
+        """By whoever has one of the links, in the entry and at the position it was made for."""
+        key = WitnessKey(bytes(range(32)))
+        witnesses = [reference.witness(key.expose(), each, entry_id, position) for each in answered]
+        mine = reference.witness(key.expose(), one, entry_id, position)
+        encoded = mine + b"".join(witnesses) + mine
+        begin, end = WITNESS_SIZE, len(encoded) - WITNESS_SIZE
+        finder = WitnessFinder(key, sought)
+
+        found = finder.is_in(encoded, begin, end, entry_id, position)
+        assert found == (not set(sought).isdisjoint(answered))
+        assert WitnessFinder(key, [one, *sought]).is_in(
+            encoded, 0, len(encoded), entry_id, position
+        )
+        elsewhere = (entry_id, (position + 1) % 1_000), (bytes(16), position)
+        for where in elsewhere:
+            if where != (entry_id, position):
+                assert not finder.is_in(encoded, begin, end, *where)
+
+    @pytest.mark.parametrize("handles", [[bytes(9)], [bytes(9), bytes(11)], [bytes(10), b""]])
+    def test_a_link_of_another_size_cannot_be_looked_for(self, handles: list[bytes]) -> None:
+        """An empty one would be found nowhere, and nobody would be told."""
+        with pytest.raises(ValueError, match="10 bytes"):
+            WitnessFinder(WitnessKey.generate(), handles)
 
 
 class TestAnswers:

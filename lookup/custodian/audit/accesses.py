@@ -252,8 +252,8 @@ def _about(custody: Custody, row: Row, record: Record) -> list[Entry]:
 
     Raises GroupUnreadable, also where one that was found is no entry.
     """
-    handles = [link.handle for link in record.body.links]
-    found = sift(custody.audit.groups.encoded(row), handles, custody.audit.witnesses)
+    finder = custody.audit.finder(link.handle for link in record.body.links)
+    found = sift(custody.audit.groups.encoded(row), finder)
     try:
         return [parse_entry(encoded) for encoded in found]
     except InvalidEntry:

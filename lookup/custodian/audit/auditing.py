@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from crypto.aead import InvalidCiphertext
-from crypto.audit import AnswerKey, GroupOpener, WitnessMaker
+from crypto.audit import AnswerKey, GroupOpener, WitnessFinder, WitnessMaker
 from keys.entry import Entry, EntryId, Kind, Put
 from keys.errors import PageDamaged
 from keys.vault import Vault
@@ -182,6 +182,10 @@ class Auditing:
         self.take_in()
         self._store_notices()
         self._former = []
+
+    def finder(self, handles: Iterable[bytes]) -> WitnessFinder:
+        """Return what finds the entries that were answered with these links."""
+        return WitnessFinder(self.keys.witness, list(handles))
 
     def note_read(self, officer: Officer, record: Record) -> None:
         """An officer reads a whole record; return when that is durable. A failure ends the vault.

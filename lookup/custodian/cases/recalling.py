@@ -26,6 +26,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from crypto.audit import WitnessFinder
 from keys.entry import EntryId, Put
 from keys.pages import BlobChange
 from lookup.audit.entry import asker_of, sift
@@ -63,23 +64,27 @@ class Search(Walk):
         self.found: Found = {case_id: {} for case_id in handles}
         self._handles = handles
         self._own: dict[bytes, bool] = {}
-        self._every = [handle for each in handles.values() for handle in each]
+        self._finders: dict[EntryId, WitnessFinder] = {}
+        self._every: WitnessFinder | None = None
         # So that a step takes as long for many links as for one.
-        self.rows_at_once = max(1, self.rows_at_once // max(1, len(self._every)))
+        self.rows_at_once = max(1, self.rows_at_once // max(1, sum(map(len, handles.values()))))
 
     def read(self, custody: Custody, row: Row) -> list[dict[str, Any]]:
         """Note who was answered."""
-        witnesses = custody.audit.witnesses
+        if self._every is None:
+            audit, handles = custody.audit, self._handles
+            self._every = audit.finder(each for those in handles.values() for each in those)
+            self._finders = {each: audit.finder(those) for each, those in handles.items()}
         try:
             encoded = custody.audit.groups.encoded(row)
         except GroupUnreadable:
             return []
-        found = sift(encoded, self._every, witnesses)
+        found = sift(encoded, self._every)
         if not found or self._is_own(custody, row):
             return []
         for each in found:
-            for case_id, handles in self._handles.items():
-                if len(self._handles) == 1 or sift([each], handles, witnesses):
+            for case_id, finder in self._finders.items():
+                if len(self._finders) == 1 or sift([each], finder):
                     self._note(case_id, *asker_of(each))
         return []
 

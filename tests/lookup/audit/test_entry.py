@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crypto.aead import InvalidCiphertext
-from crypto.audit import HANDLE_SIZE, AnswerKey, WitnessMaker
+from crypto.audit import HANDLE_SIZE, AnswerKey, WitnessFinder, WitnessMaker
 from lookup import wire
 from lookup.audit import entry as entries
 from lookup.audit.entry import (
@@ -20,6 +20,7 @@ from lookup.audit.entry import (
     find_witness,
     open_answers,
     parse_entry,
+    sift,
 )
 from lookup.audit.errors import InvalidEntry
 from lookup.index import layout
@@ -72,6 +73,22 @@ def test_whoever_has_a_handle_finds_where_it_was_answered(
     for position, of_token in enumerate(handles):
         assert entry.witnesses_of(position)[: len(of_token)] == [
             reference.witness(WITNESS_KEY.expose(), each, entry.id, position) for each in of_token
+        ]
+
+
+@given(st.lists(answered, min_size=1, max_size=5), st.lists(real_handles, max_size=3))
+def test_all_entries_about_a_record_are_sifted_out(
+    many: list[list[list[bytes]]], others: list[bytes]
+) -> None:
+    """Whichever of its links was answered, at whichever position, and no entry but these."""
+    encoded = [MAKER.make(HEAD, handles) for handles in many]
+    told = [set(chain.from_iterable(handles)) for handles in many]
+
+    for sought in (others, *told, told[0].union(others)):
+        assert sift(encoded, WitnessFinder(WITNESS_KEY, list(sought))) == [
+            each
+            for each, handles in zip(encoded, told, strict=True)
+            if not handles.isdisjoint(sought)
         ]
 
 

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 from itertools import chain
+from struct import pack
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,7 @@ from lookup.audit.segment import (
     parse_header,
     read_groups,
     require_torn,
+    seal_group,
     split_group,
     whole_blocks,
 )
@@ -141,6 +143,28 @@ def test_reading_goes_on_where_it_stopped() -> None:
     (found,) = read_groups(segment.read, segment.opener, reading.stopped).groups
     assert found.entries == split_group(segment.opener, 2, found.sealed) == ENTRIES[3:4]
     assert group.endswith(found.sealed)
+
+
+@given(st.lists(st.sampled_from([1, 1, 1, 2, 3]), min_size=1, max_size=9))
+def test_a_group_comes_apart_as_it_was_put_together(counts: list[int]) -> None:
+    """Whether all its entries are of one size, and can be cut at a stride, or not."""
+    segment = Segment()
+    entries = [make_entry(count) for count in counts]
+    number, sealed = seal_group(segment.sealer, entries)
+
+    assert split_group(segment.opener, number, sealed) == entries
+
+
+@pytest.mark.parametrize("counts", [(1,), (1, 1, 1), (1, 2), (2, 1), (2,)])
+@pytest.mark.parametrize("by", [-256, -1, 1, 256])
+def test_a_length_that_is_wrong_is_no_group(counts: tuple[int, ...], by: int) -> None:
+    segment = Segment()
+    *first, last = [make_entry(count) for count in counts]
+    parts = [(len(entry), entry) for entry in first] + [(len(last) + by, last)]
+    plaintext = b"".join(pack(">I", length) + entry for length, entry in parts)
+
+    with pytest.raises(InvalidSegment, match="each behind its length"):
+        split_group(segment.opener, *segment.sealer.seal(plaintext))
 
 
 def test_reading_takes_as_much_as_it_was_asked_for() -> None:
