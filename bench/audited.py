@@ -16,8 +16,7 @@ from lookup.custodian.audit.audit_keys import AuditKeys
 from lookup.custodian.records.record import Record
 from lookup.private_file import new_private_file
 
-GROUP: Final = 5  # entries, one of them about the record
-_GROUPS: Final = 2_500  # in one segment
+_IN_SEGMENT: Final = 12_500  # entries
 
 
 def some_record(vault: Vault) -> Record:
@@ -26,25 +25,26 @@ def some_record(vault: Vault) -> Record:
     return Record.of(next(found))
 
 
-def write_accesses(site: Site, vault: Vault, record: Record, accesses: int) -> None:
-    """Write segments of workers that have ended: each group has one access of the record."""
+def write_accesses(site: Site, vault: Vault, record: Record, accesses: int, size: int) -> None:
+    """Write segments of workers that have ended: groups of a size, each with one access of it."""
     audit = AuditKeys.load(vault).handed_out(site.config.audit, demo=True)
     maker = EntryMaker(WitnessKey(audit.witness_key), AnswerKey(audit.answer_key))
     (link, *_) = record.body.links
-    for first in range(0, accesses, _GROUPS):
+    at_once = _IN_SEGMENT // size
+    for first in range(0, accesses, at_once):
         header, sealer = make_header(
             0, int(time.time()), vault.id, AuditPublicKey(audit.public_key)
         )
         path = Path(audit.folder) / secrets.token_hex(16)
         with new_private_file(path) as file:
             file.write(header)
-            for entries in _groups(maker, link.handle, min(_GROUPS, accesses - first)):
+            for entries in _groups(maker, link.handle, min(at_once, accesses - first), size):
                 group = make_group(sealer, entries)
                 file.write(group.ljust(whole_blocks(len(group)), b"\0"))
             file.write(make_end(sealer))
 
 
-def _groups(maker: EntryMaker, handle: bytes, count: int) -> Iterator[Sequence[bytes]]:
+def _groups(maker: EntryMaker, handle: bytes, count: int, size: int) -> Iterator[Sequence[bytes]]:
     clients = [secrets.token_bytes(CLIENT_ID_SIZE) for _ in range(20)]
     for number in range(count):
         head = Head(
@@ -56,5 +56,5 @@ def _groups(maker: EntryMaker, handle: bytes, count: int) -> Iterator[Sequence[b
             b"triage nurse",
             b"visit-%d" % number,
         )
-        misses = [maker.make(head, [[]]) for _ in range(GROUP - 1)]
+        misses = [maker.make(head, [[]]) for _ in range(size - 1)]
         yield [maker.make(head, [[handle]]), *misses]

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
-from bench.audited import GROUP, some_record, write_accesses
+from bench.audited import some_record, write_accesses
 from bench.claim import Claim, Floor, Json, Outcome
 from bench.held import opened
 from bench.officers import REQUESTER
@@ -32,6 +32,7 @@ from lookup.private_file import new_private_file
 
 FLOOR: Final = Floor("<=", 5)
 ACCESSES: Final = 10_000
+GROUP: Final = 5
 
 
 class _Took(NamedTuple):
@@ -48,7 +49,7 @@ def measure(run: Run) -> Outcome:
     run.progress.tell(f"writing {ACCESSES * GROUP:,} audit entries")
     with opened(site.config) as custodian:
         record = some_record(custodian.vault)
-        write_accesses(site, custodian.vault, record, ACCESSES)
+        write_accesses(site, custodian.vault, record, ACCESSES, GROUP)
     with served(site, workers=None) as custodian:
         took = [_export(run, custodian, record) for _ in range(run.rounds(5))]
     whole = median(each.walk + each.files for each in took)

@@ -74,8 +74,8 @@ END_SIZE: Final = _GROUP.size + AUTH_TAG_SIZE
 # two groups; a reader need not keep more of a torn one in mind.
 MAX_PLAINTEXT: Final = 1_024 * 1_024
 _MIN_ENTRY: Final = entry_size(1)
-_MIN_LENGTH: Final = _LENGTH.pack(_MIN_ENTRY)
-_STRIDE: Final = _LENGTH.size + _MIN_ENTRY
+# Most groups are of entries for one token alone, and come apart in one call.
+_MIN: Final = Struct(f">I{_MIN_ENTRY}s")
 _MIN_SEALED: Final = _LENGTH.size + _MIN_ENTRY + AUTH_TAG_SIZE
 _MAX_SEALED: Final = MAX_PLAINTEXT + AUTH_TAG_SIZE
 MAX_GROUP: Final = _GROUP.size + _MAX_SEALED
@@ -240,9 +240,10 @@ def split_group(opener: GroupOpener, number: int, sealed: bytes) -> list[bytes]:
 
 
 def _split(plaintext: bytes) -> list[bytes]:
-    if _has_single_tokens(plaintext):
-        ends = range(_STRIDE, len(plaintext) + 1, _STRIDE)
-        return [plaintext[end - _MIN_ENTRY : end] for end in ends]
+    if len(plaintext) % _MIN.size == 0:
+        every = [entry for length, entry in _MIN.iter_unpack(plaintext) if length == _MIN_ENTRY]
+        if every and len(every) * _MIN.size == len(plaintext):
+            return every
     entries = []
     at, end = 0, len(plaintext)
     while at + _LENGTH.size <= end:
@@ -255,17 +256,6 @@ def _split(plaintext: bytes) -> list[bytes]:
     if at != end or not entries:
         raise InvalidSegment("a group is entries, each behind its length")
     return entries
-
-
-def _has_single_tokens(plaintext: bytes) -> bool:
-    """Say whether all entries are of one token, as in most groups: then they lie at a stride."""
-    count, rest = divmod(len(plaintext), _STRIDE)
-    lengths = zip(range(_LENGTH.size), _MIN_LENGTH, strict=True)
-    return (
-        count > 0
-        and not rest
-        and all(plaintext[at::_STRIDE] == bytes((byte,)) * count for at, byte in lengths)
-    )
 
 
 def require_torn(read: Read, opener: GroupOpener, stopped: Position, size: int) -> None:

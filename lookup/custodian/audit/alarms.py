@@ -77,9 +77,15 @@ class Alarms:
         logger.warning("alarm: case %s is to be looked at again: %s", case, reason)
 
     def leave_untold(self, accesses: int) -> None:
-        """No authority can be told of these accesses."""
-        self.untold += accesses
-        logger.error("alarm: authorities cannot be told of %d audit entries", accesses)
+        """No authority can be told of these accesses; said whenever they have doubled.
+
+        An outbox that nobody empties loses one with each lookup: no log has room for all these.
+        """
+        before, self.untold = self.untold, self.untold + accesses
+        if self.untold.bit_length() > before.bit_length():
+            logger.error(
+                "alarm: authorities could not be told of %d accesses since the start", self.untold
+            )
 
     def count(self, client: str, time: int, tokens: int, known: int) -> None:
         """A client asked for tokens at a time, in seconds, and so many were known."""
