@@ -11,6 +11,8 @@ from lookup.custodian import unlocking
 class Clocks:
     """Those of this machine."""
 
+    chores = True
+
     def wall(self) -> int:
         """Seconds since 1970, as somebody has set them."""
         return int(time.time())
@@ -25,8 +27,12 @@ REAL: Final = Clocks()
 
 @dataclass
 class SetClocks(Clocks):
-    """Two clocks that a test moves, together or apart."""
+    """Two clocks that a test moves, together or apart.
 
+    A day that passes brings no daily chores (writer.py) unless the test asks for them.
+    """
+
+    chores: bool = False
     at: int = field(default_factory=REAL.wall)
     run: float = 0.0
 

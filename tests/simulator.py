@@ -21,6 +21,7 @@ import math
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import time
 import tomllib
@@ -252,6 +253,8 @@ class Custodian:
             closing.callback(self.custody.close)
             publish(self.custody)
             self.writer = Writer(self.custody, self.failures.append)
+            if not site.clocks.chores:
+                self.writer._day = sys.maxsize
             self.writer.start()
             closing.callback(self.writer.stop)
             self.facts: Running = replace(

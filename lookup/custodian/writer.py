@@ -10,9 +10,9 @@ Invariants:
 * Idle moments are used: the slots prepare, a table in the making goes on, the log is published.
   Every second, idle or not, the audit is taken in, and what cases are due is done; every ten
   minutes at least the anchors are written, for they count the running time.
-* Once a day, however busy it is, the epoch changes (aborted writes are forgotten, and the root key
-  stays far from its limit), a new table is begun (a new index key; what has expired leaves), and
-  what was kept long enough is swept.
+* After each day that the site has run, over its starts and however busy it is, the epoch changes
+  (aborted writes are forgotten, and the root key stays far from its limit), a new table is begun (a
+  new index key; what has expired leaves), and what was kept long enough is swept.
 """
 
 import queue
@@ -27,6 +27,7 @@ from keys.entry import Batch, EntryId
 from keys.errors import Stopped
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
+from lookup.cases.standing import DAY
 from lookup.custodian.cases.carrying_out import tend
 from lookup.custodian.cases.case import Signed
 from lookup.custodian.cases.recalling import acknowledge
@@ -36,7 +37,6 @@ from lookup.custodian.retention.sweeping import Sweep
 T = TypeVar("T")
 
 GROUP_LIMIT: Final = 256  # commands in one commit
-DAY: Final = 24 * 3600.0  # seconds between the daily chores
 _TEND: Final = 1.0  # seconds between two looks at what cases are due
 _IDLE: Final = 0.05  # seconds without a command before an idle moment is used
 
@@ -82,7 +82,7 @@ class Writer:
         self._commands: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
         self._held: _Command | None = None
         self._failure: BaseException | None = None
-        self._chores_due = _boot_clock() + DAY
+        self._day = self._today()
         self._cases_due = 0.0
         self._sweep: Sweep | None = None
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
@@ -134,8 +134,7 @@ class Writer:
             del command  # it knows a child, and the next one may be long in coming
             if self._failure is not None:
                 raise self._failure
-            chores = _boot_clock() >= self._chores_due
-            if chores or self._is_busy or self._custody.audit.is_due:
+            if self._today() > self._day or self._is_busy or self._custody.audit.is_due:
                 self._use_idle_moment()  # none of them may starve under load
 
     def _end(self, error: BaseException) -> None:
@@ -167,10 +166,13 @@ class Writer:
         """Say whether something goes on in steps."""
         return self._custody.build is not None or self._sweep is not None
 
+    def _today(self) -> int:
+        return self._custody.vault.elapsed // DAY
+
     def _use_idle_moment(self) -> None:
-        if _boot_clock() >= self._chores_due:
-            self._chores_due = _boot_clock() + DAY
-            self._custody.purge(int(time.time()))
+        if self._today() > self._day:
+            self._day = self._today()
+            self._custody.purge(self._custody.clock())
             self._custody.begin_build()
             self._sweep = Sweep()
         self._custody.vault.prepare()

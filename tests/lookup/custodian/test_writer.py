@@ -12,11 +12,13 @@ from keys.disk import Disk
 from keys.entry import EntryId, Kind, Remove, new_entry_id
 from keys.errors import EntryMissing, Stopped
 from keys.vault import Receipt
+from lookup.cases.standing import DAY
 from lookup.custodian.cases.carrying_out import CarriedOut, carry_out
 from lookup.custodian.cases.certifying import certificates, waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.records.adding import Stored, add
 from lookup.custodian.writer import Prepare, Prepared
+from tests.clocks import SetClocks
 from tests.lookup.raw_http import WAIT, wait_until
 from tests.simulator import Custodian, Site, nhs, record
 
@@ -168,8 +170,28 @@ def test_the_daily_chores(custodian: Custodian) -> None:
     """Another epoch and another index key, and nobody notices."""
     custodian.add("first", nhs(1))
     before = custodian.call(lambda custody: (custody.vault.version, custody.publication))
-    custodian.writer._chores_due = 0.0
+    custodian.writer._day = -1
     wait_until(lambda: custodian.call(lambda custody: custody.publication) is not before[1])
     after = custodian.call(lambda custody: (custody.vault.version, custody.publication))
     assert after[0].epoch == before[0].epoch + 1
     assert custodian.outcome(nhs(1)) == "known"
+
+
+def test_a_day_is_counted_over_starts(site: Site) -> None:
+    """A site that is started anew twice a day has its chores too, after each whole day."""
+    site.clocks = clocks = SetClocks(chores=True)
+    epochs = [_epochs_of_half_a_day(site, clocks) for _ in range(4)]
+
+    assert epochs == [0, 1, 0, 1]
+
+
+def _epochs_of_half_a_day(site: Site, clocks: SetClocks) -> int:
+    """Start a custodian, let half a day pass; return how many epochs that took."""
+    with site.open() as custodian:
+        writer = custodian.writer
+        before = custodian.call(lambda custody: custody.vault.version.epoch)
+        clocks.let_pass(DAY // 2)
+        wait_until(
+            lambda: custodian.call(lambda custody: custody.vault.elapsed // DAY == writer._day)
+        )
+        return custodian.call(lambda custody: custody.vault.version.epoch) - before

@@ -391,9 +391,9 @@ def test_the_writer_sweeps_once_a_day_by_itself(depot: Depot) -> None:
     depot.approve()
     writer = depot.custodian.writer
     for _ in range(2):
-        depot.custodian.call(lambda _: setattr(writer, "_chores_due", 0.0))
+        depot.custodian.call(lambda _: setattr(writer, "_day", -1))
         wait_until(
-            lambda: depot.custodian.call(lambda _: writer._chores_due > 0 and writer._sweep is None)
+            lambda: depot.custodian.call(lambda _: writer._day >= 0 and writer._sweep is None)
         )
         depot.clocks.let_days_pass(7)
     assert depot.there(record_id) == [False]
