@@ -15,6 +15,7 @@ from lookup.cli.holding import holds, lift_hold, place_hold
 from lookup.cli.officer_key import command as key
 from lookup.cli.proposing import PATH, find_officer, parse_wanted, propose, rules_words, words_of
 from lookup.cli.sweeping import command as set_retention
+from lookup.cli.withdrawing import withdraw_statement
 
 ROLES: Final = ("approver", "auditor", "legal", "registrar", "requester", "safeguarding")
 
@@ -113,7 +114,7 @@ def group() -> None:
     """Make keys; list officers, rules and holds; place holds; propose and approve changes."""
 
 
-for each in (key, place_hold, lift_hold, holds, set_retention, attach):
+for each in (key, place_hold, lift_hold, holds, set_retention, attach, withdraw_statement):
     group.add_command(each)
 roles_option = click.option(
     "--role",

@@ -62,10 +62,8 @@ def words_of(office: dict[str, Any], change: dict[str, Any]) -> str:
     """Return a change as whoever signs it has to understand it."""
     kind = change["change"]
     whose = f" of {change['authority']}" if change.get("authority") else ""
-    if kind == "lift-fence":
-        return f"what was destroyed under {change['source_ref']!r}{whose} may be stored again"
-    if kind == "attach-record":
-        return f"the record {change['record']}{whose} takes its feed's word again"
+    if kind in {"lift-fence", "attach-record", "withdraw-statement"}:
+        return _record_words(change, whose)
     if kind == "set-rules":
         return f"rules{whose}: {rules_words(change)}"
     if kind == "set-retention":
@@ -77,6 +75,15 @@ def words_of(office: dict[str, Any], change: dict[str, Any]) -> str:
     if kind in {"place-hold", "lift-hold"}:
         return _hold_words(office, change)
     return _officer_words(office, change, whose)
+
+
+def _record_words(change: dict[str, Any], whose: str) -> str:
+    if change["change"] == "lift-fence":
+        return f"what was destroyed under {change['source_ref']!r}{whose} may be stored again"
+    which = f"the record {change['record']}{whose}"
+    if change["change"] == "attach-record":
+        return f"{which} takes its feed's word again"
+    return f"the statement {change['statement']} beside {which} is destroyed"
 
 
 def _hold_words(office: dict[str, Any], change: dict[str, Any]) -> str:

@@ -35,7 +35,8 @@ STATEMENT: Final = """Put a family's statement beside RECORD_ID (UK GDPR Art 16)
 
 The text comes from standard input, or from the file of --file: 1 to 4,000 characters in UTF-8 that
 can be printed, and new lines. Whoever reads the record reads it too. It changes nothing that is
-answered or decided, and is destroyed with the record. A record has eight at most.
+answered or decided, and is destroyed with the record, or when officers have agreed to that
+(`lacuna officer withdraw-statement`). A record has eight at most.
 
 \b
 Exit status
@@ -262,7 +263,7 @@ def _facts(record: dict[str, Any]) -> dict[str, object]:
             line
             for each in record["statements"]
             for line in (
-                f"{each['day']}, by {each['officer']}:",
+                f"{each['day']}, by {each['officer']} ({each['statement']}):",
                 *_printed("its text was lost" if each["text"] is None else each["text"]),
             )
         ]

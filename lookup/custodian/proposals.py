@@ -1,4 +1,4 @@
-"""Proposals: changing officers and rules, by as many signatures as a case needs.
+"""Proposals: changing officers, rules, and what is no case, by as many signatures as one needs.
 
     Kind.PROPOSAL   the change, its salt, and each signature with when it came
 
@@ -30,6 +30,7 @@ from crypto.commitment import Nonce, commit, committed_leaf
 from crypto.encoding import encode, uint
 from crypto.sshsig import InvalidSignature, Signature, parse_public_key, verify
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
+from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Vault
 from lookup.custodian.cases.casework import resume_attached
 from lookup.custodian.cases.certifying import told_approvals
@@ -61,6 +62,7 @@ from lookup.officers.proposal import (
     RemoveOfficer,
     SetRetention,
     SetRules,
+    WithdrawStatement,
     encode_change,
     parse_change,
     parse_proposal,
@@ -209,11 +211,11 @@ def approve(text: str, signature: bytes) -> Callable[[Custody], tuple[Pending, b
         if len(pending.approvers(custody.office)) < custody.office.governance.strictest:
             custody.vault.commit((Put(pending.entry()),), log=(leaf,))
             return pending, False
-        after, batch, hear = made(custody, pending)
+        after, batch, hear, blobs = made(custody, pending)
         after.governance.changes = custody.office.governance.changes + 1
         gone = [p for p in proposals(custody.vault) if _is_over(p, pending, after)]
         batch += (*_removals(gone), Put(after.governance.entry()))
-        custody.vault.commit(batch, log=(leaf,))
+        custody.vault.commit(batch, blobs, log=(leaf,))
         custody.office.governance, custody.office.officers = after.governance, after.officers
         custody.docket.rules_changed()
         hear()
@@ -248,6 +250,7 @@ class Made(NamedTuple):
     office: Office
     batch: Batch
     hear: Callable[[], None] = _nobody_else
+    blobs: BlobChange = NO_BLOBS
 
 
 def made(custody: Custody, pending: Pending) -> Made:
@@ -261,6 +264,8 @@ def made(custody: Custody, pending: Pending) -> Made:
         return _lift_hold(custody, change)
     if isinstance(change, AttachRecord):
         return _attach(custody, change)
+    if isinstance(change, WithdrawStatement):
+        return _withdraw(custody, change)
     return Made(*_MADE[type(change)](custody.office, change))
 
 
@@ -285,6 +290,20 @@ def _attach(custody: Custody, change: AttachRecord) -> Made:
         raise Conflict("there is no detached record of this id, of this authority")
     batch = (Put(attached(record).entry()),)
     return Made(_as_it_is(custody), batch, lambda: resume_attached(custody, record_id))
+
+
+def _withdraw(custody: Custody, change: WithdrawStatement) -> Made:
+    record_id = EntryId(bytes.fromhex(change.record))
+    record = custody.record(record_id)
+    found = [
+        each for each in custody.supplements.of(record_id) if each.id.hex() == change.statement
+    ]
+    if record is None or record.body.authority != change.authority or not found:
+        raise Conflict("there is no such statement beside a record of this id, of this authority")
+    if custody.holds.over([record]):
+        raise Conflict("the record is on hold: nothing beside it is destroyed, either")
+    batch, blobs = found[0].removal()
+    return Made(_as_it_is(custody), batch, lambda: custody.supplements.drop(found), blobs)
 
 
 def _set_retention(custody: Custody, change: SetRetention, pending: Pending) -> Made:

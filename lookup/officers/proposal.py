@@ -106,6 +106,14 @@ class AttachRecord(_Change, frozen=True, tag="attach-record"):
     authority: AuthorityCode
 
 
+class WithdrawStatement(_Change, frozen=True, tag="withdraw-statement"):
+    """A supplementary statement leaves its record: its family wants that, or it is another's."""
+
+    record: HexId
+    statement: HexId
+    authority: AuthorityCode
+
+
 class SetRetention(_Change, frozen=True, tag="set-retention"):
     """What is due by these retention classes may be swept: a standing approval.
 
@@ -146,6 +154,7 @@ Change = (
     | SetRules
     | LiftFence
     | AttachRecord
+    | WithdrawStatement
     | SetRetention
     | PlaceHold
     | LiftHold
@@ -205,9 +214,11 @@ def parse_change(raw: bytes) -> Change:
 
 def _require_day(text: str) -> None:
     try:
-        date.fromisoformat(text)
+        is_day = date.fromisoformat(text).isoformat() == text  # weeks have days, too
     except ValueError:
-        raise InvalidProposal("malicious_from is a day, YYYY-MM-DD") from None
+        is_day = False
+    if not is_day:
+        raise InvalidProposal("malicious_from is a day, YYYY-MM-DD")
 
 
 def parse_proposal(text: str) -> Proposal:

@@ -1,9 +1,16 @@
-"""A3, the time traveller, and supplementary statements: gone with their record, without a sign."""
+"""A3, the time traveller, and supplementary statements: once gone, without a sign.
 
+With their record, or alone, where officers have agreed to that.
+"""
+
+from collections.abc import Callable
 from typing import Final
+
+import pytest
 
 from keys.entry import EntryId, Kind
 from lookup.custodian.custody import Custody
+from lookup.officers.proposal import WithdrawStatement
 from tests.attacks.thief import Thief
 from tests.simulator import Custodian, Site, nhs
 
@@ -17,6 +24,19 @@ def stated(custodian: Custodian, record_id: EntryId, text: str) -> None:
     custodian.desk.told("leo", "POST", path, {"text": text})
 
 
+def shred(custodian: Custodian, record_id: EntryId) -> None:
+    """Destroy the record, and its statement with it."""
+    custodian.shred(record_id)
+
+
+def withdraw(custodian: Custodian, record_id: EntryId) -> None:
+    """Destroy the statement alone."""
+    (found,) = custodian.call(lambda custody: custody.supplements.of(record_id))
+    custodian.desk.change(
+        WithdrawStatement(record=record_id.hex(), statement=found.id.hex(), authority="AXT")
+    )
+
+
 def secrets(custody: Custody, record_id: EntryId) -> dict[str, bytes]:
     """Return what nobody is to find afterwards, by what it is."""
     (found,) = custody.supplements.of(record_id)
@@ -25,12 +45,14 @@ def secrets(custody: Custody, record_id: EntryId) -> dict[str, bytes]:
         "its key": found.key.expose(),
         "its text's name": found.blob,
         "its entry's id": found.id,
-        "its record": record_id,
     }
 
 
-def test_neither_the_text_nor_that_there_was_one_is_left() -> None:
-    """All of it is found while the record lives; after, nothing, in all bytes of all times.
+@pytest.mark.parametrize("destroy", [shred, withdraw])
+def test_neither_the_text_nor_that_there_was_one_is_left(
+    destroy: Callable[[Custodian, EntryId], None],
+) -> None:
+    """All of it is found while it stands there; after, nothing, in all bytes of all times.
 
     Besides what opens, the blobs' names are looked at: the store of now has none that is nobody's.
     """
@@ -44,12 +66,13 @@ def test_neither_the_text_nor_that_there_was_one_is_left() -> None:
         before = thief.steal()
         assert [what for what, value in hidden.items() if not before.holds(value)] == []
 
-        custodian.shred(record_id)
+        destroy(custodian, record_id)
         thief.look(custodian)
 
         after = thief.steal()
         assert [what for what, value in hidden.items() if after.holds(value)] == []
         assert after.holds(LEFT.encode())
+        assert after.holds(record_id) == (destroy is withdraw)
         there = {entry.id for entry in after.entries if entry.kind == Kind.SUPPLEMENT}
         assert there == custodian.call(
             lambda custody: {each.id for each in custody.supplements.of(other)}

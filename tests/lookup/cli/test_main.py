@@ -160,6 +160,9 @@ CALLS = {
     "officer remove": ["officer", "remove", "ana"],
     "officer rules": ["officer", "rules", "--approvals", "3"],
     "officer attach": ["officer", "attach", "0" * 32, "--authority", "AXT"],
+    "officer withdraw-statement": [
+        *("officer", "withdraw-statement", "0" * 32, "1" * 32, "--authority", "AXT")
+    ],
     "officer lift-fence": ["officer", "lift-fence", "AXT"],
     "officer place-hold": ["officer", "place-hold", "--reason", "inquiry"],
     "officer lift-hold": ["officer", "lift-hold", "0" * 32],

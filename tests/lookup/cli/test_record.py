@@ -111,6 +111,21 @@ class TestStatement:
         assert "unchanged" in again.stdout
         assert "1 of at most 8" in again.stdout
 
+    def test_it_is_withdrawn_by_several(self, kept: Kept) -> None:
+        """The record's show says its id; what is signed is said in words."""
+        done = state(kept, WORDS, "--json").json["statement"]
+        assert f"({done})" in kept.site.act("auditor", "record", "show", kept.id).stdout
+        words = ("withdraw-statement", kept.id, done, "--authority", "AXT")
+        wanted = kept.site.act("requester", "officer", *words, "--yes", "--json").json
+        listed = kept.site.act("auditor", "officer", "list").stdout
+        assert f"the statement {done} beside the record {kept.id} of AXT is destroyed" in listed
+        for role in ("approver", "legal"):
+            approved = kept.site.act(role, "officer", "approve", wanted["proposal"], "--yes")
+            assert approved.status == 0, approved.stderr
+        assert kept.site.act("legal", "record", "show", kept.id, "--json").json["statements"] == []
+        again = kept.site.act("requester", "officer", *words, "--yes")
+        assert (again.status, again.ends_in_a_hint) == (exits.REFUSED, True)
+
     def test_a_case_says_how_many_there_are(self, kept: Kept) -> None:
         assert state(kept, WORDS).status == 0
         case = open_case(kept.site, kept.folder, kept.id)["case"]

@@ -14,15 +14,18 @@ from lookup.officers.proposal import (
     MAX_CAP,
     MAX_TEXT,
     AddOfficer,
+    AttachRecord,
     Change,
     ChangeOfficer,
     InvalidProposal,
+    LiftFence,
     LiftHold,
     PlaceHold,
     Proposal,
     RemoveOfficer,
     SetRetention,
     SetRules,
+    WithdrawStatement,
     encode_change,
     parse_change,
     parse_proposal,
@@ -34,7 +37,9 @@ SECRET = "Sorrel-Bexley"
 IDS = st.binary(min_size=16, max_size=16)
 HEX = IDS.map(bytes.hex)
 ROLES = st.sets(st.sampled_from(Role), min_size=1).map(sorted)
-AUTHORITIES = st.none() | st.from_regex(r"[A-Z0-9]{1,16}", fullmatch=True)
+AUTHORITY = st.from_regex(r"[A-Z0-9]{1,16}", fullmatch=True)
+AUTHORITIES = st.none() | AUTHORITY
+REFERENCES = st.from_regex(r"[!-~]([ -~]{0,62}[!-~])?", fullmatch=True)
 CODES = st.from_regex(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 NAMES = st.from_regex(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,38}[A-Za-z0-9])?", fullmatch=True)
 CHANGES: st.SearchStrategy[Change] = st.one_of(
@@ -57,6 +62,9 @@ CHANGES: st.SearchStrategy[Change] = st.one_of(
         of_class=st.none() | CODES,
     ),
     st.builds(LiftHold, hold=HEX, authority=AUTHORITIES),
+    st.builds(LiftFence, source_ref=REFERENCES, authority=AUTHORITY),
+    st.builds(AttachRecord, record=HEX, authority=AUTHORITY),
+    st.builds(WithdrawStatement, record=HEX, statement=HEX, authority=AUTHORITY),
     st.builds(
         SetRetention,
         policy=st.binary(min_size=32, max_size=32).map(bytes.hex),
@@ -166,6 +174,8 @@ BAD = {
     "a long cooling-off": encode_change(SetRules(cooling_off_days=366)),
     "a day in words": encode_change(SetRules(malicious_from=SECRET)),
     "a day that is none": encode_change(SetRules(malicious_from="2026-02-30")),
+    "a day without hyphens": encode_change(SetRules(malicious_from="20260201")),
+    "a day of a week": encode_change(SetRules(malicious_from="2026-W05-7")),
     "an officer by name": encode_change(RemoveOfficer(officer=SECRET)),
     "an officer and a line": encode_change(RemoveOfficer(officer="0" * 32 + "\n")),
     "a hold without a reason": b'{"authority":null,"category":null,"change":"place-hold"}',
@@ -174,6 +184,16 @@ BAD = {
     "a hold on a category in words": encode_change(PlaceHold(reason="inquiry", category=SECRET)),
     "a hold on a class and a line": encode_change(PlaceHold(reason="inquiry", of_class="a\n")),
     "a hold lifted by its name": encode_change(LiftHold(hold=SECRET)),
+    "a record by its identifier": encode_change(AttachRecord(record=SECRET, authority="AXT")),
+    "a record of nobody": b'{"change":"attach-record","record":"' + b"0" * 32 + b'"}',
+    "a fence around a line": encode_change(LiftFence(source_ref=f"{SECRET}\n", authority="AXT")),
+    "a fence around nothing": encode_change(LiftFence(source_ref="", authority="AXT")),
+    "a statement by its words": encode_change(
+        WithdrawStatement(record="0" * 32, statement=SECRET, authority="AXT")
+    ),
+    "all statements": encode_change(
+        WithdrawStatement(record="0" * 32, statement="", authority="AXT")
+    ),
     "retention by a name": encode_change(SetRetention(policy=SECRET, version=1, cap=1)),
     "retention by half a digest": encode_change(SetRetention(policy="0" * 32, version=1, cap=1)),
     "retention of no version": encode_change(SetRetention(policy="0" * 64, version=0, cap=1)),

@@ -10,6 +10,7 @@ from keys.entry import EntryId, Kind
 from lookup.custodian.custody import Custody
 from lookup.custodian.records.contents import wanted_blobs
 from lookup.custodian.records.supplements import MAX_STATEMENT, MOST_STATEMENTS
+from lookup.officers.proposal import LiftHold, PlaceHold, WithdrawStatement
 from lookup.officers.roles import Act
 from tests.lookup.cli.commanding import lacuna
 from tests.simulator import Custodian, Json, Site, import_lines, nhs, record
@@ -154,6 +155,84 @@ def test_it_leaves_with_its_record(
     assert blobs < before[1]
     assert custodian.call(lambda custody: custody.vault.version.epoch) == epoch + 1
     assert custodian.call(lambda custody: set(custody.supplements.by_record)) == {other}
+
+
+def withdrawing(record_id: EntryId, done: Json, authority: str = "AXT") -> WithdrawStatement:
+    """Return the change that takes a statement away."""
+    return WithdrawStatement(
+        record=record_id.hex(), statement=done["statement"], authority=authority
+    )
+
+
+@pytest.mark.parametrize("lose", [lose_nothing, lose_the_text])
+def test_officers_who_agree_destroy_one_alone(
+    site: Site, lose: Callable[[Custody, EntryId], None]
+) -> None:
+    """Its family wants that, or it was another family's; the record is answered as before."""
+    with site.open() as custodian:
+        record_id = custodian.add("alone", nhs(1))
+        before = custodian.call(kept)
+        mistaken = state(custodian, record_id, "beside the wrong record")
+        custodian.call(lambda custody: lose(custody, record_id))
+        state(custodian, record_id)
+        epoch = custodian.call(lambda custody: custody.vault.version.epoch)
+
+        custodian.desk.change(withdrawing(record_id, mistaken))
+
+        count, blobs = custodian.call(kept)
+        assert (count, len(blobs - before[1])) == (1, 1)
+        # One for what the proposal's first approval replaces, one for the destruction.
+        assert custodian.call(lambda custody: custody.vault.version.epoch) == epoch + 2
+        assert [each["text"] for each in shown(custodian, record_id)] == [WORDS]
+        assert custodian.outcome(nhs(1)) == "known"
+    with site.open() as custodian:
+        assert [each["text"] for each in shown(custodian, record_id)] == [WORDS]
+
+
+def test_there_is_room_again_once_one_is_withdrawn(shared: Custodian) -> None:
+    record_id = shared.add("room", nhs(7))
+    done = [state(shared, record_id, f"{number}") for number in range(MOST_STATEMENTS)]
+    shared.desk.change(withdrawing(record_id, done[3]))
+    assert state(shared, record_id)["statements"] == MOST_STATEMENTS
+    texts = [each["text"] for each in shown(shared, record_id)]
+    assert texts == [*"012", *"4567", WORDS]
+
+
+def test_only_one_that_is_there_is_withdrawn(shared: Custodian) -> None:
+    """By its own record, of its own authority; and once."""
+    record_id, other = shared.add("right", nhs(8)), shared.add("other", nhs(9))
+    done = state(shared, record_id)
+    for wrong in (
+        withdrawing(other, done),
+        withdrawing(record_id, done, authority="BSC"),
+        withdrawing(record_id, {"statement": "0" * 32}),
+        withdrawing(EntryId(bytes(16)), done),
+    ):
+        assert "no such statement" in shared.desk.refused_change(wrong)
+    shared.desk.change(withdrawing(record_id, done))
+    assert "no such statement" in shared.desk.refused_change(withdrawing(record_id, done))
+
+
+def test_on_hold_it_stays(shared: Custodian) -> None:
+    """An inquiry reads what the family has said, too; also where it was agreed on before."""
+    record_id = shared.add("held", nhs(10))
+    change = withdrawing(record_id, state(shared, record_id))
+    desk = shared.desk
+    proposal = bytes.fromhex(desk.propose(change).json()["proposal"])
+    hold = desk.propose(PlaceHold(reason="inquiry", record=record_id.hex()), by="leo").json()
+    desk.told(
+        "ana",
+        "POST",
+        "/v1/officers/proposals/approve",
+        desk.signer("ana").approval(proposal, change),
+    )
+    signed = desk.signer("leo").approval(proposal, change)
+    refused = desk.ask("leo", "POST", "/v1/officers/proposals/approve", signed)
+    assert (refused.status_code, "on hold" in refused.json()["detail"]) == (409, True)
+    assert len(shown(shared, record_id)) == 1
+
+    desk.change(LiftHold(hold=hold["proposal"]))
+    assert "on hold" not in desk.ask("leo", "POST", "/v1/officers/proposals/approve", signed).text
 
 
 def test_a_lost_text_is_said_to_be_lost(custodian: Custodian) -> None:
