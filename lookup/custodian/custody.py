@@ -104,7 +104,9 @@ class Custody:
     publication: Publication | None = None
     build: Build | None = None
     damaged: list[int] = field(default_factory=list)
-    # The epoch after whose beginning it was last seen to what waits for a certificate.
+    # What was destroyed and has no certificate yet, and the epoch after whose beginning that was
+    # last seen to.
+    uncertified: dict[EntryId, Entry] = field(default_factory=dict)
     certified: int = 0
     destroyed: int = 0  # records, since the process began
     stuck: set[EntryId] = field(default_factory=set)  # cases that are due, and not whole
@@ -157,9 +159,12 @@ class Custody:
         """Read the cases, and what they hide; before the first table is built."""
         self.docket = load_docket(self.vault, self.store, self.office, self._names_of)
         if self.docket.damaged:
-            self.lot, self.supplements = Lot(), Supplements()
+            self.lot, self.supplements, self.uncertified = Lot(), Supplements(), {}
         else:
             self.lot, self.supplements = load_lot(self.vault), load_supplements(self.vault)
+            certified = {entry.id for entry in self.vault.scan(Kind.CERTIFICATE)}
+            destroyed = {entry.id: entry for entry in self.vault.scan(Kind.DESTROYED)}
+            self.uncertified = {each: destroyed[each] for each in destroyed.keys() - certified}
         self.fences = load_fences(self.vault)
         self.outbox = load_outbox(self.vault)
         self.holds = load_holds(self.vault)

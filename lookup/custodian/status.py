@@ -9,7 +9,6 @@ from typing import Any, Final
 from keys.entry import Kind
 from keys.pages import SlotId
 from lookup.cases.standing import State
-from lookup.custodian.cases.certifying import waiting
 from lookup.custodian.custody import Custody
 from lookup.custodian.running import Running
 from lookup.custodian.transparency.log import TransparencyLog
@@ -170,7 +169,7 @@ def _cases(custody: Custody) -> dict[str, int]:
         "hidden_records": sum(each is None for each in custody.instead.values()),
         "parked": len(custody.lot.parked),
         "lost": len(docket.lost) + len(custody.stuck),
-        "certificates_waiting": len(waiting(custody)),
+        "certificates_waiting": len(custody.uncertified),
     }
 
 

@@ -22,10 +22,11 @@ from lookup.cases.step import FIRST_AFTER, NAMESPACE, Step, digest_of
 from lookup.custodian.cases import certifying
 from lookup.custodian.cases.carrying_out import carry_out, tend
 from lookup.custodian.cases.casework import MOST_WITHDRAWN, resume_all
-from lookup.custodian.cases.certifying import MOST_APPROVALS, certificates, waiting
+from lookup.custodian.cases.certifying import MOST_APPROVALS, certificates
 from lookup.custodian.custody import Custody
 from lookup.custodian.officers import new_officer, officer_entry
 from lookup.officers.roles import Act, Role
+from tests.certificates import waiting
 from tests.clocks import SetClocks
 from tests.lookup.custodian.segments import SegmentFile, head_of
 from tests.officers import COURT_ORDER, ROLES, Json

@@ -14,10 +14,11 @@ import msgspec
 
 from lookup.cases.standing import State
 from lookup.custodian.cases.case import Case
-from lookup.custodian.cases.certifying import certificates, waiting
+from lookup.custodian.cases.certifying import certificates
 from lookup.custodian.custody import Custody
 from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of
+from tests.certificates import waiting
 from tests.faults.site import BENCH, ONE_SLOT, Serving, draft, serve
 
 _NOTE: Final = "note of the case about "

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Response
 
 from keys.entry import EntryId
 from lookup.custodian.api.requests import TheWriter, answer, may
-from lookup.custodian.cases.certifying import certificates, find_certificate, waiting
+from lookup.custodian.cases.certifying import certificates, find_certificate
 from lookup.custodian.custody import Custody
 from lookup.errors import Conflict, NotFound
 from lookup.officers.roles import Act, Officer
@@ -43,7 +43,7 @@ async def list_certificates(officer: Reader, writer: TheWriter) -> Response:
                 }
                 for said in found
             ],
-            "waiting": len(waiting(custody)),
+            "waiting": len(custody.uncertified),
         }
 
     return answer(await wrap_future(writer.call(listed)))
@@ -57,7 +57,7 @@ async def read_certificate(
 
     def read(custody: Custody) -> bytes:
         found = find_certificate(custody, EntryId(bytes.fromhex(certificate)))
-        if found is None and waiting(custody):
+        if found is None and custody.uncertified:
             raise Conflict("certificates wait for a slot that lags: see `lacuna status`")
         if found is None or not officer.may(Act.READ_CASES, found.statement.authority):
             raise NotFound("there is no such certificate, or its case is not carried out yet")

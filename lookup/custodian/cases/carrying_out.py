@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from keys.entry import EntryId, Kind, Put
+from keys.entry import EntryId, Kind
 from keys.epoch import Destruction
 from keys.errors import PageDamaged
 from keys.vault import Vault
@@ -74,7 +74,7 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     ]
     leaving = leaving_with(custody, records, remade)
     begun, workers = custody.moment().time, len(custody.door.workers())
-    destroyed = tuple(Put(destroyed_entry(custody, case, begun, workers)) for case in cases)
+    destroyed = [destroyed_entry(custody, case, begun, workers) for case in cases]
     receipt = leaving.commit(custody, destroyed)
     if receipt.destruction is None:
         raise AssertionError("unreachable: a removal is always an epoch change")

@@ -202,24 +202,15 @@ def _opening(nonce: Nonce, record: Record, links: Iterable[Kept]) -> RecordOpeni
     )
 
 
-def waiting(custody: Custody) -> list[Entry]:
-    """Return what was destroyed and has no certificate yet; nothing while pages are damaged."""
-    if custody.docket.damaged:
-        return []
-    certified = {entry.id for entry in custody.vault.scan(Kind.CERTIFICATE)}
-    return [entry for entry in custody.vault.scan(Kind.DESTROYED) if entry.id not in certified]
-
-
 def issue(custody: Custody) -> None:
     """Certify what was destroyed, in one commit; nothing while a slot lags."""
     vault = custody.vault
-    entries = waiting(custody)
     custody.certified = vault.version.epoch
-    if vault.lagging or not entries:
+    if vault.lagging or not custody.uncertified:
         return
     batch: list[Put] = []
     leaves: list[bytes] = []
-    for entry in entries:
+    for entry in custody.uncertified.values():
         begun = _read_destroyed(entry).not_before
         body = _CertificateBody(
             epoch=vault.version.epoch,
@@ -238,6 +229,8 @@ def issue(custody: Custody) -> None:
         leaves.append(leaf_of(certified.statement, certified.nonce))
     if leaves:
         vault.commit(tuple(batch), log=tuple(leaves))
+        for put in batch:
+            del custody.uncertified[put.entry.id]
 
 
 def issue_waiting(custody: Custody) -> None:

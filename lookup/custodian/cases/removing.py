@@ -18,7 +18,7 @@ Invariants:
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from keys.entry import Batch, EntryId, Kind, Put, Remove
+from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
 from lookup.cases.standing import OTHER_GONE
@@ -63,11 +63,20 @@ class Leaving:
     fences: Sequence[Fence]
     recalls: Sequence[Recall]
 
-    def commit(self, custody: Custody, also: Batch, blobs: BlobChange = NO_BLOBS) -> Receipt:
-        """Let them leave in one epoch change, with what else it does; they never come back."""
+    def commit(
+        self,
+        custody: Custody,
+        destroyed: Sequence[Entry],
+        also: Batch = (),
+        blobs: BlobChange = NO_BLOBS,
+    ) -> Receipt:
+        """Let them leave in one epoch change, with what else it does; they never come back.
+
+        `destroyed` are the `Kind.DESTROYED` entries that stay, and wait for their certificates.
+        """
         own = self._blobs(custody)
         receipt = custody.commit(
-            (*self._batch(), *also),
+            (*self._batch(), *map(Put, destroyed), *also),
             BlobChange((*own.put, *blobs.put), (*own.delete, *blobs.delete)),
             (
                 *(Edit(record.id, record, None) for record in self.records),
@@ -75,6 +84,7 @@ class Leaving:
             ),
             steps=tuple(each.step for each in self.relisted if each.step is not None),
         )
+        custody.uncertified.update((entry.id, entry) for entry in destroyed)
         self._forget(custody)
         custody.show_and_hide()
         if self.recalls:

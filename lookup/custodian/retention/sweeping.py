@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from keys.entry import EntryId, Put
+from keys.entry import Entry, EntryId, Put
 from keys.errors import PageDamaged
 from keys.pages import BlobChange
 from lookup.cases.standing import Moment
@@ -124,13 +124,13 @@ class Sweep:
                     left.append(Left(each.authority, record_id, why))
                 else:
                     found.append(record)
-        puts = _certified_by(custody, lists, going)
-        if not all(certifiable(custody, put.entry) for put in puts):
+        destroyed = _destroyed(custody, lists, going)
+        if not all(certifiable(custody, entry) for entry in destroyed):
             # A clock on the wall that no certificate can say. Nothing is destroyed by it.
             logger.error("lists of the sweep wait: a certificate could not say the time")
             self._waiting |= {each.id for each in lists if going[each.id]}
             return
-        self._destroy(custody, lists, going, puts, now)
+        self._destroy(custody, lists, going, destroyed, now)
         self.swept.left += left
 
     def _destroy(
@@ -138,19 +138,18 @@ class Sweep:
         custody: Custody,
         lists: Sequence[SweepList],
         going: dict[EntryId, list[Record]],
-        puts: Sequence[Put],
+        destroyed: Sequence[Entry],
         now: Moment,
     ) -> None:
         counted = _counted(custody, lists, going, now)
         removals = [each.removal() for each in lists]
         also = (
-            *puts,
             *(Put(approval.entry()) for approval in counted),
             *(step for batch, _ in removals for step in batch),
         )
         blobs = BlobChange(delete=tuple(name for _, change in removals for name in change.delete))
         records = [record for each in lists for record in going[each.id]]
-        leaving_with(custody, records).commit(custody, also, blobs)
+        leaving_with(custody, records).commit(custody, destroyed, also, blobs)
         custody.sweeps.drop(lists)
         custody.sweeps.approvals.update({each.authority: each for each in counted})
         issue(custody)
@@ -231,13 +230,13 @@ def _judged(custody: Custody, record_id: EntryId) -> tuple[Record | None, str]:
     return (record if found.why is Why.DUE else None), found.why
 
 
-def _certified_by(
+def _destroyed(
     custody: Custody, lists: Sequence[SweepList], going: dict[EntryId, list[Record]]
-) -> list[Put]:
+) -> list[Entry]:
     """Return what stays of the records of lists."""
     workers = len(custody.door.workers())
     return [
-        Put(swept_entry(custody, _approval_of(custody, each), each.at.time, records, workers))
+        swept_entry(custody, _approval_of(custody, each), each.at.time, records, workers)
         for each in lists
         for at in range(0, len(going[each.id]), MOST_CERTIFIED)
         for records in (going[each.id][at : at + MOST_CERTIFIED],)

@@ -14,10 +14,11 @@ from keys.errors import EntryMissing, Stopped
 from keys.vault import Receipt
 from lookup.cases.standing import DAY
 from lookup.custodian.cases.carrying_out import CarriedOut, carry_out
-from lookup.custodian.cases.certifying import certificates, waiting
+from lookup.custodian.cases.certifying import certificates
 from lookup.custodian.custody import Custody
 from lookup.custodian.records.adding import Stored, add
 from lookup.custodian.writer import Prepare, Prepared
+from tests.certificates import waiting
 from tests.clocks import SetClocks
 from tests.lookup.raw_http import WAIT, wait_until
 from tests.simulator import Custodian, Site, nhs, record

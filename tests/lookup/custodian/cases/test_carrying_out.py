@@ -12,12 +12,13 @@ from lookup.cases.content import Named
 from lookup.custodian.cases import carrying_out
 from lookup.custodian.cases.carrying_out import CarriedOut, tend
 from lookup.custodian.cases.case import Case
-from lookup.custodian.cases.certifying import certificates, issue, waiting
+from lookup.custodian.cases.certifying import certificates, issue
 from lookup.custodian.custody import Custody
 from lookup.custodian.records.adding import add
 from lookup.errors import Conflict
 from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of
+from tests.certificates import waiting
 from tests.clocks import SetClocks
 from tests.lookup.raw_http import WAIT, wait_until
 from tests.simulator import Custodian, Site, nhs, record

@@ -3,19 +3,19 @@
 import shutil
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 from crypto.commitment import Commitment, InvalidCommitment, Leaf, Nonce, verify_commitment
-from keys.entry import EntryId, Kind, Put, Remove
+from keys.entry import EntryId, Kind
 from lookup.custodian.cases.carrying_out import tend
-from lookup.custodian.cases.case import removal
-from lookup.custodian.cases.certifying import certificates, destroyed_entry, waiting
-from lookup.custodian.custody import Custody, Edit
+from lookup.custodian.cases.certifying import certificates, destroyed_entry
+from lookup.custodian.cases.removing import leaving_with
+from lookup.custodian.custody import Custody
 from lookup.officers.roles import Act
 from lookup.transparency.certificate import leaf_of
 from lookup.transparency.opening import parse_opening
+from tests.certificates import waiting
 from tests.clocks import SetClocks
 from tests.officers import Json
 from tests.simulator import Custodian, Site, nhs
@@ -133,12 +133,8 @@ def test_what_was_cut_off_is_certified_later(custodian: Custodian) -> None:
         found = custody.docket.cases[case_id]
         record = custody.record(found.record_ids[0])
         assert record is not None
-        steps, blobs = removal(found)
         entry = destroyed_entry(custody, found, custody.moment().time, 0)
-        batch = (*steps, Remove(Kind.RECORD, record.id), Put(entry))
-        blobs = replace(blobs, delete=(*blobs.delete, (record.id, record.version)))
-        custody.commit(batch, blobs, (Edit(record.id, record, None),))
-        custody.docket.remove(case_id)
+        leaving_with(custody, [record]).commit(custody, [entry])
 
     custodian.call(carry_out_halfway)
     assert counts(custodian) == (1, 0, 1)
