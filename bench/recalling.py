@@ -26,7 +26,7 @@ from lookup.custodian.records.record import Record
 
 FLOOR: Final = Floor("<=", 2)
 ENTRIES: Final = 200_000
-_CLAIMS: Final = {5: "recipients", 32: "recipients_under_load"}
+_CLAIMS: Final = {5: "recipients", 32: "recipients-under-load"}
 _SIZES: Final = (1, *_CLAIMS)
 
 

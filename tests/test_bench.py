@@ -66,7 +66,7 @@ PROMISED: dict[str, dict[str, tuple[str, float] | None]] = {
         "syncs-per-expungement": None,
     },
     "certificates": {"certificate-verify": ("<=", 300), "inclusion-proof": ("<=", 1)},
-    "recalling": {"recipients": ("<=", 2)},
+    "recalling": {"recipients": ("<=", 2), "recipients-under-load": ("<=", 2)},
     "exporting": {"export": ("<=", 5)},
     "large": {
         "large-start": ("<=", 60),
@@ -101,7 +101,7 @@ def short_folder() -> Iterator[Path]:
             "300,400",
         ),
         (("single", "layers"), "400"),
-        (("certificates", "recalling", "exporting"), "300,400"),
+        (("certificates", "recalling", "exporting", "sweeping"), "300,400"),
         (("batch", "latency", "growth", "workers", "timing"), "300,400"),
     ],
 )

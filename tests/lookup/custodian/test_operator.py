@@ -188,8 +188,8 @@ def test_a_busy_writer_does_not_silence_the_workers(
     operated: Operated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own figures are then the last ones, and their age says so; ready it is not."""
-    monkeypatch.setattr(operators, "PATIENCE", 0.1)
     epoch = operated.read()["lacuna_epoch", ""]
+    monkeypatch.setattr(operators, "PATIENCE", 0.1)
     with busy(operated.custodian):
         wait_until(lambda: operated.read()["lacuna_figures_age_seconds", ""] > 0.3)
         told = operated.read()
