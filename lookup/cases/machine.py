@@ -27,6 +27,7 @@ Invariants:
   is destroyed (UK GDPR Art 19), for afterwards nobody knows them: `recall` says how many they are,
   `letters` that whoever did not acknowledge was written to. Whatever takes back the approvals takes
   back the recall, and so does a hold: its records are answered again, and looked for anew later.
+  So does the site (`take-back`), where a hold on a scope or a rule of now keeps it from being due.
 
 States are read, never stored. Pure. A case that is destroyed has left, and only its certificate is
 there.
@@ -75,6 +76,7 @@ FROM: Final[Mapping[Act, frozenset[State]]] = MappingProxyType(
         Act.CARRY_OUT: APPROVED,
         Act.LETTERS: frozenset({State.RECALLING}),
         Act.RECALL: frozenset({State.COOLING_OFF}),
+        Act.TAKE_BACK: frozenset({State.RECALLING}),
     }
 )
 
@@ -282,6 +284,11 @@ def _recall(standing: Standing, taken: Taken, _: Officers) -> Standing:
     )
 
 
+def _take_back(standing: Standing, taken: Taken, _: Officers) -> Standing:
+    del taken
+    return replace(standing, recalled=None, written=False)
+
+
 def _letters(standing: Standing, taken: Taken, _: Officers) -> Standing:
     del taken
     return replace(standing, written=True)
@@ -313,5 +320,6 @@ _EFFECT: Final[Mapping[Act, Callable[[Standing, Taken, Officers], Standing]]] = 
         Act.CARRY_OUT: _nothing,
         Act.LETTERS: _letters,
         Act.RECALL: _recall,
+        Act.TAKE_BACK: _take_back,
     }
 )

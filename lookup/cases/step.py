@@ -17,7 +17,7 @@ Invariants:
 * `digest` names the case as its signer saw it. What changes a case changes its digest, and what
   was signed before is void (lookup/cases/machine.py).
 * Signatures are SSHSIG with the namespace `lacuna-case@v1`, so `ssh-keygen -Y sign` makes them.
-* A step that the site takes by itself has no signature; such acts are `recall` and `escalate`.
+* A step that the site takes by itself has no signature; such are `recall`, `take-back`, `escalate`.
 
 Pure: no I/O, no clock.
 """

@@ -61,6 +61,7 @@ ACTS: Final[dict[str, str]] = {
     Act.CARRY_OUT: "carried out",
     Act.LETTERS: "whoever had not answered was written to",
     Act.RECALL: "whoever was told of it told that it goes",
+    Act.TAKE_BACK: "kept after all for now, and told of again",
     Act.ESCALATE: "to be looked at again, because something new came",
 }
 GROUNDS: Final = {

@@ -50,7 +50,8 @@ class Act(StrEnum):
     WITHDRAW = "withdraw"
     CARRY_OUT = "carry-out"
     LETTERS = "letters"
-    RECALL = "recall"  # the site's own, as the next: no officer signs them
+    RECALL = "recall"  # the site's own, as the next two: no officer signs them
+    TAKE_BACK = "take-back"
     ESCALATE = "escalate"
 
     READ_CASES = "read-cases"
@@ -91,6 +92,7 @@ MAY: Final = MappingProxyType(
         Act.CARRY_OUT: frozenset({_REQUESTER, _APPROVER, _LEGAL}),
         Act.LETTERS: frozenset({_REQUESTER, _APPROVER, _LEGAL}),
         Act.RECALL: frozenset(),
+        Act.TAKE_BACK: frozenset(),
         Act.ESCALATE: frozenset(),
         Act.READ_CASES: _PEOPLE,
         Act.READ_OPENING: frozenset({_REQUESTER, _LEGAL}),

@@ -131,7 +131,7 @@ class Story:
             return False
         signed = self.since_change(law)
         recalls = [at for at, event in enumerate(signed) if event.act is Act.RECALL]
-        if not recalls or Act.HOLD in {event.act for event in signed[recalls[-1] :]}:
+        if not recalls or {Act.HOLD, Act.TAKE_BACK} & {each.act for each in signed[recalls[-1] :]}:
             return False
         return self._approved(law, signed[: recalls[-1]]) is not None
 

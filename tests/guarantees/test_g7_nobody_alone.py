@@ -184,6 +184,15 @@ class NobodyAlone(RuleBasedStateMachine):
         number, details = last.number + 1, REASONS[Act.RECALL]
         self._append(Step(VAULT, CASE, number, last.hash(), digest, None, Act.RECALL, details))
 
+    @precondition(lambda self: self._standing().state is State.RECALLING)
+    @rule()
+    def take_back(self) -> None:
+        """The site sees that a hold on a scope, or a rule of now, keeps it from being due."""
+        standing, last = self._standing(), self.taken[-1].step
+        digest = digest_of(SALT, CASE, standing.revision, self.content)
+        number = last.number + 1
+        self._append(Step(VAULT, CASE, number, last.hash(), digest, None, Act.TAKE_BACK))
+
     @precondition(lambda self: self.story.is_unseen)
     @rule(pick=PICK)
     def look_at_what_has_come(self, pick: int) -> None:

@@ -21,9 +21,10 @@ from typing import Final
 from keys.entry import EntryId, Kind
 from keys.epoch import Destruction
 from keys.errors import PageDamaged
+from keys.pages import NO_BLOBS
 from keys.vault import Vault
 from lookup.cases.standing import Remedy, State
-from lookup.custodian.cases.case import Case
+from lookup.custodian.cases.case import Case, take_back
 from lookup.custodian.cases.certifying import (
     can_be_certified,
     destroyed_entry,
@@ -98,6 +99,7 @@ def tend(custody: Custody) -> None:
     if custody.docket.damaged:
         return
     issue_waiting(custody)
+    _take_back(custody)
     due = [
         case
         for case in custody.docket.due(custody.moment())
@@ -105,7 +107,7 @@ def tend(custody: Custody) -> None:
         and not _is_waiting(custody, case)
         and not _is_held(custody, case)
     ]
-    ready = [case for case in due if is_whole(custody, case) and can_be_certified(custody, case)]
+    ready = [case for case in due if _is_ready(custody, case)]
     custody.docket.withhold(ready)
     custody.show_and_hide()
     going = told(custody, ready)
@@ -125,11 +127,18 @@ def tend(custody: Custody) -> None:
 def carry_out_now(custody: Custody, case: Case) -> CarriedOut | None:
     """Carry out a case that is due, unless recipients have to be told first; `tend` does then."""
     docket, now = custody.docket, custody.moment()
-    docket.withhold([*docket.withheld, case])
-    custody.show_and_hide()
     # Whatever is searched for goes on for all: what is found of the others is not thrown away.
-    due = [each for each in docket.withheld if docket.standing(each).is_due(now)]
-    going = {each.id for each in told(custody, due, PATIENCE)}
+    others = (each for each in docket.withheld if each.id != case.id)
+    ready = [
+        each
+        for each in (case, *others)
+        if docket.standing(each).is_due(now)
+        and not _is_held(custody, each)
+        and _is_ready(custody, each)
+    ]
+    docket.withhold(ready)
+    custody.show_and_hide()
+    going = {each.id for each in told(custody, ready, PATIENCE)}
     return carry_out(custody, [case]) if case.id in going else None
 
 
@@ -145,6 +154,23 @@ def _is_waiting(custody: Custody, case: Case) -> bool:
     """Say whether recipients are waited for: for a week, in which there is nothing to look at."""
     recalling = custody.docket.standing(case).state is State.RECALLING
     return recalling and not is_told(custody, case)
+
+
+def _take_back(custody: Custody) -> None:
+    """Answer again what was recalled and is not to go any more, by a hold or the rules of now."""
+    office, vault, now = custody.office, custody.vault, custody.moment()
+    steps = tuple(
+        take_back(case, office, vault, now)
+        for case in custody.docket.recalling
+        if not custody.docket.standing(case).is_due(now) or _is_held(custody, case)
+    )
+    if steps:
+        custody.commit((), NO_BLOBS, steps=steps)
+        custody.offer()  # nobody is to delete what is answered again
+
+
+def _is_ready(custody: Custody, case: Case) -> bool:
+    return is_whole(custody, case) and can_be_certified(custody, case)
 
 
 def _is_held(custody: Custody, case: Case) -> bool:

@@ -209,6 +209,11 @@ def recall(case: Case, office: Office, vault: Vault, recipients: int, at: Moment
     return new_step(case, replace(step, details={"recipients": recipients}), b"", at)
 
 
+def take_back(case: Case, office: Office, vault: Vault, at: Moment) -> Signed:
+    """Return the site's own step: what was recalled is kept, and answered again."""
+    return new_step(case, _own_step(case, office, vault, Act.TAKE_BACK), b"", at)
+
+
 def _own_step(case: Case, office: Office, vault: Vault, act: Act) -> Step:
     last, digest = case.last, case.digest(case.stand(office).revision)
     return Step(vault.id, case.id, last.number + 1, last.hash(), digest, None, act)

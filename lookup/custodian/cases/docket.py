@@ -166,6 +166,12 @@ class Docket:
         return [case for case in self.cases.values() if self.standing(case).is_due(now)]
 
     @property
+    def recalling(self) -> list[Case]:
+        """The cases whose recipients are being told."""
+        cases = (self.cases[each] for each in sorted(self._hiding))
+        return [case for case in cases if self.standing(case).state is State.RECALLING]
+
+    @property
     def withheld(self) -> list[Case]:
         """The cases whose records are hidden because they are being carried out."""
         return [self.cases[each] for each in sorted(self._withheld)]

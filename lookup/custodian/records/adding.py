@@ -227,7 +227,9 @@ def _kept_aside(custody: Custody, draft: Draft, old: Record, case: Case | None) 
     comes = _body(draft, old)
     more = custody.told(comes) - custody.told(old.body)
     longer = custody.answered_until(comes) > custody.answered_until(old.body)
-    hidden = custody.instead.get(old.id, old) is None
+    hiding = custody.hiding.get(old.id)
+    # Not by a recall: what comes takes that back.
+    hidden = hiding is not None and hiding.restricted and custody.instead[old.id] is None
     shows = (bool(more) or longer) and not hidden
     if waiting is not None and replace(waiting, cursor=draft.cursor) == draft and not shows:
         return _Step(parked, touches)

@@ -119,6 +119,14 @@ class TestRecall:
         assert not held.is_due(later)
         assert after(*RECALLED, ("sam", Act.HOLD), ("leo", Act.RELEASE)).is_due(later)
 
+    def test_the_site_takes_it_back(self) -> None:
+        """And may begin it anew: what was approved stands."""
+        later = Moment(10**9, 10**10)
+        back = after(*RECALLED, ("ana", Act.LETTERS), ("site", Act.TAKE_BACK))
+        assert (back.state, back.recalled, back.written) == (State.COOLING_OFF, None, False)
+        assert not back.hides(later)
+        assert back.is_due(later)
+
     @pytest.mark.parametrize("act", [Act.AMEND, Act.SHORTEN, Act.ESCALATE])
     def test_what_voids_the_approvals_ends_it(self, act: Act) -> None:
         """The next time that it is due its recipients are looked for again."""

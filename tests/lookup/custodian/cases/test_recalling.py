@@ -1,7 +1,7 @@
 """Art 19: whoever was answered with a record is told before it is destroyed, and then forgotten."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import pytest
@@ -14,6 +14,7 @@ from lookup.custodian.cases.recalling import acknowledge
 from lookup.custodian.cases.recalls import Recall
 from lookup.custodian.custody import Custody
 from lookup.handoff import MOST_REQUESTS
+from lookup.officers.proposal import LiftHold
 from lookup.officers.roles import Act
 from tests.clocks import SetClocks
 from tests.lookup.custodian.audit.test_auditing import handles_of, segment_of
@@ -251,23 +252,46 @@ def test_it_goes_on_after_a_restart(site: Site) -> None:
         assert not is_there(custodian, record_id)
 
 
-def test_a_hold_keeps_what_is_being_recalled(custodian: Custodian, segment: SegmentFile) -> None:
+def hold_case(custodian: Custodian, case: Json, record_id: EntryId) -> Callable[[], object]:
+    """Put a case on hold; return what ends that."""
+    del record_id
+    held = custodian.desk.take("sam", now(custodian, case), Act.HOLD, reason="court-case")
+    return lambda: custodian.desk.take("leo", held, Act.RELEASE)
+
+
+def hold_scope(custodian: Custodian, case: Json, record_id: EntryId) -> Callable[[], object]:
+    """Put the record on hold, as an inquiry does."""
+    del case
+    hold = custodian.desk.hold(record=record_id.hex())
+    return lambda: custodian.desk.change(LiftHold(hold=hold))
+
+
+@pytest.mark.parametrize("hold", [hold_case, hold_scope])
+def test_a_hold_keeps_what_is_being_recalled(
+    custodian: Custodian,
+    segment: SegmentFile,
+    hold: Callable[[Custodian, Json, EntryId], Callable[[], object]],
+) -> None:
     """G7: nothing on hold is expunged, also when everybody has been told; and it is answered.
 
-    Whoever hears of it meanwhile is told when the hold ends; who has acknowledged need not again.
+    Nobody is asked any more to delete it. Whoever hears of it meanwhile is told when the hold ends;
+    who has acknowledged need not again.
     """
     ward, clinic = client_of(custodian, "Ward"), client_of(custodian, "Clinic")
     record_id = custodian.add("one", nhs(1))
     segment.ask([handles_of(custodian, record_id)], head_of(client=ward))
     case = custodian.desk.approved([record_id])
     settle(custodian)
-    case = custodian.desk.take("sam", now(custodian, case), Act.HOLD, reason="court-case")
+    release = hold(custodian, case, record_id)
+    settle(custodian)
+    assert now(custodian, case)["state"] == "cooling-off"
+    assert custodian.call(lambda custody: list(custody._recalls())) == []
     confirm(custodian, *outbox(custodian))
     settle(custodian)
     assert is_there(custodian, record_id)
     assert custodian.outcome(nhs(1)) == "known"
     segment.ask([handles_of(custodian, record_id)], head_of(client=clinic))
-    custodian.desk.take("leo", case, Act.RELEASE)
+    release()
     settle(custodian)
     assert custodian.outcome(nhs(1)) == "no-record"
     (late,) = [each for each in outbox(custodian) if not each.acknowledged]

@@ -1,0 +1,152 @@
+"""What a second review of recalls, remedies and the rest of the rights has found."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from keys.entry import EntryId
+from lookup.custodian.cases.case import removal
+from lookup.custodian.custody import Custody
+from lookup.officers.proposal import SetRules
+from lookup.officers.roles import Act
+from tests.clocks import SetClocks
+from tests.lookup.custodian.audit.test_auditing import handles_of
+from tests.lookup.custodian.cases.test_recalling import now, settle
+from tests.lookup.custodian.cases.test_remedies import send
+from tests.lookup.custodian.segments import SegmentFile
+from tests.officers import Json
+from tests.simulator import Custodian, Site, nhs, record
+
+OLD, NEW, OTHER = nhs(1), nhs(2), nhs(3)
+HORIZON = 13 * 31
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as made:
+        yield made
+
+
+@pytest.fixture
+def custodian(site: Site) -> Iterator[Custodian]:
+    """One that carries out what is due when the test says so."""
+    with site.open() as running:
+        with running.unscheduled():
+            yield running
+        assert running.failures == []
+
+
+@pytest.fixture
+def clocks(site: Site) -> SetClocks:
+    """The vault's clocks; officers' tokens are of the real time."""
+    site.clocks = made = SetClocks()
+    return made
+
+
+def ask(custodian: Custodian, record_id: EntryId, slot: int = 0) -> None:
+    """Let somebody have been answered with a record, by the worker of a slot."""
+    handed_out = custodian.call(lambda custody: custody.audit.handed_out(demo=True))
+    segment = SegmentFile(handed_out, custodian.custody.vault.id, slot=slot)
+    segment.ask([handles_of(custodian, record_id)])
+    segment.close()
+
+
+def lose_content(custodian: Custodian, case: Json) -> None:
+    """Lose what a case says, as a restore of an older store does; the map has the rest."""
+    found = custodian.custody.docket.cases[EntryId(bytes.fromhex(case["case"]))]
+    names = removal(found)[1].delete
+
+    def lose(custody: Custody) -> None:
+        connection = custody.store._database.connection
+        connection.executemany("DELETE FROM blob WHERE id = ? AND version = ?", names)
+
+    custodian.call(lose)
+
+
+def put(custodian: Custodian, record_id: EntryId, version: int, members: dict[str, object]) -> str:
+    response = custodian.feed.put(
+        f"/v1/records/{record_id.hex()}", json=members, headers={"if-match": f'"{version}"'}
+    )
+    assert response.status_code == 200, response.text
+    return str(response.json()["result"])
+
+
+class TestRecallHides:
+    """A live plan is hidden although nothing can be carried out: a child in danger."""
+
+    def test_a_hold_of_the_officers_shows_what_is_recalled(self, custodian: Custodian) -> None:
+        """As a hold on the case does (machine.py); this one may last for an inquiry's years."""
+        record_id = custodian.add("one", OLD)
+        ask(custodian, record_id)
+        case = custodian.desk.approved([record_id])
+        settle(custodian)
+        assert now(custodian, case)["state"] == "recalling"
+        custodian.desk.hold("sam", record=record_id.hex())
+        settle(custodian)
+        assert custodian.call(lambda custody: custody.record(record_id)) is not None
+        assert custodian.outcome(OLD) == "known"
+
+    def test_a_hold_of_the_officers_lets_nobody_be_told_to_delete(
+        self, custodian: Custodian
+    ) -> None:
+        """An officer asks for one case; another one, withheld a moment ago, is on hold since."""
+        held, other = custodian.add("one", OLD), custodian.add("two", NEW)
+        ask(custodian, held)
+        case = custodian.desk.approved([held])
+
+        def withhold(custody: Custody) -> None:
+            custody.docket.withhold(custody.docket.due(custody.moment()))
+            custody.show_and_hide()
+
+        custodian.call(withhold)
+        custodian.desk.hold("sam", record=held.hex())
+        custodian.desk.take_or_miss("rita", custodian.desk.approved([other]), Act.CARRY_OUT)
+        assert custodian.call(lambda custody: list(custody.outbox.recalls)) == []
+        assert now(custodian, case)["state"] == "cooling-off"
+
+    def test_a_longer_cooling_off_shows_what_is_recalled(
+        self, site: Site, clocks: SetClocks
+    ) -> None:
+        """The rule is made stricter: what is due in a year is hidden for a year."""
+        with site.open() as custodian, custodian.unscheduled():
+            record_id = custodian.add("one", OLD)
+            ask(custodian, record_id)
+            case = custodian.desk.open([record_id])
+            for name in ("ana", "leo"):
+                case = custodian.desk.take(name, case, Act.APPROVE)
+            clocks.let_days_pass(15)
+            settle(custodian)
+            assert now(custodian, case)["state"] == "recalling"
+            custodian.desk.change(SetRules(cooling_off_days=365))
+            settle(custodian)
+            assert custodian.outcome(OLD) == "known"
+
+    def test_a_child_that_comes_while_a_record_is_recalled_is_answered(
+        self, custodian: Custodian
+    ) -> None:
+        """parking.py: never kept aside, unless two officers have *restricted* the record."""
+        record_id = custodian.add("one", OLD)
+        ask(custodian, record_id)
+        case = custodian.desk.approved([record_id])
+        settle(custodian)
+        assert now(custodian, case)["state"] == "recalling"
+        send(custodian, record("one", OLD, NEW))
+        settle(custodian)
+        assert now(custodian, case)["state"] == "requested"
+        assert [custodian.outcome(OLD), custodian.outcome(NEW)] == ["known", "known"]
+
+    def test_a_plan_that_comes_while_an_old_record_is_recalled_is_answered(
+        self, custodian: Custodian
+    ) -> None:
+        """A referral that hospitals were told of once, and that has become a plan now."""
+        record_id = custodian.add("one", OLD)
+        ask(custodian, record_id)
+        assert send(custodian, record("one", OLD, category="allegation")) == ["updated"]
+        assert custodian.outcome(OLD) == "no-record"
+        case = custodian.desk.approved([record_id])
+        settle(custodian)
+        assert now(custodian, case)["state"] == "recalling"
+        send(custodian, record("one", OLD, payload={"note": "a plan now"}))
+        settle(custodian)
+        assert now(custodian, case)["state"] == "requested"
+        assert custodian.outcome(OLD) == "known"
