@@ -41,7 +41,6 @@ from typing import Final
 from lookup.cases.standing import (
     APPROVED,
     MALICIOUS,
-    OTHER_GONE,
     UNDECIDED,
     Officers,
     Refusal,
@@ -120,6 +119,7 @@ class _Fold:
             approvals=valid,
             wanting=wanting,
             last=taken,
+            signed=standing.signed + (taken.step.officer is not None),
             restriction=self._restriction(standing.restriction),
             refusal=self._refusal(standing.refusal),
         )
@@ -196,7 +196,7 @@ def _unconfirmed(restriction: Restriction | None, taken: Taken) -> Restriction |
 
 
 def _amend(standing: Standing, taken: Taken, officers: Officers) -> Standing:
-    return replace(_change(standing, taken, officers), restricted=False, stale=False)
+    return replace(_change(standing, taken, officers), restricted=False, unseen=frozenset())
 
 
 def _escalate(standing: Standing, taken: Taken, officers: Officers) -> Standing:
@@ -204,7 +204,7 @@ def _escalate(standing: Standing, taken: Taken, officers: Officers) -> Standing:
     return replace(
         _change(standing, taken, officers),
         escalated=(*standing.escalated, reason),
-        stale=standing.stale or reason != OTHER_GONE,
+        unseen=standing.unseen | {reason},
     )
 
 

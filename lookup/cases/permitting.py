@@ -20,8 +20,10 @@ from lookup.cases.standing import Moment, Officers, Remedy, Standing, Terms
 from lookup.cases.step import Step
 from lookup.officers.roles import Act
 
-# Where a case stands is computed from all its steps; an honest one has a dozen.
+# Of officers, for where a case stands is computed from all its steps; an honest one has a dozen.
+# Whoever uses them up keeps nobody from ending the case, nor from showing what it hides.
 MAX_STEPS: Final = 256
+_ALWAYS: Final = frozenset({Act.WITHDRAW, Act.LIFT})
 
 
 class StepRefused(Exception):
@@ -50,7 +52,7 @@ def require(  # noqa: PLR0913  # all that decides whether a step may be taken
         raise StepRefused("this was signed of another state of the case: look at it again")
     if step.officer is None or not _may(officers, step, terms):
         raise StepRefused(f"none of the officer's roles may {step.act} this case")
-    if step.number > MAX_STEPS and step.act is not Act.WITHDRAW:
+    if standing.signed >= MAX_STEPS and step.act not in _ALWAYS:
         raise StepRefused(f"a case has at most {MAX_STEPS} steps: withdraw it, and open another")
     for rule in _REQUIRED.get(step.act, ()):
         rule(standing, step, terms, now)

@@ -125,9 +125,10 @@ class Standing:
 
     `revision` is the number of the step that last changed the case; `changers` who has opened or
     changed it; `approved` when the last approval that was needed came, `wanting` what else is;
-    `restricted` whether a restriction was laid on since a requester last signed; `stale` whether
-    something came since, which no requester has seen; `recalled` when the recipients of answers
-    were first told, of whom there are `recipients`, and `written` whether the rest got letters.
+    `restricted` whether a restriction was laid on since a requester last signed; `unseen` what came
+    since, and no requester has seen; `recalled` when the recipients of answers were first told, of
+    whom there are `recipients`, and `written` whether the rest got letters. `signed` counts steps
+    of officers.
     """
 
     state: State
@@ -145,17 +146,23 @@ class Standing:
     restriction: Restriction | None = None
     restricted: bool = False
     escalated: tuple[str, ...] = ()
-    stale: bool = False
+    unseen: frozenset[str] = frozenset()
     identity_asked: bool = False
     recalled: Moment | None = None
     recipients: int = 0
     written: bool = False
+    signed: int = 0
     last: Taken | None = field(default=None, repr=False)
 
     @property
     def is_open(self) -> bool:
         """Say whether it can still end in a destruction."""
         return self.state in UNDECIDED
+
+    @property
+    def stale(self) -> bool:
+        """Say whether it has to be amended before anybody approves it."""
+        return bool(self.unseen - {OTHER_GONE})
 
     @property
     def cooling_off_days(self) -> int:

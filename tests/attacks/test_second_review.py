@@ -1,6 +1,7 @@
 """What a second review of recalls, remedies and the rest of the rights has found."""
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 
 import pytest
 
@@ -18,7 +19,6 @@ from tests.officers import Json
 from tests.simulator import Custodian, Site, nhs, record
 
 OLD, NEW, OTHER = nhs(1), nhs(2), nhs(3)
-HORIZON = 13 * 31
 
 
 @pytest.fixture
@@ -150,3 +150,58 @@ class TestRecallHides:
         settle(custodian)
         assert now(custodian, case)["state"] == "requested"
         assert custodian.outcome(OLD) == "known"
+
+
+class TestEscalation:
+    """G7: what comes, and no approver has seen, takes the approvals back."""
+
+    def test_another_case_of_the_child_hears_of_a_record_under_a_case(
+        self, custodian: Custodian
+    ) -> None:
+        """G7: of two open cases one record comes to name the other's child, and is stored."""
+        first, second = custodian.add("one", OLD), custodian.add("two", NEW)
+        case = custodian.desk.open([first])
+        custodian.desk.open([second])
+        assert send(custodian, record("two", NEW, OLD)) == ["updated"]
+        assert now(custodian, case)["escalated"] == ["new-record"]
+
+
+class TestExhaustion:
+    """No one party uses up what others need."""
+
+    def test_a_feed_does_not_use_up_the_steps_of_a_case(self, custodian: Custodian) -> None:
+        """One that says now this, now that: afterwards nobody can approve it any more."""
+        record_id = custodian.add("one", OLD, category="allegation")
+        case = custodian.desk.open([record_id])
+        for number in range(260):
+            send(custodian, record("one", OLD, category="allegation", since=day(number)))
+        case = now(custodian, case)
+        content = custodian.desk.content([record_id])
+        signed = custodian.desk.signer("rita").amendment(case["next"], content)
+        response = custodian.desk.ask("rita", "POST", f"/v1/cases/{case['case']}/steps", signed)
+        assert response.status_code == 200, response.text
+
+    def test_one_officer_does_not_use_up_the_step_that_shows_a_plan_again(
+        self, custodian: Custodian
+    ) -> None:
+        """A6: legal alone holds and releases; then nobody lifts what hides a live plan."""
+        record_id = custodian.add("one", OLD)
+        case = custodian.desk.open([record_id], restrict=True)
+        case = custodian.desk.take("sam", case, Act.RESTRICT)
+        case = custodian.desk.take("ana", case, Act.CONFIRM)
+        while True:
+            response = custodian.desk.step("leo", case, Act.HOLD, reason="court-case")
+            if response.status_code != 200:
+                break
+            case = response.json()
+            response = custodian.desk.step("leo", case, Act.RELEASE)
+            if response.status_code != 200:
+                break
+            case = response.json()
+        response = custodian.desk.step("sam", case, Act.LIFT)
+        assert response.status_code == 200, response.text
+        assert custodian.outcome(OLD) == "known"
+
+
+def day(number: int) -> str:
+    return (date(2026, 1, 2) + timedelta(days=number % 2)).isoformat()

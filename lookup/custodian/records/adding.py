@@ -20,7 +20,7 @@ from crypto.record import Dek, seal_payload
 from keys.entry import Batch, EntryId, Kind, Put, new_entry_id, new_entry_ids
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Receipt
-from lookup.cases.standing import NEW_CATEGORY, NEW_CHILD, NEW_DATES, NEW_RECORD
+from lookup.cases.standing import NEW_CATEGORY, NEW_CHILD, NEW_DATES, NEW_RECORD, Standing
 from lookup.custodian.cases.case import Case, Signed, escalation
 from lookup.custodian.cases.remedy import stored_payload
 from lookup.custodian.custody import Custody, Edit
@@ -42,6 +42,8 @@ PARKED: Final = "parked"
 DETACHED: Final = "detached"
 FENCED: Final = "fenced"
 REPLAYED: Final = "replayed"
+
+MOST_ESCALATIONS: Final = 64  # of one case, before those that repeat are left out
 
 _REFUSED: Final = {
     FENCED: "the record of this source reference was destroyed: a new concern has a new one",
@@ -190,9 +192,14 @@ def _step(custody: Custody, draft: Draft, old: Record | None, fresh: EntryId) ->
         return _kept_aside(custody, draft, old, case)
     if old.body.says(draft):
         return _Step(Stored(UNCHANGED, old.id, old.version), (old.id, draft.source))
+    return _stored(custody, draft, old, old.id, _watching(custody, draft, old))
+
+
+def _watching(custody: Custody, draft: Draft, old: Record) -> list[tuple[Case, str]]:
+    """Return the cases of children whom a record comes to name."""
     new = set(draft.identifiers) - set(names_of(old))
     cases = custody.docket.watching(new) if new else []
-    return _stored(custody, draft, old, old.id, [(case, NEW_RECORD) for case in cases])
+    return [(case, NEW_RECORD) for case in cases if old.id not in case.record_ids]
 
 
 def _of_detached(custody: Custody, draft: Draft, old: Record, case: Case | None) -> _Step:
@@ -238,7 +245,7 @@ def _kept_aside(custody: Custody, draft: Draft, old: Record, case: Case | None) 
         [] if case is None else _escalating(custody, case, draft, old, None if shows else waiting)
     )
     if shows:
-        step = _stored(custody, draft, old, old.id, escalates)
+        step = _stored(custody, draft, old, old.id, [*escalates, *_watching(custody, draft, old)])
         return replace(step, batch=removed, blobs=gone, unparked=before)
     kept, batch, blobs = park(custody.vault, case_id, old.id, draft)
     return _Step(
@@ -355,9 +362,22 @@ def _is_new(edit: Edit) -> bool:
     return edit.old is None or edit.new is None or edit.new.version != edit.old.version
 
 
+def _is_said(standing: Standing, reason: str) -> bool:
+    """Say whether a case waits to be amended for this very reason, and has said such a lot.
+
+    A step more would change nothing but who has seen it, which counts while they are few.
+    """
+    return reason in standing.unseen and len(standing.escalated) >= MOST_ESCALATIONS
+
+
 def _escalations(custody: Custody, steps: Sequence[_Step]) -> tuple[Signed, ...]:
     """Return one step of the site's own for each case that something new concerns."""
-    found = {case.id: (case, reason) for step in steps for case, reason in step.escalates}
+    found = {
+        case.id: (case, reason)
+        for step in steps
+        for case, reason in step.escalates
+        if not _is_said(custody.docket.standing(case), reason)
+    }
     at = custody.moment() if found else None
     return tuple(
         escalation(case, custody.office, custody.vault, reason, at)

@@ -188,7 +188,7 @@ def test_an_officer_of_another_authority_takes_no_step() -> None:
 MOST = (("leo", Act.EXTEND),) * (MAX_STEPS - 1)  # after the opening
 
 
-@pytest.mark.parametrize("act", [act for act in FROM if act is not Act.WITHDRAW])
+@pytest.mark.parametrize("act", [act for act in FROM if act not in {Act.WITHDRAW, Act.LIFT}])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_case_has_an_end(name: str, act: Act) -> None:
     """Where it stands is computed from all its steps: nobody makes that long for everybody."""
@@ -199,6 +199,16 @@ def test_a_case_has_an_end(name: str, act: Act) -> None:
 def test_a_case_that_is_full_can_be_withdrawn() -> None:
     try_step(MOST, "rita", Act.WITHDRAW)
     try_step(MOST[1:], "ana", Act.APPROVE)
+
+
+def test_a_case_that_is_full_hides_no_longer_than_its_officers_want() -> None:
+    """Whoever uses up its steps does not keep a plan hidden that protects a child."""
+    try_step((("sam", Act.RESTRICT), *MOST[1:]), "sam", Act.LIFT)
+
+
+def test_what_the_site_does_by_itself_uses_nothing_up() -> None:
+    """A feed that says now this, now that leaves officers their steps."""
+    try_step((("site", Act.ESCALATE),) * MAX_STEPS, "rita", Act.AMEND)
 
 
 def test_no_time_runs_out_for_a_hold() -> None:
