@@ -11,9 +11,10 @@ from lookup.cli.proposing import propose
 ATTACH: Final = """Propose that the record of this id takes its feed's word again.
 
 A case that unlinks or corrects a record detaches it: what its feed sends is kept aside, so that
-tonight's feed does not undo what officers have decided. When the feed says the same as the record,
-the record is attached by itself. Where it will never say the same, as it means something else
-rightly, attach the record: what waits is stored then, and what comes later, identifiers too.
+tonight's feed does not undo what officers have decided; only what protects a child for longer is
+taken. Attach the record once its authority's system says what is right: what waits is stored then,
+and what comes later, identifiers too. A feed with a cursor that says the same as the record has
+attached it by itself; of a feed without, that may be an old sending.
 
 \b
 Exit status

@@ -66,8 +66,7 @@ Remedies
             since, until, answer_until, payload; ground art-16
   restrict  hide the records and destroy nothing; grounds art-18-1-a to d
 
-A record that was unlinked or corrected takes its feed's word no more, until that says the same:
-see `lacuna officer attach`.
+A record that was unlinked or corrected takes its feed's word no more: see `lacuna officer attach`.
 
 \b
 Grounds (UK GDPR Art 16, 17(1), 18(1))

@@ -8,12 +8,12 @@ import pytest
 from keys.entry import EntryId
 from lookup.custodian.cases.case import removal
 from lookup.custodian.custody import Custody
-from lookup.officers.proposal import SetRules
+from lookup.officers.proposal import AttachRecord, SetRules
 from lookup.officers.roles import Act
 from tests.clocks import SetClocks
 from tests.lookup.custodian.audit.test_auditing import handles_of
 from tests.lookup.custodian.cases.test_recalling import now, settle
-from tests.lookup.custodian.cases.test_remedies import send
+from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, read, send, unlinking
 from tests.lookup.custodian.segments import SegmentFile
 from tests.officers import Json
 from tests.simulator import Custodian, Site, nhs, record
@@ -63,12 +63,11 @@ def lose_content(custodian: Custodian, case: Json) -> None:
     custodian.call(lose)
 
 
-def put(custodian: Custodian, record_id: EntryId, version: int, members: dict[str, object]) -> str:
-    response = custodian.feed.put(
-        f"/v1/records/{record_id.hex()}", json=members, headers={"if-match": f'"{version}"'}
-    )
-    assert response.status_code == 200, response.text
-    return str(response.json()["result"])
+def refused(custodian: Custodian, record_id: EntryId, members: dict[str, object]) -> None:
+    """Put another version, which is not taken."""
+    path = f"/v1/records/{record_id.hex()}"
+    response = custodian.feed.put(path, json=members, headers={"if-match": '"2"'})
+    assert (response.status_code, "detached" in response.json()["detail"]) == (409, True)
 
 
 class TestRecallHides:
@@ -150,6 +149,75 @@ class TestRecallHides:
         settle(custodian)
         assert now(custodian, case)["state"] == "requested"
         assert custodian.outcome(OLD) == "known"
+
+
+class TestDetached:
+    """What a feed, or an officer of it, does about a record that a case has changed."""
+
+    def test_what_is_put_under_another_reference_makes_no_second_record(
+        self, custodian: Custodian
+    ) -> None:
+        """It is parked by its record, and is attached by its reference."""
+        record_id = custodian.add("one", OLD, NEW)
+        carry_out(custodian, record_id, unlinking(OLD))
+        refused(custodian, record_id, record("renamed", NEW, payload={"note": "new"}))
+        custodian.desk.change(AttachRecord(record=record_id.hex(), authority="AXT"))
+        sources = custodian.call(lambda custody: dict(custody.sources))
+        assert list(sources.values()) == [record_id]
+
+    def test_what_is_put_under_another_reference_takes_no_other_childs_record(
+        self, custodian: Custodian
+    ) -> None:
+        """The reference is another record's by the time: that one is overwritten, and hidden."""
+        record_id = custodian.add("one", OLD, NEW)
+        carry_out(custodian, record_id, unlinking(OLD))
+        refused(custodian, record_id, record("two", NEW, payload={"note": "new"}))
+        other = custodian.add("two", OTHER)
+        assert custodian.outcome(OTHER) == "known"
+        custodian.desk.change(AttachRecord(record=record_id.hex(), authority="AXT"))
+        assert read(custodian, other)["identifiers"] == [OTHER]
+        assert custodian.outcome(OTHER) == "known"
+
+    def test_a_replay_in_order_does_not_link_the_number_again(self, custodian: Custodian) -> None:
+        """A8: the feed's history has a version that says just what the record says now."""
+        first, second = record("one", NEW), record("one", NEW, OLD)
+        assert send(custodian, first) == ["added"]
+        assert send(custodian, second) == ["updated"]
+        (record_id,) = custodian.call(lambda custody: list(custody.sources.values()))
+        carry_out(custodian, record_id, unlinking(OLD))
+        assert custodian.outcome(OLD) == "no-record"
+        send(custodian, first)
+        send(custodian, second)
+        assert custodian.outcome(OLD) == "no-record"
+
+    def test_a_replay_in_order_does_not_bring_back_what_was_corrected(
+        self, custodian: Custodian
+    ) -> None:
+        first = record("one", OLD, payload={"note": "right"})
+        second = record("one", OLD, payload={"note": "malicious"})
+        send(custodian, first)
+        send(custodian, second)
+        (record_id,) = custodian.call(lambda custody: list(custody.sources.values()))
+        carry_out(custodian, record_id, correcting(payload={"note": "right"}))
+        send(custodian, first)
+        send(custodian, second)
+        assert read(custodian, record_id)["payload"] == {"note": "right"}
+
+    def test_a_sibling_that_is_not_taken_is_told_of(self, custodian: Custodian) -> None:
+        """`updated` says that hospitals are told of the new child. They are not."""
+        record_id = custodian.add("one", OLD, NEW, category="allegation")
+        carry_out(custodian, record_id, unlinking(OLD))
+        (result,) = send(custodian, record("one", NEW, OTHER))
+        assert custodian.outcome(NEW) == "known"
+        assert custodian.outcome(OTHER) == "known" or result == "detached"
+
+    def test_a_sibling_waits_with_what_waits(self, custodian: Custodian) -> None:
+        """Told `parked`, a feed believes that what it sent is taken when it is attached."""
+        record_id = custodian.add("one", OLD, NEW)
+        carry_out(custodian, record_id, unlinking(OLD))
+        (result,) = send(custodian, record("one", NEW, OTHER, payload={"note": "a sibling"}))
+        custodian.desk.change(AttachRecord(record=record_id.hex(), authority="AXT"))
+        assert custodian.outcome(OTHER) == "known" or result == "detached"
 
 
 class TestEscalation:

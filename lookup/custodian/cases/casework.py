@@ -304,7 +304,7 @@ def _take_up(custody: Custody, kept: Sequence[Parked], recalls: Sequence[Recall]
     # It waits no more when it is judged: what may only wait, again, is parked anew.
     custody.lot.drop([each for each, _ in parked])
     try:
-        prepared = resume_drafts(custody, [draft for _, draft in parked])
+        prepared = resume_drafts(custody, [(each.record, draft) for each, draft in parked])
         removals = [each.removal() for each, _ in parked]
         receipt = custody.commit(
             (

@@ -98,14 +98,21 @@ def change(record_id: EntryId, draft: Draft, expected: int) -> Prepare[Stored]:
             raise Conflict("a record stays its authority's: another one sends its own")
         if old.version != expected:
             raise PreconditionFailed(f"expected version {expected}, the record is at {old.version}")
-        if old.body.source != draft.source and custody.docket.open_case_of(record_id) is not None:
-            raise Conflict("a record under a case keeps its authority and source reference")
+        if old.body.source != draft.source and _keeps_reference(custody, old):
+            raise Conflict(
+                "a record under a case, or detached by one, keeps its authority and source"
+                " reference: end the case, or have officers attach the record"
+            )
         if custody.sources.get(draft.source, record_id) != record_id:
             raise Conflict("the source reference is another record's")
         (step,) = _steps(custody, [draft], [old], [record_id])
         return _one(custody, step)
 
     return prepare
+
+
+def _keeps_reference(custody: Custody, record: Record) -> bool:
+    return custody.docket.open_case_of(record.id) is not None or is_detached(record)
 
 
 def add_or_change(drafts: Sequence[Draft]) -> Prepare[list[Stored | Refused]]:
@@ -120,11 +127,13 @@ def add_or_change(drafts: Sequence[Draft]) -> Prepare[list[Stored | Refused]]:
     return prepare
 
 
-def resume_drafts(custody: Custody, drafts: Sequence[Draft]) -> Prepared[None]:
-    """Return what stores drafts that were let in before, and were parked until now."""
+def resume_drafts(custody: Custody, parked: Sequence[tuple[EntryId, Draft]]) -> Prepared[None]:
+    """Return what stores drafts of records that were let in before, and were parked until now."""
     steps = [
-        _step(custody, draft, custody.by_source(draft.source), new_entry_id(Kind.RECORD))
-        for draft in drafts
+        _step(custody, replace(draft, source_ref=record.body.source_ref), record, record_id)
+        for record_id, draft in parked
+        for record in (custody.record(record_id),)
+        if record is not None
     ]
     return _prepared(custody, steps, None)
 
@@ -203,8 +212,11 @@ def _watching(custody: Custody, draft: Draft, old: Record) -> list[tuple[Case, s
 
 
 def _of_detached(custody: Custody, draft: Draft, old: Record, case: Case | None) -> _Step:
-    """Return what a draft does about a detached record; a feed that was put right attaches it."""
-    if case is None and old.body.says(draft):
+    """Return what a draft does about a detached record; a feed that was put right attaches it.
+
+    If it has a cursor: of any other one this may be an old sending, and the next one, too.
+    """
+    if case is None and draft.cursor is not None and old.body.says(draft):
         edit, stored = Edit(old.id, old, attached(old)), Stored(UNCHANGED, old.id, old.version)
         parked = custody.lot.parked.get(old.id)
         removed, gone = ((), NO_BLOBS) if parked is None else parked.removal()
@@ -213,8 +225,8 @@ def _of_detached(custody: Custody, draft: Draft, old: Record, case: Case | None)
     vault, store = custody.vault, custody.store
     taken = reduced(draft, old, lambda: stored_payload(vault, store, old))
     step = _kept_aside(custody, taken, old, case)
-    if isinstance(step.stored, Stored) and step.stored.result == UNCHANGED and taken != draft:
-        # Not unchanged: it names somebody else than the record does, which is not taken.
+    if isinstance(step.stored, Stored) and set(taken.identifiers) != set(draft.identifiers):
+        # It does not name just whom the record does; that is not taken, whatever else was.
         return replace(step, stored=replace(step.stored, result=DETACHED))
     return step
 

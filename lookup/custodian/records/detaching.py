@@ -11,9 +11,13 @@ Invariants:
   taken off a record is ever stored again, not even aside.
 * What would answer for longer for the children that it still names is taken all the same: no
   correction of the past hides a plan that comes later.
-* A feed that names somebody whom the record does not is told so: `detached`, and not `unchanged`.
-  Whether that is the number that was taken off, or a child who belongs there, only people know.
-* A feed that says just what the record says has been put right: the record is attached again.
+* A feed that does not name just whom the record does is told so: `detached`, whatever else of it
+  was taken. Whether that is the number that was taken off, or a child who belongs there, only
+  people know.
+* A feed with a cursor that says just what the record says has been put right: the record is
+  attached again. Of a feed without, it may be an old sending, and the next one that which linked
+  the child: that record is attached by officers alone (proposals.py).
+* A detached record keeps its source reference, by which its feed finds it.
 """
 
 from collections.abc import Callable

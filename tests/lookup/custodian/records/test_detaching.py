@@ -31,7 +31,7 @@ class TestDetached:
         again = record("one", OLD, NEW)
         assert send(custodian, again) == ["detached"]
         changed = record("one", OLD, NEW, payload={"note": "another word"})
-        assert [*send(custodian, changed), *send(custodian, changed)] == ["parked", "parked"]
+        assert [*send(custodian, changed), *send(custodian, changed)] == ["detached", "detached"]
         number = OLD.partition(":")[2].encode()
         custody = custodian.custody
         parked = custody.lot.parked[record_id]
@@ -57,11 +57,11 @@ class TestDetached:
         record_id = custodian.add("one", OLD, NEW, until="2026-12-01", answer_until="2026-12-31")
         carry_out(custodian, record_id, unlinking(OLD))
         longer = record("one", OLD, NEW, until="2027-12-01", answer_until="2028-06-30")
-        assert send(custodian, longer) == ["updated"]
+        assert send(custodian, longer) == ["detached"]
         content = read(custodian, record_id)
         assert (content["until"], content["identifiers"]) == ("2027-12-01", [NEW])
         assert [custodian.outcome(OLD), custodian.outcome(NEW)] == ["no-record", "known"]
-        assert send(custodian, record("one", OLD, NEW, until="2026-12-01")) == ["parked"]
+        assert send(custodian, record("one", NEW, until="2026-12-01")) == ["parked"]
 
     def test_a_registrar_alone_does_not_link_it_either(self, custodian: Custodian) -> None:
         record_id = custodian.add("one", OLD, NEW)
@@ -71,25 +71,43 @@ class TestDetached:
             json=record("one", OLD, NEW, payload={"note": "again"}),
             headers={"if-match": '"2"'},
         )
-        assert response.json()["result"] == "parked"
+        assert response.json()["result"] == "detached"
         assert custodian.outcome(OLD) == "no-record"
 
-    def test_a_feed_that_is_put_right_is_believed_again(self, custodian: Custodian) -> None:
-        """It says what the record says; from then on its word counts, over restarts too."""
+    def test_a_feed_with_a_cursor_that_is_put_right_is_believed_again(self) -> None:
+        """It says what the record says, and nothing old: from then on its word counts."""
+        with Site() as site:
+            site.tables["authority"] = [
+                each | ({"cursor": True} if each["code"] == "AXT" else {})
+                for each in site.tables["authority"]
+            ]
+            site.configure()
+            with site.open() as custodian, custodian.unscheduled():
+                record_id = custodian.add("one", OLD, NEW, cursor=1)
+                carry_out(custodian, record_id, unlinking(OLD))
+                assert send(custodian, record("one", NEW, cursor=2)) == ["unchanged"]
+                epoch = custodian.call(lambda custody: custody.vault.version.epoch)
+                changed = record("one", NEW, payload={"note": "new"}, cursor=3)
+                assert send(custodian, changed) == ["updated"]
+                assert custodian.call(lambda custody: custody.vault.version.epoch) == epoch + 1
+                assert read(custodian, record_id)["payload"] == {"note": "new"}
+
+    def test_a_feed_without_one_may_have_said_that_before(self, custodian: Custodian) -> None:
+        """A8: what says just what the record says may be old, and the next what linked a child."""
         record_id = custodian.add("one", OLD, NEW)
         carry_out(custodian, record_id, unlinking(OLD))
         assert send(custodian, record("one", NEW)) == ["unchanged"]
-        epoch = custodian.call(lambda custody: custody.vault.version.epoch)
-        assert send(custodian, record("one", NEW, payload={"note": "new"})) == ["updated"]
-        assert custodian.call(lambda custody: custody.vault.version.epoch) == epoch + 1
+        assert send(custodian, record("one", NEW, payload={"note": "new"})) == ["parked"]
+        custodian.desk.change(AttachRecord(record=record_id.hex(), authority="AXT"))
         assert read(custodian, record_id)["payload"] == {"note": "new"}
+        assert send(custodian, record("one", NEW, payload={"note": "newer"})) == ["updated"]
 
     def test_officers_attach_it_again(self, custodian: Custodian) -> None:
         """By as many as a case needs: then what waits is stored, and the feed's word counts."""
         record_id = custodian.add("one", OLD, NEW)
         carry_out(custodian, record_id, unlinking(OLD))
         changed = record("one", OLD, NEW, payload={"note": "another word"})
-        assert send(custodian, changed) == ["parked"]
+        assert send(custodian, changed) == ["detached"]
         change = AttachRecord(record=record_id.hex(), authority="AXT")
         custodian.desk.change(change)
         assert read(custodian, record_id)["payload"] == {"note": "another word"}
@@ -120,7 +138,7 @@ class TestDetached:
         record_id = custodian.add("one", OLD, NEW)
         carry_out(custodian, record_id, unlinking(OLD))
         case = custodian.desk.open([record_id])
-        assert send(custodian, record("one", OLD, NEW, payload={"note": "new"})) == ["parked"]
+        assert send(custodian, record("one", NEW, payload={"note": "new"})) == ["parked"]
         custodian.desk.take("rita", now(custodian, case), Act.WITHDRAW)
         waits = custodian.call(lambda custody: custody.lot.parked)
         assert [each.case for each in waits.values()] == [NO_CASE]
