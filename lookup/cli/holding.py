@@ -37,6 +37,9 @@ Exit status
 """
 HOLDS: Final = """List the holds, the oldest first: since when, by whom, what they cover and why.
 
+Last come those of cases whose content was lost with a store: a restore brings these back; to lift
+such a hold lets the lost case go, too.
+
 \b
 Exit status
   0   listed

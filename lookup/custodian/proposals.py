@@ -32,6 +32,7 @@ from crypto.sshsig import InvalidSignature, Signature, parse_public_key, verify
 from keys.entry import Batch, Entry, EntryId, Kind, Put, Remove, new_entry_id
 from keys.pages import NO_BLOBS, BlobChange
 from keys.vault import Vault
+from lookup.custodian.cases.case import LostCase, removal
 from lookup.custodian.cases.casework import resume_attached
 from lookup.custodian.cases.certifying import told_approvals
 from lookup.custodian.custody import Custody
@@ -277,10 +278,27 @@ def _lift_fence(custody: Custody, change: LiftFence) -> Made:
 
 
 def _lift_hold(custody: Custody, change: LiftHold) -> Made:
-    hold = custody.holds.holds.get(EntryId(bytes.fromhex(change.hold)))
+    wanted = EntryId(bytes.fromhex(change.hold))
+    lost = [each for each in custody.docket.lost if each.id == wanted and each.hold]
+    if lost and change.authority is None:
+        return _lift_lost(custody, lost[0])
+    hold = custody.holds.holds.get(wanted)
     if hold is None or hold.scope.authority != change.authority:
         raise Conflict("there is no such hold of this authority")
     return Made(_as_it_is(custody), (Remove(Kind.HOLD, hold.id),), lambda: custody.holds.drop(hold))
+
+
+def _lift_lost(custody: Custody, case: LostCase) -> Made:
+    """Let a case go whose content was lost: no step of it can be signed any more."""
+    batch, blobs = removal(case)
+    recalls = custody.outbox.of({case.id})
+
+    def hear() -> None:
+        custody.docket.lost.remove(case)
+        custody.outbox.drop(recalls)
+        custody.holds.cases.clear()
+
+    return Made(_as_it_is(custody), (*batch, *(r.removal() for r in recalls)), hear, blobs)
 
 
 def _attach(custody: Custody, change: AttachRecord) -> Made:

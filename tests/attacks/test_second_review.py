@@ -5,15 +5,16 @@ from datetime import date, timedelta
 
 import pytest
 
-from keys.entry import EntryId
+from keys.entry import EntryId, Kind
 from lookup.custodian.cases.case import removal
 from lookup.custodian.custody import Custody
-from lookup.officers.proposal import AttachRecord, SetRules
+from lookup.officers.proposal import AttachRecord, LiftHold, SetRules
 from lookup.officers.roles import Act
 from tests.clocks import SetClocks
 from tests.lookup.custodian.audit.test_auditing import handles_of
 from tests.lookup.custodian.cases.test_recalling import now, settle
 from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, read, send, unlinking
+from tests.lookup.custodian.depot import OVER, Depot, opened, start
 from tests.lookup.custodian.segments import SegmentFile
 from tests.officers import Json
 from tests.simulator import Custodian, Site, nhs, record
@@ -232,6 +233,64 @@ class TestEscalation:
         custodian.desk.open([second])
         assert send(custodian, record("two", NEW, OLD)) == ["updated"]
         assert now(custodian, case)["escalated"] == ["new-record"]
+
+
+class TestLostCase:
+    """G7: nothing on hold is expunged, also after a restore that lost a blob."""
+
+    def test_a_hold_of_a_case_keeps_its_record_although_its_content_was_lost(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """G7: its steps are in the map: a legal hold, signed, and not released."""
+        clocks = site.clocks = start()
+        monkeypatch.setattr("tests.officers.time.time", clocks.wall)
+        with opened(site) as custodian:
+            depot = Depot(custodian, clocks)
+            record_id = depot.keep("one", OVER)
+            case = custodian.desk.open([record_id])
+            custodian.desk.take("leo", case, Act.HOLD, reason="court-case")
+            lose_content(custodian, case)
+        with opened(site) as custodian:
+            depot = Depot(custodian, clocks)
+            assert len(custodian.custody.docket.lost) == 1
+            depot.approve()
+            depot.nights(8)
+            assert depot.there(record_id) == [True]
+
+    def test_no_other_case_destroys_it_before_officers_lift_that(self, site: Site) -> None:
+        """It is listed with the other holds, and lifted as one; then the lost case goes, too."""
+        with site.open() as custodian:
+            record_id = custodian.add("one", OLD)
+            case = custodian.desk.open([record_id])
+            custodian.desk.take("leo", case, Act.HOLD, reason="court-case")
+            lose_content(custodian, case)
+        with site.open() as custodian, custodian.unscheduled():
+            desk = custodian.desk
+            other = desk.approved([record_id])
+            settle(custodian)
+            assert desk.step("rita", other, Act.CARRY_OUT).status_code == 409
+            assert now(custodian, other)["holds"] == [case["case"]]
+            (listed,) = desk.told("ada", "GET", "/v1/officers")["holds"]
+            assert (listed["hold"], listed["placed_by"]) == (case["case"], "leo")
+            assert listed["scope"]["record"] == record_id.hex()
+            assert listed["scope"]["reason"] == "court-case"
+            assert custodian.outcome(OLD) == "known"
+
+            desk.change(LiftHold(hold=case["case"]))
+            settle(custodian)
+            assert custodian.call(lambda custody: custody.record(record_id)) is None
+            assert custodian.call(lambda c: list(c.vault.scan(Kind.STEP))) == []
+
+    def test_one_that_was_released_keeps_nothing(self, site: Site) -> None:
+        with site.open() as custodian:
+            record_id = custodian.add("one", OLD)
+            case = custodian.desk.open([record_id])
+            held = custodian.desk.take("leo", case, Act.HOLD, reason="court-case")
+            custodian.desk.take("leo", held, Act.RELEASE)
+            lose_content(custodian, case)
+        with site.open() as custodian:
+            custodian.desk.expunge(record_id)
+            assert custodian.call(lambda custody: custody.record(record_id)) is None
 
 
 class TestExhaustion:

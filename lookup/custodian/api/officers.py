@@ -1,6 +1,7 @@
 """Officers over HTTP: who they are, the rules for cases, and proposals to change either."""
 
 from asyncio import wrap_future
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -8,11 +9,12 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from crypto.sshsig import fingerprint, format_public_key
 from lookup.custodian.api.requests import TheWriter, answer, describe_body, may, read_json
+from lookup.custodian.cases.case import LostCase
 from lookup.custodian.custody import Custody
 from lookup.custodian.officers import Office, OfficeRules
 from lookup.custodian.proposals import Pending, approve, proposals, propose
 from lookup.custodian.retention.holding import Hold
-from lookup.officers.proposal import MAX_TEXT, encode_change
+from lookup.officers.proposal import MAX_TEXT, PlaceHold, encode_change
 from lookup.officers.roles import Act, Officer, OfficerId
 
 router = APIRouter(prefix="/v1/officers", tags=["officers"])
@@ -45,7 +47,10 @@ async def list_officers(officer: Reader, writer: TheWriter) -> Response:
             },
             "changes": office.governance.changes,
             "proposals": [_proposal(office, each) for each in proposals(custody.vault)],
-            "holds": [_hold(office, each) for each in custody.holds.holds.values()],
+            "holds": [
+                *(_hold(office, each) for each in custody.holds.holds.values()),
+                *(hold for each in custody.docket.lost for hold in _lost_holds(office, each)),
+            ],
         }
 
     return answer(await wrap_future(writer.call(listed)))
@@ -104,6 +109,22 @@ def _hold(office: Office, hold: Hold) -> dict[str, Any]:
         "placed_by": None if officer is None else officer.name,
         "time": hold.time,
     }
+
+
+def _lost_holds(office: Office, case: LostCase) -> Iterator[dict[str, Any]]:
+    """Yield the hold of a case whose content was lost, for each of its records."""
+    held = case.hold
+    if held is None:
+        return
+    officer = office.officers.get(OfficerId(held.step.officer or b""))
+    for record_id in sorted(case.record_ids):
+        scope = PlaceHold(reason=str(held.step.details["reason"]), record=record_id.hex())
+        yield {
+            "hold": case.id.hex(),
+            "scope": msgspec.Raw(encode_change(scope)),
+            "placed_by": None if officer is None else officer.name,
+            "time": held.taken.at.time,
+        }
 
 
 def _proposal(office: Office, pending: Pending) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def carry_out(custody: Custody, cases: Sequence[Case]) -> CarriedOut:
     Raises InvalidStatement, with nothing destroyed, for what no certificate could say, and Conflict
     for what is on hold.
     """
-    if any(holds_over(custody, case) for case in cases):
+    if any(is_on_hold(custody, case) for case in cases):
         raise Conflict(ON_HOLD)
     erased = [each for each in cases if each.content.terms.remedy is Remedy.ERASE]
     records = [record for case in erased for record in _records(custody, case)]
@@ -150,6 +150,11 @@ def holds_over(custody: Custody, case: Case) -> list[Hold]:
         return []  # such a case is not whole, and waits for a person
 
 
+def is_on_hold(custody: Custody, case: Case) -> bool:
+    """Say whether a hold covers a record of a case, or is of a case that was lost."""
+    return bool(holds_over(custody, case) or custody.docket.lost_on_hold(case.record_ids))
+
+
 def _is_waiting(custody: Custody, case: Case) -> bool:
     """Say whether recipients are waited for: for a week, in which there is nothing to look at."""
     recalling = custody.docket.standing(case).state is State.RECALLING
@@ -174,7 +179,7 @@ def _is_ready(custody: Custody, case: Case) -> bool:
 
 
 def _is_held(custody: Custody, case: Case) -> bool:
-    held = case.id in custody.holds.cases or bool(holds_over(custody, case))
+    held = case.id in custody.holds.cases or is_on_hold(custody, case)
     if held:
         custody.holds.cases.add(case.id)
     return held

@@ -51,6 +51,9 @@ class _CaseBody(msgspec.Struct, array_like=True):
     records: list[bytes]
 
 
+_HOLDING: Final = frozenset({Act.HOLD, Act.RELEASE, Act.WITHDRAW, Act.REVIEW})
+
+
 class _StepBody(msgspec.Struct, array_like=True):
     case: bytes
     number: int
@@ -221,12 +224,21 @@ def _own_step(case: Case, office: Office, vault: Vault, act: Act) -> Step:
 
 @dataclass(frozen=True, slots=True)
 class LostCase:
-    """A case whose content was lost with a store; it leaves with its records all the same."""
+    """A case whose content was lost with a store; it leaves with its records all the same.
+
+    Its steps are there: a legal hold that was not released keeps what it names.
+    """
 
     id: EntryId
     blob: EntryId
     record_ids: frozenset[EntryId]
     signed: tuple[Signed, ...]
+
+    @property
+    def hold(self) -> Signed | None:
+        """The step that holds it, if one does."""
+        last = [each for each in self.signed if each.step.act in _HOLDING][-1:]
+        return last[0] if last and last[0].step.act is Act.HOLD else None
 
     @property
     def revisions(self) -> list[int]:

@@ -42,7 +42,10 @@ def summary(custody: Custody, case: Case) -> dict[str, Any]:
         "state": standing.state,
         "wanting": list(standing.wanting),
         "hold": standing.held_by is not None,
-        "holds": [each.id.hex() for each in holds_over(custody, case)],
+        "holds": [
+            *(each.id.hex() for each in holds_over(custody, case)),
+            *(each.id.hex() for each in custody.docket.lost_on_hold(case.record_ids)),
+        ],
         "hidden": standing.hides(now),
         "escalated": list(standing.escalated),
         "opened": standing.opened.time,

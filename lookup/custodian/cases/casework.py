@@ -42,7 +42,7 @@ from lookup.custodian.cases.carrying_out import (
     ON_HOLD,
     CarriedOut,
     carry_out_now,
-    holds_over,
+    is_on_hold,
     is_whole,
 )
 from lookup.custodian.cases.case import Case, Signed, new_step
@@ -209,7 +209,7 @@ def take_step(
             is_whole(custody, case) and can_be_certified(custody, case)
         ):
             raise Conflict("a record of the case was lost: withdraw it, and open another")
-        if step.act is Act.CARRY_OUT and holds_over(custody, case):
+        if step.act is Act.CARRY_OUT and is_on_hold(custody, case):
             raise Conflict(ON_HOLD)
         signed = new_step(case, step, wanted.signature, now)
         if content is not None or step.act in COUNTED:

@@ -7,7 +7,7 @@ Invariants:
   case and computes none, and what is asked with every commit does not grow with the number of cases
   that hide nothing.
 * A case whose content was lost with a store is kept apart: it hides and destroys nothing, and
-  leaves with its records all the same.
+  leaves with its records all the same. If it was on hold, they stay until that is lifted.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -123,6 +123,11 @@ class Docket:
                 return self.cases[case_id]
         return None
 
+    def lost_on_hold(self, record_ids: Iterable[EntryId]) -> list[LostCase]:
+        """Return the cases on hold that name one of these records, and whose content was lost."""
+        ids = set(record_ids) if self.lost else set()
+        return [each for each in self.lost if each.hold and not ids.isdisjoint(each.record_ids)]
+
     def clock(self, case: Case, today: date) -> Clock:
         """Return how the time of Art 12(3) stands for a case."""
         found = self._clocks.get(case.id)
@@ -204,7 +209,7 @@ def load_docket(
 ) -> Docket:
     """Read a vault's cases; `names_of` tells a record's identifiers.
 
-    A case whose content was lost with a store is left aside: it hides and destroys nothing. Where
+    A case whose content was lost with a store is kept apart: it hides and destroys nothing. Where
     pages are damaged all are, until a restore: hospitals are told what they would be without cases.
     """
     try:

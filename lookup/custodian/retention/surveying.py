@@ -69,6 +69,8 @@ def judge(custody: Custody, record: Record, today: date) -> Verdict:
 def _kept_by(custody: Custody, record: Record, today: date) -> Why:
     if custody.docket.open_case_of(record.id) is not None:
         return Why.OPEN_CASE
+    if custody.docket.lost_on_hold({record.id}):
+        return Why.HELD
     if _waits_for_longer(custody, record, today):
         return Why.NOT_YET
     return Why.ANSWERED if custody.protects(record.body) else Why.DUE
