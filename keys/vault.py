@@ -196,6 +196,11 @@ class Vault:
         """The seconds that this site's custodian has been running, over all its starts."""
         return self._state.elapsed
 
+    @property
+    def elapsed_before(self) -> int:
+        """The seconds that it had been running when it was started this time."""
+        return self._state.elapsed_before
+
     def keep_time(self) -> None:
         """Write the seconds down, if that was ten minutes ago: a crash loses no more than that."""
         if self._state.unanchored >= KEEP_SECONDS:

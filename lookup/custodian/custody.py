@@ -228,6 +228,18 @@ class Custody:
         rules = Rules(self.catalogue, self.policy.makers(), self.policy.canary, self.today())
         self.build = Build(rules, self.vault, self.instead)
 
+    def mistrust_table(self) -> None:
+        """Make another table where the day of this one has not come; until then it is not whole.
+
+        The clock was ahead for a while: what is answered until a day between is not in the table.
+        """
+        if self.publication is None or self.today() >= self.publication.rules.day:
+            return
+        self.publication.table.declare_incomplete()
+        if self.build is None or self.today() < self.build.rules.day:
+            logger.error("alarm: the clock has gone back: the index is made anew")
+            self.begin_build()
+
     def step_build(self, leaves: int = LEAVES_PER_STEP) -> float:
         """Go on with the table in the making, from 0 to 1; at 1 it is in force."""
         if self.build is None:
@@ -421,7 +433,7 @@ class Custody:
         except TableFull:
             self.generation += 1
             larger = publication.grown(self.generation)
-            if not self.damaged:
+            if not self.damaged and self.today() >= publication.rules.day:
                 larger.table.complete()
             self.switch_to(larger)
             larger.replace(edit.old, edit.new)
@@ -435,10 +447,23 @@ class Custody:
         self.audit.note(edit.id, after - before)
         if edit.new is not None:
             self.docket.watch(edit.id, names_of(edit.new))
+            self._watch_no_more(edit.id, _names_lost(edit))
         if edit.old is not None:
             self.sources.pop(edit.old.body.source, None)
         if edit.new is not None:
             self.sources[edit.new.body.source] = edit.id
+
+    def _watch_no_more(self, record_id: EntryId, lost: frozenset[Named]) -> None:
+        """Let cases look out for a child no more whom none of their records names now."""
+        for case in self.docket.naming({record_id}) if lost else ():
+            said = {name for each in case.record_ids for name in self._names_of(each)}
+            self.docket.watch_no_more(case, lost - said)
+
+
+def _names_lost(edit: Edit) -> frozenset[Named]:
+    if edit.old is None or edit.new is None:
+        return frozenset()
+    return frozenset(names_of(edit.old)) - frozenset(names_of(edit.new))
 
 
 def _withdrawal(edit: Edit) -> tuple[Edit | None, Edit | None]:

@@ -82,7 +82,8 @@ class Writer:
         self._commands: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
         self._held: _Command | None = None
         self._failure: BaseException | None = None
-        self._day = self._today()
+        # A day that is over while the site starts has its chores, too.
+        self._day = custody.vault.elapsed_before // DAY
         self._cases_due = 0.0
         self._sweep: Sweep | None = None
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
@@ -180,6 +181,7 @@ class Writer:
         self._custody.audit.use_idle_moment()
         if _boot_clock() >= self._cases_due or self._custody.search is not None:
             self._cases_due = _boot_clock() + _TEND
+            self._custody.mistrust_table()
             tend(self._custody)
         self._custody.log.publish_some()
         self._custody.step_build()

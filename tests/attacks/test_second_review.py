@@ -1,5 +1,6 @@
 """What a second review of recalls, remedies and the rest of the rights has found."""
 
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 
@@ -8,14 +9,17 @@ import pytest
 from keys.entry import EntryId, Kind
 from lookup.custodian.cases.case import removal
 from lookup.custodian.custody import Custody
+from lookup.custodian.starting import publish
 from lookup.officers.proposal import AttachRecord, LiftHold, SetRules
 from lookup.officers.roles import Act
+from tests import simulator
 from tests.clocks import SetClocks
 from tests.lookup.custodian.audit.test_auditing import handles_of
 from tests.lookup.custodian.cases.test_recalling import now, settle
 from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, read, send, unlinking
 from tests.lookup.custodian.depot import OVER, Depot, opened, start
 from tests.lookup.custodian.segments import SegmentFile
+from tests.lookup.raw_http import wait_until
 from tests.officers import Json
 from tests.simulator import Custodian, Site, nhs, record
 
@@ -221,6 +225,19 @@ class TestDetached:
         assert custodian.outcome(OTHER) == "known" or result == "detached"
 
 
+class TestUnlinkedNumber:
+    """G1: what was taken off a record is said nowhere any more."""
+
+    def test_is_not_watched_for_any_more(self, custodian: Custodian) -> None:
+        """In the memory of a custodian, by a case that was withdrawn and says nothing of it."""
+        record_id = custodian.add("one", OLD, NEW)
+        case = custodian.desk.open([record_id])
+        custodian.desk.take("rita", case, Act.WITHDRAW)
+        carry_out(custodian, record_id, unlinking(OLD))
+        watched = custodian.call(lambda custody: set(custody.docket.watched))
+        assert tuple(OLD.split(":")) not in watched
+
+
 class TestEscalation:
     """G7: what comes, and no approver has seen, takes the approvals back."""
 
@@ -328,6 +345,53 @@ class TestExhaustion:
         response = custodian.desk.step("sam", case, Act.LIFT)
         assert response.status_code == 200, response.text
         assert custodian.outcome(OLD) == "known"
+
+
+class TestChores:
+    """What a day brings, by clocks that somebody has set."""
+
+    def test_a_clock_that_was_wrong_for_a_moment_hides_no_plan(
+        self, site: Site, clocks: SetClocks
+    ) -> None:
+        """G4: the day's table is made of what is answered in ten years, and says that it is whole.
+
+        The same where the machine starts before its clock is set.
+        """
+        with site.open() as custodian:
+            custodian.add("one", OLD, until="2030-01-01", answer_until="2030-12-31")
+            clocks.at += 10 * 366 * 24 * 3_600
+            custodian.call(lambda custody: custody.begin_build())
+            custodian.await_build()
+            clocks.at -= 10 * 366 * 24 * 3_600
+            wait_until(lambda: custodian.outcome(OLD) == "known")
+
+    def test_a_day_that_is_over_while_the_site_starts_has_its_chores(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A start takes a while; the day is over in it, and nothing is swept until the next."""
+        purged: list[int] = []
+        purge = Custody.purge
+
+        def counted(custody: Custody, at: int) -> object:
+            purged.append(custody.vault.elapsed)
+            return purge(custody, at)
+
+        monkeypatch.setattr(Custody, "purge", counted)
+        clocks = site.clocks = SetClocks(chores=True)
+        with site.open():
+            clocks.let_days_pass(0.99)
+        assert purged == []
+
+        def slowly(custody: Custody) -> None:
+            publish(custody)
+            clocks.let_days_pass(0.02)
+
+        monkeypatch.setattr(simulator, "publish", slowly)
+        with site.open() as custodian:
+            clocks.let_days_pass(0.5)
+            time.sleep(1)
+            custodian.call(lambda _: None)
+            assert len(purged) == 1
 
 
 def day(number: int) -> str:

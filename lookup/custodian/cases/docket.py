@@ -73,6 +73,12 @@ class Docket:
             for name in new:
                 self.watched.setdefault(name, set()).add(case_id)
 
+    def watch_no_more(self, case: Case, names: frozenset[Named]) -> None:
+        """Let a case look out for these children no more."""
+        self._names[case.id] = tuple(set(self._names[case.id]) - names)
+        for name in names:
+            _discard(self.watched, name, case.id)
+
     def names(self, case: Case) -> frozenset[Named]:
         """Return the children for whom a case looks out."""
         return frozenset(self._names[case.id])

@@ -42,7 +42,7 @@ class Build:
         self, rules: Rules, vault: Vault, instead: Mapping[EntryId, Record | None]
     ) -> None:
         """`instead`: what is answered instead of some records; None: nothing. It may change."""
-        self._rules = rules
+        self.rules = rules
         self._vault = vault
         self._walk = Walk(vault.leaves, lambda leaves: vault.scan_bodies(Kind.RECORD, leaves))
         self._instead = instead
@@ -68,7 +68,7 @@ class Build:
     def step(self, most: int) -> list[tuple[EntryId, Body]]:
         """Read some more leaves, fewer if they are full; return the records in them."""
         records = [(record_id, decode_body(body)) for record_id, body in self._walk.step(most)]
-        links = self._rules.links
+        links = self.rules.links
         instead = self._instead
         for record_id, body in records:
             told = body
@@ -112,7 +112,7 @@ class Build:
         bodies = np.frombuffer(self._bodies, dtype=np.uint8).reshape(-1, BODY.size)
         room = int(len(tags) * _ROOM)
         while True:
-            made = Publication(self._rules, self._key, Table.create(folder, generation, room))
+            made = Publication(self.rules, self._key, Table.create(folder, generation, room))
             try:
                 _fill(made, tags, bodies)
             except TableFull:
