@@ -44,6 +44,7 @@ from crypto.audit import (
     GroupSealer,
     SegmentId,
     SegmentKey,
+    public_of,
     unwrap_segment_key,
     wrap_segment_key,
 )
@@ -103,9 +104,13 @@ def make_header(
     key = SegmentKey.generate()
     segment = SegmentId(secrets.token_bytes(AUDIT_ID_SIZE))
     clear = _CLEAR.pack(MAGIC, FORMAT, slot, segment, made)
+    return _header(clear, key, vault, public_key), GroupSealer(key, segment)
+
+
+def _header(clear: bytes, key: SegmentKey, vault: bytes, public_key: AuditPublicKey) -> bytes:
     wrapped = wrap_segment_key(public_key, key, associate(_LABEL, vault, clear))
     checked = clear + wrapped + _HEADER_ZEROS
-    return checked + sha256(checked).digest(), GroupSealer(key, segment)
+    return checked + sha256(checked).digest()
 
 
 def parse_header(header: bytes) -> Header:
@@ -124,9 +129,21 @@ def parse_header(header: bytes) -> Header:
 
 def open_header(header: Header, key: AuditKey, vault: bytes) -> GroupOpener:
     """Return what opens the segment's groups, or raise InvalidCiphertext."""
+    return GroupOpener(_segment_key(header, key, vault), header.segment)
+
+
+def with_slot(header: Header, slot: int, key: AuditKey, vault: bytes) -> bytes:
+    """Return a header that says another slot, and opens the same groups.
+
+    Raises InvalidCiphertext, as `open_header`.
+    """
+    clear = _CLEAR.pack(MAGIC, header.format, slot, header.segment, header.made)
+    return _header(clear, _segment_key(header, key, vault), vault, public_of(key))
+
+
+def _segment_key(header: Header, key: AuditKey, vault: bytes) -> SegmentKey:
     clear = _CLEAR.pack(MAGIC, header.format, header.slot, header.segment, header.made)
-    segment_key = unwrap_segment_key(key, header.wrapped, associate(_LABEL, vault, clear))
-    return GroupOpener(segment_key, header.segment)
+    return unwrap_segment_key(key, header.wrapped, associate(_LABEL, vault, clear))
 
 
 def whole_blocks(size: int) -> int:

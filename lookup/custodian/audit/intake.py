@@ -36,9 +36,13 @@ from lookup.audit.segment import (
     parse_header,
     read_groups,
     require_torn,
+    with_slot,
 )
 from lookup.custodian.audit.alarms import Alarms
-from lookup.custodian.store.chain import AuditChain, Group
+from lookup.custodian.audit.own_segment import SLOT
+from lookup.custodian.store.chain import GAP, AuditChain, Group
+
+LIAR: Final = SLOT - 1  # the slot of a worker that wrote the custodian's
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _LONG_EMPTY: Final = 60  # seconds
@@ -167,6 +171,11 @@ class Intake:
             raise InvalidSegment("it was not sealed for this vault") from None
         if parsed.format != FORMAT:
             raise InvalidSegment(f"it is of format {parsed.format}: the version before reads it")
+        if parsed.segment == GAP:
+            raise InvalidSegment("it says that it is a gap: no worker of ours writes that")
+        if parsed.slot == SLOT:
+            header = with_slot(parsed, LIAR, self._key, self._vault.id)
+            self._alarms.find_damage("a worker says that it is the custodian: look who runs it")
         segment = _Segment(parsed.segment, header, opener, START, self._chain.taken(parsed.segment))
         self._reading[name] = segment
         return segment

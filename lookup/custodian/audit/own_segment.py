@@ -6,11 +6,14 @@ Invariants:
   officers as for hospitals.
 * It is made and sealed as a worker's is, witnesses and all: it is found while its record lives, and
   afterwards it cannot be told from an entry of anybody who was told nothing.
-* A process has one segment, which never is a file: its groups go straight into the chain.
+* A process has one segment, which never is a file: its groups go straight into the chain. What
+  comes in a file says another slot by the time that it is there, whatever its worker wrote
+  (intake.py): no worker passes for a custodian.
 """
 
 import secrets
 from collections.abc import Sequence
+from typing import Final
 
 from crypto.audit import public_of
 from lookup.audit.entry import ABSENT, CLIENT_ID_SIZE, MAX_TEXT, EntryMaker, Head
@@ -19,7 +22,7 @@ from lookup.custodian.audit.audit_keys import AuditKeys
 from lookup.custodian.store.chain import Group
 from lookup.officers.roles import Officer
 
-SLOT = 0xFFFF  # no worker's
+SLOT: Final = 0xFFFF  # no worker's
 
 
 def is_own(header: bytes | None) -> bool:

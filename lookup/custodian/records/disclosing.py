@@ -24,6 +24,7 @@ from keys.entry import EntryId
 from lookup.custodian.audit.accesses import Search, instant
 from lookup.custodian.audit.own_segment import is_own
 from lookup.custodian.cases.case import Case, LostCase, Signed
+from lookup.custodian.clients import entry_id_of
 from lookup.custodian.custody import Custody
 from lookup.custodian.records.record import Record
 from lookup.custodian.records.record_view import members, open_record, payload, statement
@@ -69,9 +70,14 @@ class Disclosure(Search):
         found = super().read(custody, row)
         if not found:
             return []
-        officer = self._is_own(custody, row.segment)
-        nameless = {"client": None, "client_name": None} if officer else {}
-        return [{"access": each["access"] | nameless | {"officer": officer}} for each in found]
+        officer, office = self._is_own(custody, row.segment), custody.office.officers
+        told = []
+        for access in (each["access"] for each in found):
+            # A worker that writes an officer's id for a client's names no officer by it.
+            client = OfficerId(entry_id_of(bytes.fromhex(access["client"])))
+            nameless = {"client": None, "client_name": None} if officer or client in office else {}
+            told.append({"access": access | nameless | {"officer": officer}})
+        return told
 
     def _is_own(self, custody: Custody, segment: bytes) -> bool:
         """Say whether a segment is a custodian's own: in those are officers, also such as left."""
