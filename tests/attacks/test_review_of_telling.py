@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from crypto.audit import SegmentId
-from keys.entry import EntryId
+from keys.entry import EntryId, Kind
 from lookup.audit.segment import parse_header
 from lookup.custodian.audit import own_segment
 from lookup.custodian.audit.intake import LIAR
@@ -130,3 +130,23 @@ class TestHackedWorker:
         assert segment.path.with_name(f"{segment.path.name}.damaged").exists()
         verdict = custodian.officer.post("/v1/local/audit/verify").text.splitlines()[-1]
         assert '"sound":true' in verdict
+
+
+class TestRecallsStay:
+    """G1: who was told leaves with the record."""
+
+    def test_also_of_a_case_whose_content_was_lost(self, site: Site) -> None:
+        """The case's blob is lost with a store; another case destroys the record."""
+        with site.open() as custodian, custodian.unscheduled():
+            record_id = custodian.add("one", OLD)
+            answer(custodian, record_id)
+            case = custodian.desk.approved([record_id])
+            settle(custodian)
+            assert now(custodian, case)["state"] == "recalling"
+            lose_content(custodian, case)
+        with site.open() as custodian, custodian.unscheduled():
+            assert len(custodian.custody.docket.lost) == 1
+            custodian.desk.expunge(record_id)
+            assert custodian.call(lambda custody: custody.record(record_id)) is None
+            assert custodian.call(lambda c: [e.id for e in c.vault.scan(Kind.RECALL)]) == []
+            assert custodian.call(lambda custody: custody.outbox.recalls) == {}

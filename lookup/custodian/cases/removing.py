@@ -148,11 +148,12 @@ def leaving_with(
     every = ids | {each.old.id for _, each in remade}
     said = [case for of, each in remade for case in _cases_that_say(custody, of, each.old.id)]
     cases = list({case.id: case for case in (*custody.docket.naming(ids), *said)}.values())
+    lost = [each for each in custody.docket.lost if not every.isdisjoint(each.record_ids)]
     return Leaving(
         records,
         [each for _, each in remade],
         cases,
-        [each for each in custody.docket.lost if not every.isdisjoint(each.record_ids)],
+        lost,
         custody.lot.about(every),
         [aside for of, each in remade for aside in _reparked(custody, of, each)],
         [
@@ -161,7 +162,7 @@ def leaving_with(
         ],
         _relisted(custody, ids, [each for _, each in remade], cases),
         _fences(custody, records),
-        custody.outbox.of({case.id for case in cases}),
+        custody.outbox.of({*(case.id for case in cases), *(case.id for case in lost)}),
     )
 
 
