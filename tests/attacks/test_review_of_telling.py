@@ -1,5 +1,6 @@
 """What a review of recalls, remedies and copies for families has found: each was possible once."""
 
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,7 +12,10 @@ from lookup.audit.segment import parse_header
 from lookup.custodian.audit import own_segment
 from lookup.custodian.audit.intake import LIAR
 from lookup.custodian.cases.case import removal
+from lookup.custodian.cases.saying import says
 from lookup.custodian.custody import Custody
+from lookup.custodian.records.draft import MAX_PAYLOAD
+from lookup.identifiers import Identifier, parse_identifier
 from tests.lookup.custodian.audit.test_auditing import handles_of
 from tests.lookup.custodian.cases.test_recalling import now, settle
 from tests.lookup.custodian.cases.test_remedies import unlinking
@@ -150,3 +154,105 @@ class TestRecallsStay:
             assert custodian.call(lambda custody: custody.record(record_id)) is None
             assert custodian.call(lambda c: [e.id for e in c.vault.scan(Kind.RECALL)]) == []
             assert custodian.call(lambda custody: custody.outbox.recalls) == {}
+
+
+NUMBER: Final = OLD.partition(":")[2]
+APART: Final = {
+    "zero width space": "999\u200b000{}",
+    "soft hyphen": "999\u00ad000{}",
+    "em space": "999\u2003000{}",
+    "parentheses": "(999) 000 {}",
+    "commas": "999,000,{}",
+    "joiners, and marks of direction": "9\u200d9\u20609\u200e000\ufeff{}",
+    "a line through it": "9\u03369\u03369\u0336000{}",
+    "keys": "9\ufe0f\u20e39\ufe0f\u20e39\ufe0f\u20e3000{}",
+}
+DIGITS: Final = {
+    "full width": 0xFF10,
+    "arabic": 0x0660,
+    "persian": 0x06F0,
+    "devanagari": 0x0966,
+    "bold": 0x1D7CE,
+}
+SPELLED: Final = {
+    "circled": NUMBER.replace("9", "\u2468").replace("0", "\u24ea").replace("1", "\u2776"),
+    "raised": NUMBER.replace("9", "\u2079").replace("0", "\u2070"),
+    **{
+        script: "".join(chr(zero + int(digit)) for digit in NUMBER)
+        for script, zero in DIGITS.items()
+    },
+}
+
+
+class TestUnlinkedNumber:
+    """G1: what was taken off a record is said by its content no more."""
+
+    @pytest.mark.parametrize("said", APART.values(), ids=APART)
+    def test_is_found_however_people_part_it(self, custodian: Custodian, said: str) -> None:
+        assert refused_unlinking(custodian, OLD, said.format(NUMBER[6:]))
+
+    @pytest.mark.parametrize("said", SPELLED.values(), ids=SPELLED)
+    def test_is_found_in_whatever_digits(self, said: str) -> None:
+        """As it stands there, and as JSON may escape it: in two halves, beyond 16 bits."""
+        escaped = said.encode("utf-16-be").hex()
+        units = "".join(f"\\u{escaped[at : at + 4]}" for at in range(0, len(escaped), 4))
+        for text in (said, f'"{units}"'):
+            assert says(text.encode(), {parse_identifier(OLD)})
+
+    def test_of_an_authority_is_found_as_the_authority_writes_it(
+        self, custodian: Custodian
+    ) -> None:
+        """Nobody writes its code before it; so the content would go on saying the number."""
+        assert refused_unlinking(custodian, LOCAL, "see file C-447182")
+
+    @pytest.mark.parametrize(
+        ("note", "found"),
+        {
+            "file c 447 182.": True,
+            "C447182, of 2025": True,
+            "AXT/C447182": True,
+            "ourAXTC447182": True,
+            "file C-4471821": False,
+            "file BC-447182": False,
+            "file 447182": False,
+        }.items(),
+    )
+    def test_of_an_authority_is_a_number_of_its_own(self, note: str, *, found: bool) -> None:
+        """Within a longer one it is another number, unless the authority's code is before it."""
+        assert says(note.encode(), {parse_identifier(LOCAL)}) == found
+
+    @pytest.mark.parametrize(
+        ("reference", "note", "found"),
+        [
+            ("17", "she was 17, on day 17", False),
+            ("17", "file AXT 17", True),
+            ("B7", "flat B7", False),
+            ("B-7-2", "file B7/2", True),
+            ("104", "file 104", True),
+        ],
+    )
+    def test_of_an_authority_is_no_age_and_no_day(
+        self, reference: str, note: str, *, found: bool
+    ) -> None:
+        """One or two signs stand in every text: such a number could never be taken off."""
+        assert says(note.encode(), {parse_identifier(f"local:AXT:{reference}")}) == found
+
+    HARD: Final = {
+        "plain": "The child was seen at home. " * 40_000,
+        "all one digit": "9" * (1 << 20),
+        "words of the number's beginning": f"{'A ' * 39}B " * 14_000,
+        "escapes": "\\u0039 " * 150_000,
+        "marks": "\u0315\u0300" * 270_000,
+        "escaped marks": "\\u0315\\u0300" * 90_000,
+        "a sign that NFKC makes eighteen of": "\ufdfa" * 350_000,
+        "no sign twice": "".join(map(chr, range(0x10000, 0x50000))),
+    }
+
+    @pytest.mark.parametrize("text", HARD.values(), ids=HARD)
+    def test_is_looked_for_within_a_moment(self, text: str) -> None:
+        """By the writer, for whom all wait; a feed chooses what it sends. Measured: 0.35 s."""
+        payload = text.encode()[:MAX_PAYLOAD]
+        sought = {Identifier("local", f"AXT:{'A' * 40}"), parse_identifier(OLD)}
+        began = time.process_time()
+        says(payload, sought)
+        assert time.process_time() - began < 2

@@ -16,7 +16,6 @@ Invariants:
 * What a case has changed is detached from its feed: see detaching.py.
 """
 
-import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -30,6 +29,7 @@ from keys.vault import Vault
 from lookup.cases.content import Content, Correction
 from lookup.cases.standing import Remedy
 from lookup.catalogue import Catalogue
+from lookup.custodian.cases.saying import says
 from lookup.custodian.records.draft import (
     Draft,
     InvalidRecord,
@@ -43,11 +43,6 @@ from lookup.identifiers import Identifier
 
 DETACHED: Final = 1  # a record's flag
 _NO_PAYLOAD: Final = b"null"
-_ESCAPED: Final = re.compile(r'\\(?:u([0-9a-fA-F]{4})|["\\/bfnrt])')  # in JSON
-# What people part a number with: blanks, also such as do not break a line, dashes, dots, slashes.
-_BLANKS: Final = " \t\n\r\u00a0\u2007\u2009\u202f"
-_DASHES: Final = "-\u2010\u2011\u2012\u2013\u2014\u2212"
-_SEPARATORS: Final = str.maketrans("", "", f"{_BLANKS}{_DASHES}._/\u00b7")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +61,6 @@ class Remade:
             return BlobChange(delete=gone)
         sealed = seal_payload(Dek(new.body.dek), self.payload, vault.id, new.id, new.version)
         return BlobChange(((new.id, new.version, sealed),), gone)
-
-
-def says(payload: bytes, identifiers: frozenset[Identifier]) -> bool:
-    """Say whether a text has the value of an identifier in it, however it is parted or escaped."""
-    if not identifiers:
-        return False  # most are asked of nothing, and a payload may be long
-    closed = _closed(_ESCAPED.sub(_unescaped, payload.decode(errors="replace")))
-    return any(_closed(each.value) in closed for each in identifiers)
-
-
-def _closed(text: str) -> str:
-    return text.translate(_SEPARATORS).upper()
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return chr(int(found[1], 16)) if found[1] else " "
 
 
 def kept_links(body: Body, identifiers: frozenset[Identifier]) -> tuple[Kept, ...]:

@@ -24,7 +24,8 @@ from keys.vault import Receipt
 from lookup.cases.standing import OTHER_GONE
 from lookup.custodian.cases.case import Case, LostCase, Signed, escalation, removal
 from lookup.custodian.cases.recalls import Recall
-from lookup.custodian.cases.remedy import Remade, says
+from lookup.custodian.cases.remedy import Remade
+from lookup.custodian.cases.saying import says
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.records.detaching import NO_CASE, reduced
 from lookup.custodian.records.fencing import MOST_FENCED, Fence

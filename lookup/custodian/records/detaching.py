@@ -25,7 +25,8 @@ from dataclasses import replace
 from typing import Final
 
 from keys.entry import ID_SIZE, EntryId
-from lookup.custodian.cases.remedy import DETACHED, says
+from lookup.custodian.cases.remedy import DETACHED
+from lookup.custodian.cases.saying import says
 from lookup.custodian.records.draft import Draft
 from lookup.custodian.records.record import Record, draft_of
 from lookup.identifiers import Identifier
