@@ -15,8 +15,9 @@ from lookup.cli.files import make_private_folder, new_private_file
 LETTERS: Final = """Write a letter to each recipient of CASE who has not acknowledged the recall.
 
 Each is a text file in FOLDER, which must not be there yet. A letter names the hospital's own
-requests, and no child. When the letters were sent, another officer than the one who opened the case
-says so, with `lacuna case letters`; the site keeps none of them.
+requests, and no child; it says whether what they were answered with is erased or corrected, and to
+delete the answers and ask again. When the letters were sent, another officer than the one who
+opened the case says so, with `lacuna case letters`; the site keeps none of them.
 
 \b
 Exit status
@@ -56,7 +57,8 @@ def write_letters(
     for number, each in enumerate(recall["waiting"], start=1):
         to = Addressee(each["client"], each["client_name"] or "", each["requests"])
         day = datetime.now(UTC).date().isoformat()
-        letter = make_recall_letter(to, recall["authority_name"], recall["contact"], day)
+        authority, contact = recall["authority_name"], recall["contact"]
+        letter = make_recall_letter(to, authority, contact, day, case["remedy"])
         with new_private_file(output / f"letter-{number}.txt") as file:
             file.write(letter.encode())
     say_file("letters", output, f"send them, then: lacuna case letters {case_id}", as_json=as_json)

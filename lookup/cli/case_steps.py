@@ -113,7 +113,7 @@ ACTS: Final = {
         "Say that the recipients of CASE who have not acknowledged that their answers are withdrawn"
         " were written to: `lacuna case write-letters` makes the letters. The case then waits for"
         " them no longer. Whoever opened or changed it cannot.",
-        "After this the records are destroyed, and nobody knows any more who was answered.",
+        "After this the case is carried out, and nobody knows any more who was answered.",
     ),
     "carry-out": _Act(
         "Destroy the keys of a case's records, for good.",

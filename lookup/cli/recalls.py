@@ -4,6 +4,8 @@ Invariants:
 
 * Nothing is acknowledged that was not printed before, by this call or, for a script, by the one
   that it has the ids from: what is withdrawn in between is still to be deleted.
+* No more is said than that answers are withdrawn. Whether their record is erased or corrected would
+  tell everybody who may look here whether there is still one.
 * An exit status tells a script whether somebody has to delete something.
 """
 
@@ -30,9 +32,12 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 HELP: Final = """Show which answers are withdrawn, so that they are deleted here too.
 
-The records behind them are destroyed (UK GDPR Art 19). Whatever was stored of the answer to a
-request that is printed has to be deleted: the answer, notes and messages made from it, copies. The
-request is what `lacuna lookup --json` and the SDK call request_id. One that you do not find was
+What they rested on is erased or corrected (UK GDPR Art 19); which, a site does not say here.
+Whatever was stored of the answer to a request that is printed has to be deleted: the answer, notes
+and messages made from it, copies. Then ask again about whoever is still in your care: a withdrawn
+answer says neither that there is a concern nor that there is none.
+
+The request is what `lacuna lookup --json` and the SDK call request_id. One that you do not find was
 answered in vain: there is nothing to delete.
 
 Then say so with --acknowledge, of all that is printed, or of these RECALLs alone. With --json they
@@ -48,7 +53,7 @@ Exit status
 """
 
 _DELETE: Final = """\
-These requests were answered with what is destroyed now. Delete what you stored of the answers:"""
+Answers are withdrawn. Delete what you stored of those to these requests, and ask again:"""
 
 
 @click.command("recalls", help=HELP, short_help="Show withdrawn answers; say they are deleted.")

@@ -84,8 +84,9 @@ class AsyncLookupClient:
 
         Of each request that a recall names, whatever was kept under its `request_id`: the answer,
         notes and messages made from it, copies. Of a request that nobody knows here the answer was
-        lost on its way; there is nothing to delete. Then `acknowledge` the recalls, or they are
-        listed again. A list has an end: ask and acknowledge until it is empty, and do so regularly.
+        lost on its way; there is nothing to delete. Look up again whoever is still cared for:
+        the answer may be another one now. Then `acknowledge` the recalls, or they are listed again.
+        A list has an end: ask and acknowledge until it is empty, and do so regularly.
 
         Raises CouldNotCheck as `lookup` does: whether anything is withdrawn is not known then.
         """

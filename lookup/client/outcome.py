@@ -86,7 +86,10 @@ BriefAnswer: TypeAlias = Known[BriefRecord] | NoRecord
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Answers that are withdrawn because what they rested on is destroyed (UK GDPR Art 19).
+    """Answers that are withdrawn: what they rested on is erased or corrected (UK GDPR Art 19).
+
+    Which, it does not say. It says neither that there is a concern nor that there is none: whoever
+    is still cared for has to be asked about again.
 
     `requests` are the `request_id`s of those answers, and `id` is what to acknowledge.
     """

@@ -80,6 +80,7 @@ class LookupClient:
             while recalls := client.recalls():
                 for recall in recalls:
                     delete_what_was_stored_under(recall.requests)
+                    look_up_again_whoever_is_still_here(recall.requests)
                 client.acknowledge(recalls)
 
         Of each request that a recall names, whatever was kept under its `request_id`: the answer,

@@ -38,7 +38,7 @@ PURPOSES: Final = {
 STATES: Final[dict[str, str]] = {
     State.REQUESTED: "asked for, and not decided yet",
     State.COOLING_OFF: "approved; it is carried out when the time to wait is over",
-    State.RECALLING: "approved; whoever was told of it is being told that it goes",
+    State.RECALLING: "approved; whoever was told of it is being told that the answer is withdrawn",
     State.REFUSED: "refused",
     State.WITHDRAWN: "withdrawn",
 }
@@ -60,7 +60,7 @@ ACTS: Final[dict[str, str]] = {
     Act.WITHDRAW: "withdrawn",
     Act.CARRY_OUT: "carried out",
     Act.LETTERS: "whoever had not answered was written to",
-    Act.RECALL: "whoever was told of it told that it goes",
+    Act.RECALL: "whoever was told of it told that the answer is withdrawn",
     Act.TAKE_BACK: "kept after all for now, and told of again",
     Act.ESCALATE: "to be looked at again, because something new came",
 }

@@ -9,6 +9,7 @@ import pytest
 from crypto.audit import SegmentId
 from keys.entry import EntryId, Kind
 from lookup.audit.segment import parse_header
+from lookup.cases.standing import Remedy
 from lookup.custodian.audit import own_segment
 from lookup.custodian.audit.intake import LIAR
 from lookup.custodian.cases.case import removal
@@ -16,6 +17,7 @@ from lookup.custodian.cases.saying import says
 from lookup.custodian.custody import Custody
 from lookup.custodian.records.draft import MAX_PAYLOAD
 from lookup.identifiers import Identifier, parse_identifier
+from lookup.transparency.recall_letter import Addressee, make_recall_letter
 from tests.lookup.custodian.audit.test_auditing import handles_of
 from tests.lookup.custodian.cases.test_recalling import now, settle
 from tests.lookup.custodian.cases.test_remedies import unlinking
@@ -256,3 +258,35 @@ class TestUnlinkedNumber:
         began = time.process_time()
         says(payload, sought)
         assert time.process_time() - began < 2
+
+
+class TestLetter:
+    """UK GDPR Art 19: a hospital hears what is true, and what to do about it."""
+
+    def letter(self, remedy: str) -> str:
+        to = Addressee("c1" * 14, "Ward", ["r"])
+        return " ".join(make_recall_letter(to, "Axton", "01632", "today", remedy).split())
+
+    @pytest.mark.parametrize(
+        ("remedy", "done"),
+        [
+            (Remedy.ERASE, "erased (UK GDPR Article 17)"),
+            (Remedy.RECTIFY, "corrected (UK GDPR Article 16)"),
+        ],
+    )
+    def test_it_says_whether_it_is_erased_or_corrected(self, remedy: Remedy, done: str) -> None:
+        """Told that it is erased, a hospital would not look for the plan that stands."""
+        text = self.letter(remedy)
+        assert f"is being {done}" in text
+        assert ("erased" in text) == (remedy is Remedy.ERASE)
+
+    @pytest.mark.parametrize("remedy", [Remedy.ERASE, Remedy.UNLINK, Remedy.RECTIFY])
+    def test_it_says_to_delete_and_to_ask_again(self, remedy: Remedy) -> None:
+        text = self.letter(remedy)
+        assert "delete the answers" in text
+        assert "ask again" in text
+        assert "neither that there is a concern nor that there is none" in text
+
+    def test_a_number_that_is_no_more_is_a_correction_like_any(self) -> None:
+        """Whoever asked by it would learn that the child has another one: that it was adopted."""
+        assert self.letter(Remedy.UNLINK) == self.letter(Remedy.RECTIFY)

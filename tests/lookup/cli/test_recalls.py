@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,8 +65,18 @@ def test_what_is_withdrawn_is_printed_with_what_to_do(site: ScriptedSite, enrolm
     assert result.status == 1
     heading, *requests = result.stdout.splitlines()
     assert "Delete what you stored" in heading
+    assert "ask again" in heading
     assert requests == [f"  {FIRST}", f"  {SECOND}", f"  {THIRD}"]
     assert acknowledged(site) == []
+
+
+def test_no_more_is_said_than_that_an_answer_is_withdrawn(
+    site: ScriptedSite, enrolment: Path
+) -> None:
+    """Whether a record is destroyed or corrected would tell whoever looks whether there is one."""
+    site.about_recalls = [LISTED]
+
+    assert not re.search("destroy|eras|correct|unlink", run(enrolment).stdout)
 
 
 def test_nothing_withdrawn(enrolment: Path) -> None:

@@ -2,14 +2,15 @@
 
 import pytest
 
+from lookup.cases.standing import Remedy
 from lookup.transparency.recall_letter import WIDTH, Addressee, make_recall_letter
 
 REQUESTS = [f"00000000-0000-4000-8000-{n:012d}" for n in range(3)]
 
 
-def letter(name: str = "Ward 1", requests: list[str] = REQUESTS) -> str:
+def letter(name: str = "Ward 1", requests: list[str] = REQUESTS, remedy: str = Remedy.ERASE) -> str:
     to = Addressee("ab" * 14, name, requests)
-    return make_recall_letter(to, "Axton Council", "020 7946 0000", "2026-11-27")
+    return make_recall_letter(to, "Axton Council", "020 7946 0000", "2026-11-27", remedy)
 
 
 def test_it_names_every_request_and_what_to_do() -> None:
@@ -19,7 +20,7 @@ def test_it_names_every_request_and_what_to_do() -> None:
         assert part in text
     assert "Article 17" in text
     assert "Article 19" in text
-    assert "delete it (3 requests)" in text
+    assert "delete it, and ask again (3 requests)" in text
 
 
 @pytest.mark.parametrize("name", ["Ward 1", ""])
@@ -29,8 +30,9 @@ def test_a_name_that_has_gone_is_not_made_up(name: str) -> None:
 
 
 def test_one_request_is_one() -> None:
-    assert "delete it (1 request)" in letter(requests=REQUESTS[:1])
+    assert "delete it, and ask again (1 request)" in letter(requests=REQUESTS[:1])
 
 
-def test_it_fits_on_paper() -> None:
-    assert max(map(len, letter().splitlines())) <= WIDTH
+@pytest.mark.parametrize("remedy", [Remedy.ERASE, Remedy.UNLINK, Remedy.RECTIFY])
+def test_it_fits_on_paper(remedy: Remedy) -> None:
+    assert max(map(len, letter(remedy=remedy).splitlines())) <= WIDTH
