@@ -8,15 +8,17 @@ Invariants:
 
 * The document is canonical: UTF-8, members in the order above and in `_Record` to `_Access`, those
   of the payload in their own; indented by two.
-* The payload is whole. Numbers stay as they were written; a member that an object has twice is
-  named again with a number; what is no character is U+FFFD.
+* The payload is whole. Numbers stay as they were written; a member that an object has twice, by
+  names as they are shown, is named again with a number; what is no character is U+FFFD; what is
+  nested deeper than 64 levels is given as the text that it is.
 * It is made whole or not at all: without the site's last line there is none.
 
 crypto/FORMATS.md shows one. Pure.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -28,6 +30,9 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 FORMAT: Final = "lacuna-subject-access/v1"
+# As many as a site takes today; it has taken ten times as many, which no JSON library reads.
+MAX_NESTING: Final = 64
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]|[^"\[\]{}]+|"', re.DOTALL)
 
 
 class _Authority(msgspec.Struct):
@@ -145,25 +150,42 @@ def parse_payload(text: str) -> Any:  # noqa: ANN401  # whatever JSON holds
     try:
         return _clean(
             json.loads(
-                text,
+                "".join(_flattened(text)),
                 object_pairs_hook=_members,
                 parse_int=_number,
                 parse_float=_number,
                 parse_constant=_refuse,
             )
         )
-    except (ValueError, RecursionError):
-        raise InvalidExport("the payload is no JSON, or is nested too deep to be shown") from None
+    except ValueError:
+        raise InvalidExport("the payload is no JSON") from None
+
+
+def _flattened(text: str) -> Iterator[str]:
+    """Yield JSON of the same content, in which what is nested too deep is a string."""
+    depth, deep = 0, list[str]()
+    for token in _TOKEN.findall(text):
+        depth += token in {"[", "{"}
+        if depth > MAX_NESTING:
+            deep.append(token)
+        else:
+            yield token
+        depth -= token in {"]", "}"}
+        if deep and depth <= MAX_NESTING:
+            yield json.dumps("".join(deep))
+            deep = []
 
 
 def _members(pairs: list[tuple[str, Any]]) -> Json:
     """Return an object with all its members, also those that it has twice."""
     members: Json = {}
+    numbers: dict[str, int] = {}
     for name, value in pairs:
-        unique, number = name, 1
+        # Names that are no characters may be one as they are shown.
+        unique = shown = _characters(name)
         while unique in members:
-            number += 1
-            unique = f"{name} ({number})"
+            numbers[shown] = numbers.get(shown, 1) + 1
+            unique = f"{shown} ({numbers[shown]})"
         members[unique] = value
     return members
 
@@ -177,14 +199,19 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _clean(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
-    """Return a value whose strings are characters: JSON can write halves of surrogate pairs."""
+    """Return a value whose strings are characters, as the names of its members are already."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _characters(value)
     if isinstance(value, list):
         return [_clean(each) for each in value]
     if isinstance(value, dict):
-        return {_clean(name): _clean(each) for name, each in value.items()}
+        return {name: _clean(each) for name, each in value.items()}
     return value
+
+
+def _characters(text: str) -> str:
+    """Return a text in characters: JSON can write halves of surrogate pairs."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _one(found: dict[str, list[Any]], name: str, shape: type[T]) -> T:

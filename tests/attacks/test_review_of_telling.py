@@ -15,16 +15,22 @@ from lookup.custodian.audit.intake import LIAR
 from lookup.custodian.cases.case import removal
 from lookup.custodian.cases.saying import says
 from lookup.custodian.custody import Custody
+from lookup.custodian.records import draft
 from lookup.custodian.records.draft import MAX_PAYLOAD
+from lookup.disclosure import export as exporting
+from lookup.disclosure.export import make_export, parse_payload
+from lookup.disclosure.page import render_html
+from lookup.disclosure.redacting import redact
 from lookup.identifiers import Identifier, parse_identifier
 from lookup.transparency.recall_letter import Addressee, make_recall_letter
 from tests.lookup.custodian.audit.test_auditing import handles_of
 from tests.lookup.custodian.cases.test_recalling import now, settle
-from tests.lookup.custodian.cases.test_remedies import unlinking
+from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, read, send, unlinking
 from tests.lookup.custodian.records.test_disclosing import made
 from tests.lookup.custodian.segments import SegmentFile, head_of
+from tests.lookup.disclosure.making import lines
 from tests.officers import Json
-from tests.simulator import Custodian, Site, nhs
+from tests.simulator import Custodian, Site, nhs, record
 
 OLD, NEW = nhs(1), nhs(2)
 LOCAL: Final = "local:AXT:C-447182"
@@ -290,3 +296,67 @@ class TestLetter:
     def test_a_number_that_is_no_more_is_a_correction_like_any(self) -> None:
         """Whoever asked by it would learn that the child has another one: that it was adopted."""
         assert self.letter(Remedy.UNLINK) == self.letter(Remedy.RECTIFY)
+
+
+class TestCopy:
+    """The family's copy says all, and what is true."""
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('{"\\ud800": "first", "\\ud801": "second"}', ["first", "second"]),
+            (
+                '{"\ufffd": "first", "\\ud801": "second", "\ufffd (2)": "3"}',
+                ["3", "first", "second"],
+            ),
+        ],
+    )
+    def test_a_payload_is_whole_also_where_names_are_no_characters(
+        self, text: str, said: list[str]
+    ) -> None:
+        """Several names are shown as one U+FFFD; what they name is all there."""
+        assert sorted(parse_payload(text).values()) == said
+
+    def test_a_name_given_ever_so_often_costs_no_hours(self) -> None:
+        """Who could make a copy take hours would keep the family from it."""
+        members = ",".join(['"a":1'] * (MAX_PAYLOAD // 6))
+        began = time.process_time()
+        assert len(parse_payload(f"{{{members}}}")) == MAX_PAYLOAD // 6
+        assert time.process_time() - began < 10
+
+    @pytest.mark.parametrize("levels", [64, 65, 498, 990])
+    def test_a_payload_is_whole_however_deep_it_is(self, levels: int) -> None:
+        """What a site took once, and no JSON library reads, is told as the text that it is."""
+        mark = "M. Okoro]"
+        said = lines()
+        said[0]["record"]["payload"] = f'{"[" * levels}1.50,"{mark}"{"]" * levels}'
+        copy = redact(make_export(said), [])
+        assert mark in copy.json().decode()
+        assert "1.50" in copy.json().decode()
+        assert mark in render_html(copy)
+
+    def test_a_record_that_was_stored_so_deep_can_be_told_and_corrected(
+        self, custodian: Custodian, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the version before, which took what no program could export."""
+        deep: object = "the end"
+        for _ in range(600):
+            deep = [deep]
+        with monkeypatch.context() as before:
+            before.setattr(draft, "MAX_NESTING", 1_000)
+            record_id = custodian.add("one", OLD, payload=deep)
+        assert "the end" in made(custodian, record_id).json().decode()
+        carry_out(custodian, record_id, correcting(category="looked-after"))
+        assert read(custodian, record_id)["category"] == "looked-after"
+        assert "the end" in made(custodian, record_id).json().decode()
+
+    def test_what_is_nested_too_deep_is_not_taken(self, custodian: Custodian) -> None:
+        """A8: a feed learns which rule it breaks; and a copy is as deep as what is taken."""
+        deep: object = "the end"
+        for _ in range(65):
+            deep = [deep]
+        (line,) = send(custodian, record("one", OLD, payload=deep))
+        assert line == "invalid"
+        assert custodian.outcome(OLD) == "no-record"
+        assert send(custodian, record("one", OLD, payload=deep[0])) == ["added"]  # type: ignore[index]  # a list
+        assert draft.MAX_NESTING == exporting.MAX_NESTING

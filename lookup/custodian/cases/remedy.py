@@ -103,9 +103,10 @@ def correct(draft: Draft, correction: Correction, catalogue: Catalogue) -> Draft
     """Return a draft as it should be. Raises InvalidRecord where that breaks a rule of records.
 
     A record whose end is corrected is answered for as long as any record with that end. How long it
-    is kept stays as it is, also where its class is none of those in force any more.
+    is kept stays as it is, also where its class is none of those in force any more; and so does a
+    content that is not corrected, also where none like it is taken any more.
     """
-    encoded = encode_draft(replace(draft, retention=None))
+    encoded = encode_draft(replace(draft, retention=None, payload=_NO_PAYLOAD))
     shape = msgspec.json.decode(encoded, type=RecordShape)
     given = {
         name: value
@@ -118,7 +119,9 @@ def correct(draft: Draft, correction: Correction, catalogue: Catalogue) -> Draft
         given["payload"] = msgspec.Raw(msgspec.json.encode(given["payload"], order="sorted"))
     counted = 1 if catalogue.replay_of(draft.authority).cursor else None
     shape = msgspec.structs.replace(shape, cursor=counted, **given)
-    return replace(parse_draft(msgspec.json.encode(shape), catalogue), retention=draft.retention)
+    made = parse_draft(msgspec.json.encode(shape), catalogue)
+    payload = made.payload if "payload" in given else draft.payload
+    return replace(made, retention=draft.retention, payload=payload)
 
 
 def remake(

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -27,12 +28,18 @@ from lookup.retention.expiry import Retention
 
 MAX_PAYLOAD: Final = 1 << 20
 MAX_RECORD: Final = MAX_PAYLOAD + (1 << 14)
+# People's records have ten. What is nested so deep that a reader's JSON library gives up could be
+# read by nobody, nor be given to the family that it is about.
+MAX_NESTING: Final = 64
 MAX_IDENTIFIERS: Final = 8
 MAX_RETENTION: Final = 512
 MAX_CURSOR: Final = (1 << 63) - 1
 ANSWERED_AFTER: Final = timedelta(days=365)
 _SOURCE_REF: Final = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)  # in JSON
+_LEVELS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_LEVEL: Final = bytes(sorted(set(range(256)) - set(_LEVELS)))
 
 
 class InvalidRecord(ValueError):
@@ -231,10 +238,23 @@ def _parse_shape(raw: bytes) -> RecordShape:
         raise InvalidRecord("record-shape", _without_values(error)) from None
     if len(shape.payload) > MAX_PAYLOAD:
         raise InvalidRecord("payload-size", f"a payload has at most {MAX_PAYLOAD} bytes")
+    if _nesting(bytes(shape.payload)) > MAX_NESTING:
+        raise InvalidRecord(
+            "payload-nesting", f"a payload is nested at most {MAX_NESTING} levels deep"
+        )
     # A member can repeat only if its quoted name does, or is spelled with an escape.
     if (b"\\" in raw or any(raw.count(name) > 1 for name in _MEMBERS)) and _repeats(raw):
         raise InvalidRecord("record-members", "a member is given more than once")
     return shape
+
+
+def _nesting(payload: bytes) -> int:
+    """Return how deep a payload is nested; no more than it is where that is few enough."""
+    most = payload.count(b"[") + payload.count(b"{")
+    if most <= MAX_NESTING:
+        return most
+    brackets = _STRING.sub(b"", payload).translate(None, _NO_LEVEL)
+    return max(accumulate(map(_LEVELS.__getitem__, brackets), initial=0))
 
 
 def _repeats(raw: bytes) -> bool:
@@ -248,7 +268,7 @@ def _repeats(raw: bytes) -> bool:
             parse_float=len,
         )
     except RecursionError:
-        raise InvalidRecord("record-shape", "a payload is nested too deep") from None
+        raise InvalidRecord("record-shape", "a member is nested too deep") from None
     return surplus > 0
 
 

@@ -109,7 +109,7 @@ NONE: Final[dict[str, list[Json]]] = {
     "a record without a site": [{"record": told(site=None)}, *cut(0)],
     "a payload that is no JSON": [{"record": spelled("{")}, *cut(0)],
     "a payload that is no number": [{"record": spelled("NaN")}, *cut(0)],
-    "a payload nested too deep": [{"record": spelled("[" * 5_000 + "]" * 5_000)}, *cut(0)],
+    "a payload cut off where it is deep": [{"record": spelled("[" * 5_000)}, *cut(0)],
     "an access without a time": [*lines(), {"access": access(time=None)}],
     "a statement that is a number": [*lines(), {"statement": 7}],
     "a case of a word": [*lines(), {"case": "Sorrel-Bexley"}],

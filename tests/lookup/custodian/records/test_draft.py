@@ -101,6 +101,11 @@ REFUSED = {
     ),
     "a payload cut off": (raw(payload='{"a":'), "record-shape"),
     "a payload that is no number": (raw(payload="NaN"), "record-shape"),
+    "a payload nested too deep": (raw(payload="[" * 65 + "]" * 65), "payload-nesting"),
+    "a payload whose strings hide how deep it is": (
+        raw(payload='{"a":"]\\"]","b":' * 65 + "1" + "}" * 65),
+        "payload-nesting",
+    ),
     "a payload nested without end": (raw(payload="[" * 50_000 + "]" * 50_000), "record-shape"),
 }
 
@@ -155,7 +160,11 @@ def test_the_first_and_the_last_day_are_taken() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    ["null", "{}", '{"a":1,"a":2}', '{"since":{"since":1}}', r'"\"\u00e9\""', "1e400", "9" * 5000],
+    [
+        *("null", "{}", '{"a":1,"a":2}', '{"since":{"since":1}}', r'"\"\u00e9\""', "1e400"),
+        *("9" * 5000, "[" * 64 + "]" * 64, f"[{','.join(['[]'] * 100)}]"),
+        '"' + "[{" * 100 + r"\"" + "}]" * 100 + '"',
+    ],
 )
 def test_a_payload_is_any_json_and_stays_as_it_came(payload: str) -> None:
     """Byte for byte, also where it repeats our own members' names."""
