@@ -3,8 +3,10 @@
 Invariants:
 
 * It says what the export says, and nothing that was left out of it: it is made of what is left.
-* Every value is escaped, is shown apart from the text around it, and can neither end a line nor
-  turn one around. The template is filled in once, so that no value is a place for another.
+* Every value is escaped, is shown apart from the text around it, and can turn none of that around:
+  it stands alone (`bdi`), also within what is shown as JSON, and what ends that, or overrides how
+  signs run, is shown as a sign that is none. The template is filled in once, so that no value is a
+  place for another.
 * No script, no image, no font, no request: its own policy forbids them.
 * Headings come in order, a table says what its rows and columns are, and what was left out is
   marked in words, not by a colour.
@@ -12,6 +14,7 @@ Invariants:
 What the law says is in words.py and in data/export.html. Pure, but for reading that file.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from html import escape
 from importlib.resources import files
@@ -28,9 +31,14 @@ from lookup.transparency import meaning
 _TEMPLATE: Final = files("lookup.disclosure") / "data" / "export.html"
 # What is nested deeper is shown as JSON: a page has only so much room to the right.
 _MOST_NESTED: Final = 8
+_CONTROLS: Final = (*range(0x20), *range(0x7F, 0xA0))
+# Separators of lines and paragraphs, and what embeds, overrides or isolates a direction: a value
+# that has the end of an isolate in it would get out of its own.
+_DIRECTIONS: Final = (*range(0x2028, 0x202F), *range(0x2066, 0x206A))
 _UNPRINTED: Final = {
-    code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"
+    code: "\ufffd" for code in (*_CONTROLS, *_DIRECTIONS) if chr(code) not in "\t\n"
 }
+_STRING: Final = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")')  # in JSON
 
 
 def render_html(export: Export) -> str:
@@ -45,7 +53,7 @@ def render_html(export: Export) -> str:
         payload=_value(said["payload"], 0),
         statements=_statements(said["statements"]),
         cases=_cases(said["cases"]),
-        waiting=_waiting(said["waiting"]),
+        waiting=_waiting(said["waiting"], said["cases"]),
         accesses=_accesses(said["accesses"]),
         missing=_missing(said["missing"]),
         left_out=_left_out(said["redactions"]),
@@ -103,7 +111,7 @@ def _value(value: Any, depth: int) -> str:  # noqa: ANN401  # whatever a payload
     if reason_of(value) is not None:
         return _shown(value)
     if isinstance(value, dict | list) and depth >= _MOST_NESTED:
-        return f"<pre>{_text(msgspec.json.encode(value).decode())}</pre>"
+        return f"<pre>{_json(value)}</pre>"
     if isinstance(value, dict) and value:
         inside = ((_name(name), _value(each, depth + 1)) for name, each in value.items())
         return f"<dl>\n{_rows(inside)}</dl>"
@@ -111,6 +119,14 @@ def _value(value: Any, depth: int) -> str:  # noqa: ANN401  # whatever a payload
         items = (f"<li>{_value(each, depth + 1)}</li>\n" for each in value)
         return f"<ol>\n{''.join(items)}</ol>"
     return _leaf(value)
+
+
+def _json(value: Any) -> str:  # noqa: ANN401  # as above
+    """Return a value as JSON, each string in it apart from the next."""
+    parts = _STRING.split(msgspec.json.encode(value).decode())
+    return "".join(
+        f"<bdi>{_text(part)}</bdi>" if part.startswith('"') else _text(part) for part in parts
+    )
 
 
 def _leaf(value: Any) -> str:  # noqa: ANN401  # as above
@@ -178,14 +194,21 @@ def _known(value: object) -> str | None:
     return value if isinstance(value, str) or value is None else ""
 
 
-def _waiting(number: int) -> str:
+def _waiting(number: int, cases: list[Json]) -> str:
     if not number:
         return "<p>Nothing waits.</p>\n"
     updates = meaning.counted(number, "update")
+    # What waits of a record that a request has changed before waits for no request.
+    decided = ", or when the request above is decided" if any(map(_is_open, cases)) else ""
     return (
-        f"<p>{updates} from the authority itself will be looked at when the request above is"
-        " decided. Nobody is told of it meanwhile.</p>\n"
+        f"<p>{updates} from the authority itself will be looked at by officers{decided}. Nobody is"
+        " told of it meanwhile.</p>\n"
     )
+
+
+def _is_open(case: Json) -> bool:
+    """Say whether a request may be undecided; one that was left out may be."""
+    return reason_of(case) is not None or _known(case["state"]) not in words.DECIDED
 
 
 def _accesses(accesses: list[Json]) -> str:

@@ -42,6 +42,7 @@ STATES: Final[dict[str, str]] = {
     State.REFUSED: "refused",
     State.WITHDRAWN: "withdrawn",
 }
+DECIDED: Final[frozenset[str]] = frozenset({State.REFUSED, State.WITHDRAWN})
 ACTS: Final[dict[str, str]] = {
     Act.OPEN: "asked for",
     Act.AMEND: "changed",

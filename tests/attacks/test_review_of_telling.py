@@ -1,5 +1,6 @@
 """What a review of recalls, remedies and copies for families has found: each was possible once."""
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -28,7 +29,7 @@ from tests.lookup.custodian.cases.test_recalling import now, settle
 from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, read, send, unlinking
 from tests.lookup.custodian.records.test_disclosing import made
 from tests.lookup.custodian.segments import SegmentFile, head_of
-from tests.lookup.disclosure.making import lines
+from tests.lookup.disclosure.making import export, lines, step
 from tests.officers import Json
 from tests.simulator import Custodian, Site, nhs, record
 
@@ -360,3 +361,42 @@ class TestCopy:
         assert custodian.outcome(OLD) == "no-record"
         assert send(custodian, record("one", OLD, payload=deep[0])) == ["added"]  # type: ignore[index]  # a list
         assert draft.MAX_NESTING == exporting.MAX_NESTING
+
+
+class TestPage:
+    """What a family reads: no value changes what stands around it, and no request is made up."""
+
+    def test_no_value_that_is_nested_deep_turns_a_line_around(self) -> None:
+        """Each string stands alone also in JSON, where quotes and commas are between them."""
+        nested: object = {"author": "\u202eevil", "\u05d0": "\u2069\u202eNo", "text": 'a "b'}
+        for _ in range(8):
+            nested = [nested]
+        page = render_html(redact(export(payload=nested), []))
+        (deep,) = re.findall(r"<pre>.*?</pre>", page, re.DOTALL)
+        assert not re.search("[\u2028-\u202e\u2066-\u2069]", page)
+        assert "<bdi>&quot;\u05d0&quot;</bdi>:<bdi>&quot;\ufffd\ufffdNo&quot;</bdi>" in deep
+        assert "<bdi>&quot;a \\&quot;b&quot;</bdi>" in deep
+
+    def test_what_waits_of_a_detached_record_waits_for_no_request(
+        self, custodian: Custodian
+    ) -> None:
+        """The request that has changed it is gone; officers look at what came since."""
+        record_id = custodian.add("one", OLD, NEW)
+        carry_out(custodian, record_id, unlinking(OLD))
+        assert send(custodian, record("one", NEW, payload={"note": "new"})) == ["parked"]
+        document = made(custodian, record_id)
+        assert document.document["cases"] == []
+        page = " ".join(render_html(redact(document, [])).split())
+        assert "1 update from the authority itself will be looked at by officers." in page
+
+    @pytest.mark.parametrize(
+        ("state", "waits"),
+        [("requested", True), ("recalling", True), (None, True), ("refused", False)],
+    )
+    def test_what_waits_for_a_request_waits_for_one_that_is_there(
+        self, state: str | None, *, waits: bool
+    ) -> None:
+        said = lines()
+        said[2] = {"case": said[2]["case"] | {"state": state, "steps": [step("open")]}}
+        page = " ".join(render_html(make_export(said)).split())
+        assert ("or when the request above is decided" in page) == waits

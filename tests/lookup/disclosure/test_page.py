@@ -84,10 +84,10 @@ def test_it_loads_nothing_and_runs_nothing() -> None:
 
 
 def test_control_characters_are_shown_as_none() -> None:
-    """Nor can a text that runs from right to left turn what follows it around."""
-    html = render_html(export(["a\x00b\x1b[2J\x85", "\u202ereversed"]))
+    """Nor can a text that runs from right to left turn what follows it around, or get out."""
+    html = render_html(export(["a\x00b\x1b[2J\x85", "\u2069\u202ereversed\u2029"]))
     assert not set(html) & {chr(code) for code in (*range(9), *range(11, 32), *range(127, 160))}
-    assert "<bdi>\u202ereversed</bdi>" in html
+    assert "<bdi>\ufffd\ufffdreversed\ufffd</bdi>" in html
 
 
 def test_headings_come_in_order_and_tables_say_what_they_are() -> None:
