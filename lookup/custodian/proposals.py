@@ -271,10 +271,16 @@ def made(custody: Custody, pending: Pending) -> Made:
 
 
 def _lift_fence(custody: Custody, change: LiftFence) -> Made:
-    fence = custody.fences.without(change.authority, change.source_ref)
-    if fence is None:
+    fences = custody.fences.without(change.authority, change.source_ref)
+    if not fences:
         raise Conflict("no fence stands around this source reference")
-    return Made(_as_it_is(custody), lifted(fence), lambda: custody.fences.put(fence))
+    batch = tuple(step for each in fences for step in lifted(each))
+
+    def hear() -> None:
+        for each in fences:
+            custody.fences.put(each)
+
+    return Made(_as_it_is(custody), batch, hear)
 
 
 def _lift_hold(custody: Custody, change: LiftHold) -> Made:

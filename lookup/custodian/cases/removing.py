@@ -201,7 +201,7 @@ def _fences(custody: Custody, records: Iterable[Record]) -> list[Fence]:
     for record in records:
         of.setdefault(record.body.authority, []).append(record)
     found = (
-        custody.fences.around(its[at : at + MOST_FENCED], replay, custody.today())
+        custody.fences.around(its[at : at + MOST_FENCED], replay, custody.moment())
         for authority, its in of.items()
         for replay in (custody.catalogue.replay_of(authority),)
         for at in range(0, len(its), MOST_FENCED)

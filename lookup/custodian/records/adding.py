@@ -165,7 +165,7 @@ def _steps(
     ids: Sequence[EntryId],
 ) -> list[_Step]:
     """Return what drafts do, in their order, of which none that is fenced or replayed does."""
-    fences, today = custody.fences, custody.today()
+    fences, now = custody.fences, custody.moment()
     cursors: dict[str, int] = {}
     steps = []
     for draft, old, fresh in zip(drafts, olds, ids, strict=True):
@@ -175,7 +175,7 @@ def _steps(
                 continue
             cursors[draft.authority] = draft.cursor
         known = old is not None and old.body.source == draft.source
-        if not known and fences.holds(draft.authority, draft.source_ref, today):
+        if not known and fences.holds(draft.authority, draft.source_ref, now):
             steps.append(_Step(Refused(FENCED), (draft.source,)))
         else:
             steps.append(_step(custody, draft, old, fresh))
