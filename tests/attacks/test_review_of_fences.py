@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 
+from keys.entry import EntryId, Kind
+from lookup.custodian.records.fencing import MOST_FORMER
 from lookup.officers.proposal import LiftFence
 from tests.attacks.test_replay import HORIZON, destroyed, results
 from tests.clocks import SetClocks
-from tests.simulator import Custodian, Site, nhs, record
+from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, unlinking
+from tests.simulator import Custodian, Json, Site, nhs, record
 
-OLD = nhs(1)
+OLD, NEW = nhs(1), nhs(2)
 YEARS = 10 * 366
 
 
@@ -100,6 +104,107 @@ class TestTwoFences:
             assert custodian.call(lambda custody: custody.fences.fences) == {}
             chores(custodian)
             assert results(custodian, record("malicious", OLD)) == ["added"]
+
+
+class TestRenamed:
+    """A record that an update gave another reference; an old delivery has it under the old one."""
+
+    def test_is_fenced_under_every_reference_that_it_had(self, site: Site) -> None:
+        """Over a start, and also under one that it had twice."""
+        with site.open() as custodian:
+            record_id = custodian.add("first", OLD)
+            for version, name in enumerate(("second", "first", "last"), start=1):
+                assert rename(custodian, record_id, version, name) == "updated"
+        with site.open() as custodian:
+            custodian.shred(record_id)
+            again = [record(each, OLD) for each in ("first", "second", "last")]
+            assert results(custodian, *again) == ["fenced"] * 3
+            assert custodian.outcome(OLD) == "no-record"
+        with site.open() as custodian:
+            assert results(custodian, *again) == ["fenced"] * 3
+
+    def test_leaves_its_old_reference_free_while_it_lives(self, site: Site) -> None:
+        """It may be another child's rightly, mistyped before: a wrong *no record* costs more."""
+        with site.open() as custodian:
+            record_id = custodian.add("typo", OLD)
+            rename(custodian, record_id, 1, "right")
+            assert results(custodian, record("typo", NEW)) == ["added"]
+            assert [custodian.outcome(each) for each in (OLD, NEW)] == ["known", "known"]
+
+    def test_takes_nobody_elses_updates_with_it(self, site: Site) -> None:
+        """What is stored under the old reference by then goes on being taken."""
+        with site.open() as custodian:
+            record_id = custodian.add("typo", OLD)
+            rename(custodian, record_id, 1, "right")
+            results(custodian, record("typo", NEW))
+            custodian.shred(record_id)
+            changed = record("typo", NEW, payload={"note": "new"})
+            assert results(custodian, changed, record("right", OLD)) == ["updated", "fenced"]
+            assert [custodian.outcome(each) for each in (OLD, NEW)] == ["no-record", "known"]
+
+    def test_is_let_through_by_several(self, site: Site) -> None:
+        """Where the old reference was right for a child that nobody had sent yet."""
+        with site.open() as custodian:
+            record_id = custodian.add("typo", OLD)
+            rename(custodian, record_id, 1, "right")
+            custodian.shred(record_id)
+            custodian.desk.change(LiftFence(authority="AXT", source_ref="typo"))
+            again = [record("typo", NEW), record("right", OLD)]
+            assert results(custodian, *again) == ["added", "fenced"]
+
+    def test_keeps_no_name_that_may_say_what_a_case_took_off(self, site: Site) -> None:
+        """Whoever has the vault, and tries every number, would have the link back."""
+        said = OLD.partition(":")[2]
+        with site.open() as custodian, custodian.unscheduled():
+            record_id = custodian.add(f"x-{said}", OLD, NEW)
+            rename(custodian, record_id, 1, "nameless", OLD, NEW)
+            mark = custodian.custody.fences.mark("AXT", f"x-{said}")
+            assert mark in entry(custodian, record_id)
+            carry_out(custodian, record_id, unlinking(OLD))
+            assert mark not in entry(custodian, record_id)
+
+    def test_is_remembered_after_a_correction(self, site: Site) -> None:
+        """By a case, which makes another version of it."""
+        with site.open() as custodian, custodian.unscheduled():
+            record_id = custodian.add("first", OLD)
+            rename(custodian, record_id, 1, "last")
+            carry_out(custodian, record_id, correcting(since="2026-01-03"))
+            custodian.desk.expunge(record_id)
+            assert results(custodian, record("first", OLD)) == ["fenced"]
+
+    def test_loses_no_reference_by_many(self, site: Site) -> None:
+        """Whoever renames it often drops none; it is refused, and what is there stays."""
+        with site.open() as custodian:
+            record_id = custodian.add("0", OLD)
+            for number in range(1, MOST_FORMER + 1):
+                assert rename(custodian, record_id, number, str(number)) == "updated"
+            refused = put(custodian, record_id, MOST_FORMER + 1, record("more", OLD))
+            assert refused.status_code == 409
+            assert rename(custodian, record_id, MOST_FORMER + 1, "0") == "updated"
+            custodian.shred(record_id)
+            again = [record(str(number), OLD) for number in range(MOST_FORMER + 1)]
+            assert results(custodian, *again) == ["fenced"] * (MOST_FORMER + 1)
+
+
+def put(custodian: Custodian, record_id: EntryId, version: int, members: Json) -> httpx2.Response:
+    path, headers = f"/v1/records/{record_id.hex()}", {"if-match": f'"{version}"'}
+    return custodian.feed.put(path, json=members, headers=headers)
+
+
+def rename(
+    custodian: Custodian, record_id: EntryId, version: int, name: str, *identifiers: str
+) -> str:
+    """Give a record another reference, as an ordinary update does."""
+    response = put(custodian, record_id, version, record(name, *(identifiers or (OLD,))))
+    assert response.status_code == 200, response.text
+    return str(response.json()["result"])
+
+
+def entry(custodian: Custodian, record_id: EntryId) -> bytes:
+    """Return all that the map keeps of a record."""
+    found = custodian.call(lambda custody: custody.vault.get(Kind.RECORD, record_id))
+    assert found is not None
+    return found.encode()
 
 
 def twice(custodian: Custodian, clocks: SetClocks) -> None:

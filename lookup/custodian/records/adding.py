@@ -87,7 +87,7 @@ def change(record_id: EntryId, draft: Draft, expected: int) -> Prepare[Stored]:
     """Make a draft the next version of a record.
 
     Raises RecordNotFound, PreconditionFailed when `expected` is not its version, and Conflict when
-    the draft's source is another record's.
+    the draft's source is another record's, or one too many for a record that had many.
     """
 
     def prepare(custody: Custody) -> Prepared[Stored]:
@@ -307,7 +307,8 @@ def _stored(
     """Return what makes a draft a record's next version."""
     version = 1 if old is None else old.version + 1
     dek = Dek.generate()
-    body = make_body(draft, dek, () if old is None else old.body.links)
+    former = custody.fences.former(old, draft)
+    body = make_body(draft, dek, () if old is None else old.body.links, former)
     flags = 0 if old is None else noted(old.flags, custody.today())
     new = Record(record_id, version, flags, body)
     return _Step(

@@ -1,7 +1,8 @@
 """Fences: what a feed sends again of a record that was destroyed is not stored again (G11).
 
     Kind.FENCE_KEY   32 random bytes, for the vault's whole life
-    Kind.FENCE       until when it stands, by two clocks, and for each destroyed record 8 bytes:
+    Kind.FENCE       until when it stands, by two clocks, and for each reference of
+                     what was destroyed its mark, 8 bytes:
                      BLAKE2b-64(key=fence key, encode(authority, source reference))
     Kind.FEED        an authority whose feed has a cursor; version and flags hold the newest cursor
 
@@ -10,6 +11,14 @@ Invariants:
 * (authority, source reference) of a destroyed record is refused, whoever sends it, until the
   horizon that the authority has declared: so far back its feed may replay. A new concern comes
   under a new reference, and is stored.
+* So is what the record was called before an update gave it another reference: an old delivery has
+  it under that. The fence goes up when the record is destroyed. While it lives a feed may send its
+  former reference, and is heard as one that sends a record: whether that is the same concern, or
+  another that the reference was right for, only its authority knows, and a wrong *no record* costs
+  more than a second record of one child. Until then the marks wait with the record
+  (`Body.former`); what is stored under a former reference meanwhile goes on being updated.
+* No mark is dropped to make room: a record is not renamed for ever. A case that takes an identifier
+  off a record takes the marks off, too: one of them may be of a reference that said it.
 * A fence stands until both clocks say that its horizon is over: the wall's, by its day, and the
   seconds that the site has run (lookup/cases/standing.py). So a wall clock that is wrong for a
   moment lets nothing past and takes no fence away. A site that is switched off keeps its fences for
@@ -42,10 +51,15 @@ from keys.errors import PageDamaged
 from keys.vault import Vault
 from lookup.cases.standing import DAY, Moment
 from lookup.catalogue import MAX_REPLAY_MONTHS, REPLAY_MONTHS, Replay
+from lookup.custodian.records.draft import Draft
 from lookup.custodian.records.record import Record
+from lookup.errors import Conflict
 
 MARK_SIZE: Final = 8
-MOST_FENCED: Final = 256  # records in one fence: an entry of the map has room for twice as many
+MOST_FENCED: Final = (
+    256  # marks in one fence: an entry of the map has room for nearly twice as many
+)
+MOST_FORMER: Final = 32  # references that a record had before; it keeps a mark of each
 _DAYS_IN_A_MONTH: Final = 31  # at most: a horizon is rather a little longer
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _HALF: Final = 32
@@ -128,14 +142,42 @@ class Fences:
         for mark in fence.marks:
             self._around[mark] = (*self._around.get(mark, ()), fence)
 
-    def around(self, records: Iterable[Record], replay: Replay, now: Moment) -> Fence | None:
-        """Return the fence that records of an authority leave behind, if its feed needs one."""
+    def around(self, records: Iterable[Record], replay: Replay, now: Moment) -> list[Fence]:
+        """Return the fences that records of an authority leave behind, if its feed needs any."""
         if replay.cursor:
-            return None
+            return []
         days = replay.months * _DAYS_IN_A_MONTH
-        marks = {self.mark(each.body.authority, each.body.source_ref) for each in records}
-        fence_id = new_entry_id(Kind.FENCE)
-        return Fence(fence_id, _day(now) + days, tuple(sorted(marks)), now.elapsed + days * DAY)
+        marks = sorted({mark for each in records for mark in self._marks(each)})
+        return [
+            Fence(
+                new_entry_id(Kind.FENCE),
+                _day(now) + days,
+                tuple(marks[at : at + MOST_FENCED]),
+                now.elapsed + days * DAY,
+            )
+            for at in range(0, len(marks), MOST_FENCED)
+        ]
+
+    def _marks(self, record: Record) -> tuple[bytes, ...]:
+        body = record.body
+        return (self.mark(body.authority, body.source_ref), *_parted(body.former))
+
+    def former(self, old: Record | None, draft: Draft) -> bytes:
+        """Return the marks of what a record was called before, for its next version.
+
+        Raises Conflict for a record that had more references than are remembered.
+        """
+        if old is None:
+            return b""
+        if old.body.source == draft.source:
+            return old.body.former
+        marks = set(self._marks(old)) - {self.mark(draft.authority, draft.source_ref)}
+        if len(marks) > MOST_FORMER:
+            raise Conflict(
+                f"a record has at most {MOST_FORMER} source references before the one of now: go"
+                " back to one of them"
+            )
+        return b"".join(sorted(marks))
 
     def without(self, authority: str, source_ref: str) -> list[Fence]:
         """Return the fences around a source as they are when that source is let through."""
@@ -178,6 +220,10 @@ def _day(now: Moment) -> int:
     return now.time // DAY + _EPOCH
 
 
+def _parted(marks: bytes) -> tuple[bytes, ...]:
+    return tuple(marks[at : at + MARK_SIZE] for at in range(0, len(marks), MARK_SIZE))
+
+
 def _whole(vault: Vault) -> list[Entry]:
     try:
         return list(vault.scan(Kind.FENCE))
@@ -213,8 +259,7 @@ def load_fences(vault: Vault) -> Fences:
     fences = Fences(key.body)
     for entry in _whole(vault):
         body = msgspec.msgpack.decode(entry.body, type=_FenceBody)
-        marks = (body.marks[at : at + MARK_SIZE] for at in range(0, len(body.marks), MARK_SIZE))
-        fences.put(Fence(entry.id, body.until, tuple(marks), body.elapsed))
+        fences.put(Fence(entry.id, body.until, _parted(body.marks), body.elapsed))
     for entry in vault.scan(Kind.FEED):
         authority = entry.body.decode()
         fences.feeds[authority] = Feed(entry.id, authority, entry.flags << _HALF | entry.version)

@@ -6,8 +6,16 @@ from hypothesis import strategies as st
 
 from keys.entry import Entry, EntryId, Kind, Put, new_entry_id
 from lookup.cases.standing import DAY, Moment
-from lookup.catalogue import MAX_REPLAY_MONTHS, REPLAY_MONTHS
-from lookup.custodian.records.fencing import Fence, Fences, fence_key_entries, load_fences
+from lookup.catalogue import MAX_REPLAY_MONTHS, REPLAY_MONTHS, Replay
+from lookup.custodian.records.fencing import (
+    MOST_FENCED,
+    MOST_FORMER,
+    Fence,
+    Fences,
+    fence_key_entries,
+    load_fences,
+)
+from lookup.custodian.records.record import Body, Record
 from tests.simulator import Site
 
 REFS = ("a", "b", "c")
@@ -96,6 +104,27 @@ def test_of_such_a_fence_nothing_is_cut_short(left: int, elapsed: int) -> None:
     assert min(max(left, REPLAY_MONTHS * 31), MAX_REPLAY_MONTHS * 31) == days
     fences.put(counted)
     assert fences.counted(Moment(0, 0)) == []
+
+
+@given(st.integers(1, 300), st.integers(0, MOST_FORMER))
+def test_fences_hold_every_reference_of_whatever_leaves_together(records: int, former: int) -> None:
+    """However many records, renamed however often: each fence fits into an entry of the map."""
+    fences, now = Fences(KEY), Moment(0, 0)
+    leaving = [
+        Record(EntryId(bytes(16)), 1, 0, body(f"{n}", *(f"{n}-{k}" for k in range(former))))
+        for n in range(records)
+    ]
+    for each in fences.around(leaving, Replay(), now):
+        assert 0 < len(each.marks) <= MOST_FENCED
+        assert each.entry().kind is Kind.FENCE
+        fences.put(each)
+    refs = [f"{n}{k}" for n in range(records) for k in ("", *(f"-{k}" for k in range(former)))]
+    assert all(fences.holds("AXT", each, now) for each in refs)
+
+
+def body(source_ref: str, *former: str) -> Body:
+    marks = b"".join(sorted(Fences(KEY).mark("AXT", each) for each in former))
+    return Body(b"", "AXT", source_ref, "allegation", 1, None, None, (), b"", former=marks)
 
 
 def test_every_vault_has_a_key_of_its_own() -> None:
