@@ -6,8 +6,9 @@ import httpx2
 import pytest
 
 from keys.entry import EntryId, Kind
+from lookup.custodian.records.draft import source_key
 from lookup.custodian.records.fencing import MOST_FORMER
-from lookup.officers.proposal import LiftFence
+from lookup.officers.proposal import LiftFence, SetCursor
 from tests.attacks.test_replay import HORIZON, destroyed, results
 from tests.clocks import SetClocks
 from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, unlinking
@@ -184,6 +185,105 @@ class TestRenamed:
             custodian.shred(record_id)
             again = [record(str(number), OLD) for number in range(MOST_FORMER + 1)]
             assert results(custodian, *again) == ["fenced"] * (MOST_FORMER + 1)
+
+
+class TestWrongCursor:
+    """A slip, or one registrar: a number so great that nothing comes after it."""
+
+    LAST = (1 << 63) - 1
+    BACK = SetCursor(authority="AXT", cursor=3)
+
+    @pytest.fixture
+    def site(self, site: Site) -> Site:
+        count(site, cursor=True)
+        return site
+
+    @pytest.fixture
+    def custodian(self, site: Site) -> Iterator[Custodian]:
+        """One whose feed has sent three records, of which one was destroyed, and the number."""
+        with site.open() as custodian:
+            assert results(custodian, *self.batch) == ["added"] * 3
+            custodian.shred(custodian.call(lambda c: c.sources[source_key("AXT", "malicious")]))
+            assert results(custodian, record("typo", nhs(9), cursor=self.LAST)) == ["added"]
+            yield custodian
+
+    batch = (
+        record("one", nhs(11), cursor=1),
+        record("malicious", OLD, cursor=2),
+        record("three", nhs(13), cursor=3),
+    )
+
+    def test_does_not_end_a_feed_for_ever(self, site: Site, custodian: Custodian) -> None:
+        """Officers set it back; until then the feed hears that nothing of it is stored."""
+        plan = record("plan", NEW, cursor=4)
+        assert results(custodian, plan) == ["replayed"]
+        custodian.desk.change(self.BACK)
+        assert results(custodian, plan) == ["added"]
+        assert custodian.outcome(NEW) == "known"
+        custodian.stop()
+        with site.open() as again:
+            assert results(again, plan, record("more", NEW, cursor=5)) == ["replayed", "added"]
+
+    def test_that_is_set_back_leaves_what_was_sent_before_replayed(
+        self, custodian: Custodian
+    ) -> None:
+        """Whatever came up to the cursor that was right is behind it again."""
+        custodian.desk.change(self.BACK)
+        assert results(custodian, *self.batch) == ["replayed"] * 3
+
+    def test_that_is_set_back_too_far_brings_nothing_back(self, custodian: Custodian) -> None:
+        """Rather everything again than a child lost; what was destroyed is refused all the same."""
+        custodian.desk.change(SetCursor(authority="AXT", cursor=0))
+        assert results(custodian, *self.batch) == ["unchanged", "fenced", "unchanged"]
+        assert custodian.outcome(OLD) == "no-record"
+
+    def test_brings_nothing_back_that_was_sent_with_it(self, custodian: Custodian) -> None:
+        """A rogue's record is destroyed, the cursor set back, and the record sent once more."""
+        custodian.shred(custodian.call(lambda c: c.sources[source_key("AXT", "typo")]))
+        custodian.desk.change(self.BACK)
+        assert results(custodian, record("typo", nhs(9), cursor=self.LAST)) == ["fenced"]
+
+    def test_is_set_back_by_nobody_alone(self, custodian: Custodian) -> None:
+        """It lets in what was refused; so it needs as many as whatever else does."""
+        assert custodian.desk.propose(self.BACK).status_code == 201
+        assert custodian.desk.propose(self.BACK, by="feed").status_code == 403
+        assert results(custodian, record("plan", NEW, cursor=4)) == ["replayed"]
+
+    @pytest.mark.parametrize("cursor", [3, 4, LAST])
+    def test_is_made_by_no_officers_slip(self, custodian: Custodian, cursor: int) -> None:
+        """A cursor is never set forward, nor one where a feed has sent none."""
+        custodian.desk.change(self.BACK)
+        for authority in ("AXT", "BSC"):
+            change = SetCursor(authority=authority, cursor=cursor)
+            assert "set back alone" in custodian.desk.refused_change(change)
+
+    def test_is_told_to_officers(self, custodian: Custodian) -> None:
+        """Beside the rules: who is to set it back sees how far the feed has come."""
+        told = custodian.desk.told("ada", "GET", "/v1/officers")["cursors"]
+        assert told == {"AXT": self.LAST}
+
+
+class TestFeedThatCountsNoMore:
+    """The configuration takes its cursor from a feed, or gives it one."""
+
+    def test_brings_nothing_back(self, site: Site) -> None:
+        """What was destroyed behind its cursor is fenced."""
+        count(site, cursor=True)
+        with site.open() as custodian:
+            results(custodian, record("malicious", OLD, cursor=1))
+            custodian.shred(custodian.call(lambda c: c.sources[source_key("AXT", "malicious")]))
+        count(site, cursor=False)
+        with site.open() as custodian:
+            assert results(custodian, record("malicious", OLD)) == ["fenced"]
+
+
+def count(site: Site, *, cursor: bool) -> None:
+    """Let a feed's records have a cursor, or none."""
+    site.tables["authority"] = [
+        each | ({"cursor": cursor} if each["code"] == "AXT" else {})
+        for each in site.tables["authority"]
+    ]
+    site.configure()
 
 
 def put(custodian: Custodian, record_id: EntryId, version: int, members: Json) -> httpx2.Response:

@@ -105,8 +105,7 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
         cooling_off_days=standing.cooling_off_days,
         workers=workers,
         nonce=secrets.token_bytes(32),
-        fenced=case.content.terms.remedy is Remedy.ERASE
-        and not custody.catalogue.replay_of(case.content.authority).cursor,
+        fenced=case.content.terms.remedy is Remedy.ERASE,
         remedy=case.content.terms.remedy.value,
     )
     return Entry(Kind.DESTROYED, case.certificate, msgspec.msgpack.encode(body))
@@ -139,7 +138,7 @@ def swept_entry(
         cooling_off_days=WAIT_DAYS,
         workers=workers,
         nonce=secrets.token_bytes(NONCE_SIZE),
-        fenced=not custody.catalogue.replay_of(authority).cursor,
+        fenced=True,
     )
     return Entry(Kind.DESTROYED, new_entry_id(Kind.DESTROYED), msgspec.msgpack.encode(body))
 

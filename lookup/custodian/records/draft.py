@@ -21,6 +21,7 @@ import msgspec
 from lookup.catalogue import Catalogue
 from lookup.identifiers import Identifier, InvalidIdentifier, parse_identifier
 from lookup.index.layout import FIRST_DAY, LAST_DAY
+from lookup.officers.proposal import MAX_CURSOR
 from lookup.retention import expiry
 from lookup.retention.classes import NO_CLASSES, Classes
 from lookup.retention.expiry import Retention
@@ -29,7 +30,6 @@ MAX_PAYLOAD: Final = 1 << 20
 MAX_RECORD: Final = MAX_PAYLOAD + (1 << 14)
 MAX_IDENTIFIERS: Final = 8
 MAX_RETENTION: Final = 512
-MAX_CURSOR: Final = (1 << 63) - 1
 ANSWERED_AFTER: Final = timedelta(days=365)
 _SOURCE_REF: Final = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

@@ -29,7 +29,17 @@ Invariants:
 * A source may have more than one fence: stored again after its horizon, and destroyed again. It is
   refused while any of them stands, and none takes another away with it; one that is lifted is
   lifted out of all.
-* A feed with a cursor needs no memory of records: whatever is not behind its cursor is refused.
+* Of a feed with a cursor nothing is taken that is not beyond it. That is no substitute for a fence:
+  a cursor is a promise of the feed, and breaks. A slip, or one registrar, sends a number that ends
+  the feed; another system counts from one again. So officers, as many as a case needs, may set a
+  cursor back, and whoever does so sets it rather too far back than lose a child, and has everything
+  sent again. Only a fence then tells what was destroyed; so there is one around the records of
+  every feed, and an authority's horizon holds also where its records have cursors. The price is
+  eight bytes for each reference, and that certificates say so. What has no fence any more when a
+  cursor is set back, because its horizon is over, may come again: the words that are signed say it.
+* A cursor is never set forward by officers: a slip in that would be what setting it back is for.
+* How far one record may take it has no bound: a feed that counts in microseconds leaps by billions
+  over a quiet hour, and any bound that lets it would let a slip end another feed for years.
 * Both live in the map: no backup that is restored takes a fence away or puts a cursor back.
 * A fence is the one thing that stays of a destroyed record, and the certificate says so. Whoever
   has the vault can ask it about a reference, and learns none from it.
@@ -143,9 +153,7 @@ class Fences:
             self._around[mark] = (*self._around.get(mark, ()), fence)
 
     def around(self, records: Iterable[Record], replay: Replay, now: Moment) -> list[Fence]:
-        """Return the fences that records of an authority leave behind, if its feed needs any."""
-        if replay.cursor:
-            return []
+        """Return the fences that records of an authority leave behind."""
         days = replay.months * _DAYS_IN_A_MONTH
         marks = sorted({mark for each in records for mark in self._marks(each)})
         return [
