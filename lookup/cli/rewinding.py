@@ -17,7 +17,8 @@ counts anew; then have the feed send again what was refused since.
 
 What it sends again with a newer cursor is stored, whenever that was sent first. What was destroyed
 is refused all the same, as long as its fence stands (replay_months); what was destroyed longer ago
-may come again, so choose no lower cursor than you need. A cursor is never set forward.
+may come again, so choose no lower cursor than you need. From then on officers alone attach a record
+that a case has detached from this feed. A cursor is never set forward.
 
 \b
 Exit status

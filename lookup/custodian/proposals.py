@@ -285,7 +285,7 @@ def _set_cursor(custody: Custody, change: SetCursor) -> Made:
             "the authority's feed has not come further than this cursor: it is set back alone, and"
             " goes forward by what it sends"
         )
-    feed = fences.moved(change.authority, change.cursor)
+    feed = replace(fences.moved(change.authority, change.cursor), set_back=True)
     return Made(
         _as_it_is(custody),
         (Put(feed.entry()),),

@@ -243,6 +243,22 @@ class TestWrongCursor:
         custodian.desk.change(self.BACK)
         assert results(custodian, record("typo", nhs(9), cursor=self.LAST)) == ["fenced"]
 
+    def test_that_is_set_back_undoes_no_case_that_took_a_child_off(
+        self, site: Site, custodian: Custodian
+    ) -> None:
+        """Old sendings come beyond it: what says the record as it is, then what links the child."""
+        sent = [record("two", NEW, cursor=5), record("two", NEW, OLD, cursor=6)]
+        custodian.desk.change(self.BACK)
+        assert results(custodian, *sent) == ["added", "updated"]
+        record_id = custodian.call(lambda c: c.sources[source_key("AXT", "two")])
+        with custodian.unscheduled():
+            carry_out(custodian, record_id, unlinking(OLD))
+        custodian.desk.change(self.BACK)
+        custodian.stop()
+        with site.open() as again:
+            assert results(again, *sent) == ["unchanged", "detached"]
+            assert [again.outcome(each) for each in (OLD, NEW)] == ["no-record", "known"]
+
     def test_is_set_back_by_nobody_alone(self, custodian: Custodian) -> None:
         """It lets in what was refused; so it needs as many as whatever else does."""
         assert custodian.desk.propose(self.BACK).status_code == 201

@@ -214,9 +214,10 @@ def _watching(custody: Custody, draft: Draft, old: Record) -> list[tuple[Case, s
 def _of_detached(custody: Custody, draft: Draft, old: Record, case: Case | None) -> _Step:
     """Return what a draft does about a detached record; a feed that was put right attaches it.
 
-    If it has a cursor: of any other one this may be an old sending, and the next one, too.
+    If it has a cursor, which was never set back: of any other one this may be an old sending, and
+    the next one, too.
     """
-    if case is None and draft.cursor is not None and old.body.says(draft):
+    if case is None and custody.fences.is_new(draft) and old.body.says(draft):
         edit, stored = Edit(old.id, old, attached(old)), Stored(UNCHANGED, old.id, old.version)
         parked = custody.lot.parked.get(old.id)
         removed, gone = ((), NO_BLOBS) if parked is None else parked.removal()

@@ -4,7 +4,8 @@
     Kind.FENCE       until when it stands, by two clocks, and for each reference of
                      what was destroyed its mark, 8 bytes:
                      BLAKE2b-64(key=fence key, encode(authority, source reference))
-    Kind.FEED        an authority whose feed has a cursor; version and flags hold the newest cursor
+    Kind.FEED        an authority whose feed has a cursor; version and flags hold the newest cursor,
+                     and flags' first bit whether it was ever set back
 
 Invariants:
 
@@ -37,6 +38,8 @@ Invariants:
   every feed, and an authority's horizon holds also where its records have cursors. The price is
   eight bytes for each reference, and that certificates say so. What has no fence any more when a
   cursor is set back, because its horizon is over, may come again: the words that are signed say it.
+* A sending is certainly a new one only if it has a cursor that was never set back: afterwards old
+  ones come beyond it, too. Nothing else may attach a record to its feed (detaching.py).
 * A cursor is never set forward by officers: a slip in that would be what setting it back is for.
 * How far one record may take it has no bound: a feed that counts in microseconds leaps by billions
   over a quiet hour, and any bound that lets it would let a slip end another feed for years.
@@ -74,6 +77,7 @@ _DAYS_IN_A_MONTH: Final = 31  # at most: a horizon is rather a little longer
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _HALF: Final = 32
 _MASK: Final = (1 << _HALF) - 1
+_SET_BACK: Final = 1 << _HALF - 1  # of flags: a cursor has 63 bits
 
 
 class _FenceBody(msgspec.Struct, array_like=True):
@@ -107,16 +111,18 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """How far an authority's feed has come."""
+    """How far an authority's feed has come, and whether officers have ever set it back."""
 
     id: EntryId
     authority: str
     cursor: int
+    set_back: bool = False
 
     def entry(self) -> Entry:
         """Return the feed as the map keeps it: a cursor that moves replaces no body."""
         low, high = self.cursor & _MASK, self.cursor >> _HALF
-        return Entry(Kind.FEED, self.id, self.authority.encode(), low, high)
+        flags = high | _SET_BACK if self.set_back else high
+        return Entry(Kind.FEED, self.id, self.authority.encode(), low, flags)
 
 
 @dataclass(slots=True)
@@ -221,7 +227,14 @@ class Fences:
     def moved(self, authority: str, cursor: int) -> Feed:
         """Return the feed as it is when it has come so far."""
         feed = self.feeds.get(authority)
-        return Feed(new_entry_id(Kind.FEED) if feed is None else feed.id, authority, cursor)
+        if feed is None:
+            return Feed(new_entry_id(Kind.FEED), authority, cursor)
+        return replace(feed, cursor=cursor)
+
+    def is_new(self, draft: Draft) -> bool:
+        """Say whether a draft that was let in is certainly no old sending."""
+        feed = self.feeds.get(draft.authority)
+        return draft.cursor is not None and not (feed is not None and feed.set_back)
 
 
 def _day(now: Moment) -> int:
@@ -270,5 +283,7 @@ def load_fences(vault: Vault) -> Fences:
         fences.put(Fence(entry.id, body.until, _parted(body.marks), body.elapsed))
     for entry in vault.scan(Kind.FEED):
         authority = entry.body.decode()
-        fences.feeds[authority] = Feed(entry.id, authority, entry.flags << _HALF | entry.version)
+        cursor = (entry.flags & ~_SET_BACK) << _HALF | entry.version
+        set_back = bool(entry.flags & _SET_BACK)
+        fences.feeds[authority] = Feed(entry.id, authority, cursor, set_back)
     return fences
