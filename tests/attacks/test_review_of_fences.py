@@ -9,9 +9,10 @@ from keys.entry import EntryId, Kind
 from lookup.custodian.records.draft import source_key
 from lookup.custodian.records.fencing import MOST_FORMER
 from lookup.officers.proposal import LiftFence, SetCursor
+from lookup.officers.roles import Act
 from tests.attacks.test_replay import HORIZON, destroyed, results
 from tests.clocks import SetClocks
-from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, unlinking
+from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, read, unlinking
 from tests.simulator import Custodian, Json, Site, nhs, record
 
 OLD, NEW = nhs(1), nhs(2)
@@ -291,6 +292,21 @@ class TestFeedThatCountsNoMore:
         count(site, cursor=False)
         with site.open() as custodian:
             assert results(custodian, record("malicious", OLD)) == ["fenced"]
+
+    @pytest.mark.parametrize("counts", [True, False])
+    def test_loses_nothing_that_waits(self, site: Site, *, counts: bool) -> None:
+        """What was parked for a case is stored when the case ends, in either direction."""
+        first, then = ({"cursor": 1}, {"cursor": 2}) if counts else ({}, {})
+        count(site, cursor=counts)
+        with site.open() as custodian:
+            record_id = custodian.add("one", OLD, **first)
+            case = custodian.desk.open([record_id])
+            changed = record("one", OLD, payload={"note": "new"}, **then)
+            assert results(custodian, changed) == ["parked"]
+        count(site, cursor=not counts)
+        with site.open() as custodian:
+            custodian.desk.take("rita", case, Act.WITHDRAW)
+            assert read(custodian, record_id)["payload"] == {"note": "new"}
 
 
 def count(site: Site, *, cursor: bool) -> None:

@@ -111,10 +111,13 @@ _decode_retention = msgspec.json.Decoder(RetentionShape).decode
 _MEMBERS: Final = [f'"{name}"'.encode() for name in RecordShape.__struct_fields__]
 
 
-def parse_draft(raw: bytes, catalogue: Catalogue, classes: Classes = NO_CLASSES) -> Draft:
+def parse_draft(
+    raw: bytes, catalogue: Catalogue, classes: Classes = NO_CLASSES, *, kept: bool = False
+) -> Draft:
     """Return the draft that a JSON object describes, or raise InvalidRecord.
 
-    Without classes it says nothing of its retention.
+    Without classes it says nothing of its retention. One that is `kept` was let in before, and has
+    moved its feed then: whether that has a cursor by now is nothing to it.
     """
     shape = _parse_shape(raw)
     if shape.authority not in catalogue.authority_numbers:
@@ -137,7 +140,7 @@ def parse_draft(raw: bytes, catalogue: Catalogue, classes: Classes = NO_CLASSES)
         until=until,
         answer_until=_answer_until(shape.answer_until, since, until),
         payload=bytes(shape.payload),
-        cursor=_cursor(shape, catalogue),
+        cursor=shape.cursor if kept else _cursor(shape, catalogue),
         retention=None if shape.retention == _NULL else _retention(shape.retention, classes),
     )
 
