@@ -1,8 +1,8 @@
 """Fences: what a feed sends again of a record that was destroyed is not stored again (G11).
 
     Kind.FENCE_KEY   32 random bytes, for the vault's whole life
-    Kind.FENCE       until when it stands, by two clocks, and for each reference of
-                     what was destroyed its mark, 8 bytes:
+    Kind.FENCE       until when it stands, by two clocks, and a mark of 8 bytes for each reference
+                     of what was destroyed:
                      BLAKE2b-64(key=fence key, encode(authority, source reference))
     Kind.FEED        an authority whose feed has a cursor; version and flags hold the newest cursor,
                      and flags' first bit whether it was ever set back
@@ -43,7 +43,7 @@ Invariants:
 * A cursor is never set forward by officers: a slip in that would be what setting it back is for.
 * How far one record may take it has no bound: a feed that counts in microseconds leaps by billions
   over a quiet hour, and any bound that lets it would let a slip end another feed for years.
-* Both live in the map: no backup that is restored takes a fence away or puts a cursor back.
+* Fences and cursors live in the map: no backup that is restored takes one away, or puts it back.
 * A fence is the one thing that stays of a destroyed record, and the certificate says so. Whoever
   has the vault can ask it about a reference, and learns none from it.
 * Before its horizon a fence is lifted by as many officers as a case needs (lookup/officers).
@@ -69,9 +69,7 @@ from lookup.custodian.records.record import Record
 from lookup.errors import Conflict
 
 MARK_SIZE: Final = 8
-MOST_FENCED: Final = (
-    256  # marks in one fence: an entry of the map has room for nearly twice as many
-)
+MOST_FENCED: Final = 256  # marks in one fence: an entry of the map has room for more
 MOST_FORMER: Final = 32  # references that a record had before; it keeps a mark of each
 _DAYS_IN_A_MONTH: Final = 31  # at most: a horizon is rather a little longer
 _EPOCH: Final = date(1970, 1, 1).toordinal()
