@@ -10,7 +10,7 @@
     office_hours = "01632 960100"
     out_of_hours = "01632 960199"
     replay_months = 13                  # optional: how far back its feed may send records again
-    cursor = false                      # optional: true: its records have a cursor, see fencing.py
+    cursor = false                      # optional: true: its records have a cursor (fencing.py)
 
 Invariants:
 
@@ -76,7 +76,10 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How an authority's feed may repeat itself: so far back; or, with a cursor, not at all."""
+    """How an authority's feed may repeat itself: so far back; or, with a cursor, not at all.
+
+    Where officers have set a cursor back, so far back, too (fencing.py).
+    """
 
     months: int = REPLAY_MONTHS
     cursor: bool = False

@@ -14,6 +14,7 @@ from lookup.cli.files import read_file
 from lookup.cli.holding import holds, lift_hold, place_hold
 from lookup.cli.officer_key import command as key
 from lookup.cli.proposing import PATH, find_officer, parse_wanted, propose, rules_words, words_of
+from lookup.cli.rewinding import set_cursor
 from lookup.cli.sweeping import command as set_retention
 from lookup.cli.withdrawing import withdraw_statement
 
@@ -73,7 +74,7 @@ Exit status
   66  a key file cannot be read
   69  no custodian answers
 """
-LIST: Final = """List officers, rules, and the proposals that wait.
+LIST: Final = """List officers, rules, how far feeds have come, and the proposals that wait.
 
 \b
 Exit status
@@ -114,7 +115,11 @@ def group() -> None:
     """Make keys; list officers, rules and holds; place holds; propose and approve changes."""
 
 
-for each in (key, place_hold, lift_hold, holds, set_retention, attach, withdraw_statement):
+_OTHERS: Final = (
+    *(key, place_hold, lift_hold, holds, set_retention, set_cursor),
+    *(attach, withdraw_statement),
+)
+for each in _OTHERS:
     group.add_command(each)
 roles_option = click.option(
     "--role",
@@ -142,6 +147,8 @@ def list_(ctx: click.Context, /, *, as_json: bool, officer: OfficerOptions) -> N
     say_facts({"rules": rules_words(office["rules"])})
     for code, rules in office["rules"]["authorities"].items():
         say_facts({f"rules of {code}": rules_words(rules)})
+    for code, cursor in office["cursors"].items():
+        say_facts({f"cursor of {code}": cursor})
     for each in office["proposals"]:
         so_far = len(each["approved_by"])
         words = words_of(office, each["change"])

@@ -64,6 +64,8 @@ def words_of(office: dict[str, Any], change: dict[str, Any]) -> str:
     whose = f" of {change['authority']}" if change.get("authority") else ""
     if kind in {"lift-fence", "attach-record", "withdraw-statement"}:
         return _record_words(change, whose)
+    if kind == "set-cursor":
+        return _cursor_words(office, change, whose)
     if kind == "set-rules":
         return f"rules{whose}: {rules_words(change)}"
     if kind == "set-retention":
@@ -84,6 +86,14 @@ def _record_words(change: dict[str, Any], whose: str) -> str:
     if change["change"] == "attach-record":
         return f"{which} takes its feed's word again"
     return f"the statement {change['statement']} beside {which} is destroyed"
+
+
+def _cursor_words(office: dict[str, Any], change: dict[str, Any], whose: str) -> str:
+    now = office["cursors"].get(change["authority"], 0)
+    return (
+        f"the cursor of the feed{whose} is set back from {now} to {change['cursor']}: what comes"
+        " with a newer one is stored, also what was sent before, and what was destroyed before"
+    )
 
 
 def _hold_words(office: dict[str, Any], change: dict[str, Any]) -> str:

@@ -339,13 +339,18 @@ class Custody:
 
     def purge(self, now: int) -> Receipt:
         """Change the epoch; forget notices that were told or are old, and fences past their day."""
-        notices, gone = self.audit.notices, self.fences.expired(self.today())
+        notices, moment = self.audit.notices, Moment(self.vault.elapsed, now)
+        gone, counted = self.fences.expired(moment), self.fences.counted(moment)
         expired = notices.expired(self.audit.delivered, now)
-        batch = expired + tuple(step for fence in gone for step in removal(fence))
+        batch = (
+            *expired,
+            *(step for fence in gone for step in removal(fence)),
+            *(Put(fence.entry()) for fence in counted),
+        )
         receipt = self.vault.commit(batch) if batch else self.vault.purge()
         notices.drop(expired)
-        for fence in gone:
-            self.fences.put(replace(fence, marks=()))
+        for fence in (*counted, *(replace(each, marks=()) for each in gone)):
+            self.fences.put(fence)
         return receipt
 
     @property

@@ -61,6 +61,7 @@ from lookup.officers.proposal import (
     PlaceHold,
     Proposal,
     RemoveOfficer,
+    SetCursor,
     SetRetention,
     SetRules,
     WithdrawStatement,
@@ -259,22 +260,37 @@ def made(custody: Custody, pending: Pending) -> Made:
     change = pending.change
     if isinstance(change, SetRetention):
         return _set_retention(custody, change, pending)
-    if isinstance(change, LiftFence):
-        return _lift_fence(custody, change)
-    if isinstance(change, LiftHold):
-        return _lift_hold(custody, change)
-    if isinstance(change, AttachRecord):
-        return _attach(custody, change)
-    if isinstance(change, WithdrawStatement):
-        return _withdraw(custody, change)
+    if type(change) in _ELSEWHERE:
+        return _ELSEWHERE[type(change)](custody, change)
     return Made(*_MADE[type(change)](custody.office, change))
 
 
 def _lift_fence(custody: Custody, change: LiftFence) -> Made:
-    fence = custody.fences.without(change.authority, change.source_ref)
-    if fence is None:
+    fences = custody.fences.without(change.authority, change.source_ref)
+    if not fences:
         raise Conflict("no fence stands around this source reference")
-    return Made(_as_it_is(custody), lifted(fence), lambda: custody.fences.put(fence))
+    batch = tuple(step for each in fences for step in lifted(each))
+
+    def hear() -> None:
+        for each in fences:
+            custody.fences.put(each)
+
+    return Made(_as_it_is(custody), batch, hear)
+
+
+def _set_cursor(custody: Custody, change: SetCursor) -> Made:
+    fences = custody.fences
+    if change.cursor >= fences.cursor(change.authority):
+        raise Conflict(
+            "the authority's feed has not come further than this cursor: it is set back alone, and"
+            " goes forward by what it sends"
+        )
+    feed = replace(fences.moved(change.authority, change.cursor), set_back=True)
+    return Made(
+        _as_it_is(custody),
+        (Put(feed.entry()),),
+        lambda: fences.feeds.update({feed.authority: feed}),
+    )
 
 
 def _lift_hold(custody: Custody, change: LiftHold) -> Made:
@@ -322,6 +338,16 @@ def _withdraw(custody: Custody, change: WithdrawStatement) -> Made:
         raise Conflict("the record is on hold: nothing beside it is destroyed, either")
     batch, blobs = found[0].removal()
     return Made(_as_it_is(custody), batch, lambda: custody.supplements.drop(found), blobs)
+
+
+# What is changed besides officers and rules, by its own kind of change alone.
+_ELSEWHERE: Final[dict[type[Change], Callable[..., Made]]] = {
+    LiftFence: _lift_fence,
+    SetCursor: _set_cursor,
+    LiftHold: _lift_hold,
+    AttachRecord: _attach,
+    WithdrawStatement: _withdraw,
+}
 
 
 def _set_retention(custody: Custody, change: SetRetention, pending: Pending) -> Made:

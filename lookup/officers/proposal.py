@@ -34,6 +34,7 @@ NAMESPACE: Final = "lacuna-proposal@v1"
 MAX_TEXT: Final = 4_096
 MAX_APPROVALS: Final = 8
 MAX_CAP: Final = 10_000
+MAX_CURSOR: Final = (1 << 63) - 1
 _HEAD: Final = "lacuna-proposal/v1"
 _NAMES: Final = ("vault", "proposal", "officer", "act", "change")
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
@@ -114,6 +115,13 @@ class WithdrawStatement(_Change, frozen=True, tag="withdraw-statement"):
     authority: AuthorityCode
 
 
+class SetCursor(_Change, frozen=True, tag="set-cursor"):
+    """A feed that has come too far by mistake is set back: what has a newer cursor is stored."""
+
+    authority: AuthorityCode
+    cursor: Annotated[int, msgspec.Meta(ge=0, le=MAX_CURSOR)]
+
+
 class SetRetention(_Change, frozen=True, tag="set-retention"):
     """What is due by these retention classes may be swept: a standing approval.
 
@@ -155,6 +163,7 @@ Change = (
     | LiftFence
     | AttachRecord
     | WithdrawStatement
+    | SetCursor
     | SetRetention
     | PlaceHold
     | LiftHold

@@ -31,7 +31,7 @@ class ProposalRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 @router.get("")
 async def list_officers(officer: Reader, writer: TheWriter) -> Response:
-    """Return the officers, the rules, and the proposals that wait."""
+    """Return the officers, the rules, the proposals that wait, and how far feeds have come."""
     del officer
 
     def listed(custody: Custody) -> dict[str, Any]:
@@ -47,6 +47,7 @@ async def list_officers(officer: Reader, writer: TheWriter) -> Response:
             },
             "changes": office.governance.changes,
             "proposals": [_proposal(office, each) for each in proposals(custody.vault)],
+            "cursors": {code: each.cursor for code, each in sorted(custody.fences.feeds.items())},
             "holds": [
                 *(_hold(office, each) for each in custody.holds.holds.values()),
                 *(hold for each in custody.docket.lost for hold in _lost_holds(office, each)),

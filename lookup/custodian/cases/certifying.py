@@ -106,7 +106,7 @@ def destroyed_entry(custody: Custody, case: Case, begun: int, workers: int) -> E
         workers=workers,
         nonce=secrets.token_bytes(32),
         fenced=case.content.terms.remedy is Remedy.ERASE
-        and not custody.catalogue.replay_of(case.content.authority).cursor,
+        and _is_fenced(custody, case.content.authority),
         remedy=case.content.terms.remedy.value,
     )
     return Entry(Kind.DESTROYED, case.certificate, msgspec.msgpack.encode(body))
@@ -139,9 +139,13 @@ def swept_entry(
         cooling_off_days=WAIT_DAYS,
         workers=workers,
         nonce=secrets.token_bytes(NONCE_SIZE),
-        fenced=not custody.catalogue.replay_of(authority).cursor,
+        fenced=_is_fenced(custody, authority),
     )
     return Entry(Kind.DESTROYED, new_entry_id(Kind.DESTROYED), msgspec.msgpack.encode(body))
+
+
+def _is_fenced(custody: Custody, authority: str) -> bool:
+    return custody.fences.remembers(authority, custody.catalogue.replay_of(authority))
 
 
 def told_approvals(officers: Iterable[Officer]) -> list[tuple[str, str]]:

@@ -131,7 +131,10 @@ def remake(
     payload = stored_payload(vault, store, old)
     body, corrected = _corrected(content, old, payload or _NO_PAYLOAD, catalogue)
     links = kept_links(body, content.unlinked)
-    body = msgspec.structs.replace(body, dek=Dek.generate().expose(), links=links)
+    # What the record was called before may have said the identifier; it was given another name so
+    # that this could be unlinked. A mark would tell whoever has the vault and tries them all.
+    former = b"" if content.unlinked else body.former
+    body = msgspec.structs.replace(body, dek=Dek.generate().expose(), links=links, former=former)
     new = Record(old.id, old.version + 1, old.flags | DETACHED, body)
     lost = payload is None and corrected == _NO_PAYLOAD
     return Remade(old, new, None if lost else corrected)
@@ -181,7 +184,7 @@ def _corrected(
     if not isinstance(content.correction, Correction):
         return body, payload
     draft = correct(draft_of(body, payload), content.correction, catalogue)
-    made = make_body(draft, Dek(body.dek), body.links)
+    made = make_body(draft, Dek(body.dek), body.links, body.former)
     if content.correction.payload is UNSET:  # its fingerprint may be of a content that was lost
         made = msgspec.structs.replace(made, fingerprint=body.fingerprint)
     return made, draft.payload

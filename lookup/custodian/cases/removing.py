@@ -28,7 +28,7 @@ from lookup.custodian.cases.remedy import Remade
 from lookup.custodian.cases.saying import says
 from lookup.custodian.custody import Custody, Edit
 from lookup.custodian.records.detaching import NO_CASE, reduced
-from lookup.custodian.records.fencing import MOST_FENCED, Fence
+from lookup.custodian.records.fencing import Fence
 from lookup.custodian.records.parking import Aside, Parked, park
 from lookup.custodian.records.record import Record, names_of
 from lookup.custodian.records.supplements import Supplement
@@ -202,13 +202,14 @@ def _fences(custody: Custody, records: Iterable[Record]) -> list[Fence]:
     of: dict[str, list[Record]] = {}
     for record in records:
         of.setdefault(record.body.authority, []).append(record)
-    found = (
-        custody.fences.around(its[at : at + MOST_FENCED], replay, custody.today())
+    now = custody.moment()
+    return [
+        fence
         for authority, its in of.items()
         for replay in (custody.catalogue.replay_of(authority),)
-        for at in range(0, len(its), MOST_FENCED)
-    )
-    return [fence for fence in found if fence is not None]
+        if custody.fences.remembers(authority, replay)
+        for fence in custody.fences.around(its, replay, now)
+    ]
 
 
 def _relisted(

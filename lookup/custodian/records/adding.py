@@ -87,7 +87,7 @@ def change(record_id: EntryId, draft: Draft, expected: int) -> Prepare[Stored]:
     """Make a draft the next version of a record.
 
     Raises RecordNotFound, PreconditionFailed when `expected` is not its version, and Conflict when
-    the draft's source is another record's.
+    the draft's source is another record's, or one too many for a record that had many.
     """
 
     def prepare(custody: Custody) -> Prepared[Stored]:
@@ -165,7 +165,7 @@ def _steps(
     ids: Sequence[EntryId],
 ) -> list[_Step]:
     """Return what drafts do, in their order, of which none that is fenced or replayed does."""
-    fences, today = custody.fences, custody.today()
+    fences, now = custody.fences, custody.moment()
     cursors: dict[str, int] = {}
     steps = []
     for draft, old, fresh in zip(drafts, olds, ids, strict=True):
@@ -175,7 +175,7 @@ def _steps(
                 continue
             cursors[draft.authority] = draft.cursor
         known = old is not None and old.body.source == draft.source
-        if not known and fences.holds(draft.authority, draft.source_ref, today):
+        if not known and fences.holds(draft.authority, draft.source_ref, now):
             steps.append(_Step(Refused(FENCED), (draft.source,)))
         else:
             steps.append(_step(custody, draft, old, fresh))
@@ -214,9 +214,10 @@ def _watching(custody: Custody, draft: Draft, old: Record) -> list[tuple[Case, s
 def _of_detached(custody: Custody, draft: Draft, old: Record, case: Case | None) -> _Step:
     """Return what a draft does about a detached record; a feed that was put right attaches it.
 
-    If it has a cursor: of any other one this may be an old sending, and the next one, too.
+    If it has a cursor, which was never set back: of any other one this may be an old sending, and
+    the next one, too.
     """
-    if case is None and draft.cursor is not None and old.body.says(draft):
+    if case is None and custody.fences.is_new(draft) and old.body.says(draft):
         edit, stored = Edit(old.id, old, attached(old)), Stored(UNCHANGED, old.id, old.version)
         parked = custody.lot.parked.get(old.id)
         removed, gone = ((), NO_BLOBS) if parked is None else parked.removal()
@@ -307,7 +308,8 @@ def _stored(
     """Return what makes a draft a record's next version."""
     version = 1 if old is None else old.version + 1
     dek = Dek.generate()
-    body = make_body(draft, dek, () if old is None else old.body.links)
+    former = custody.fences.former(old, draft)
+    body = make_body(draft, dek, () if old is None else old.body.links, former)
     flags = 0 if old is None else noted(old.flags, custody.today())
     new = Record(record_id, version, flags, body)
     return _Step(

@@ -15,8 +15,8 @@ Invariants:
   was taken. Whether that is the number that was taken off, or a child who belongs there, only
   people know.
 * A feed with a cursor that says just what the record says has been put right: the record is
-  attached again. Of a feed without, it may be an old sending, and the next one that which linked
-  the child: that record is attached by officers alone (proposals.py).
+  attached again. Of a feed without, or whose cursor was set back, it may be an old sending, and the
+  next one that which linked the child: that record is attached by officers alone (proposals.py).
 * A detached record keeps its source reference, by which its feed finds it.
 """
 

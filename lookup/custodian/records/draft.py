@@ -22,6 +22,7 @@ import msgspec
 from lookup.catalogue import Catalogue
 from lookup.identifiers import Identifier, InvalidIdentifier, parse_identifier
 from lookup.index.layout import FIRST_DAY, LAST_DAY
+from lookup.officers.proposal import MAX_CURSOR
 from lookup.retention import expiry
 from lookup.retention.classes import NO_CLASSES, Classes
 from lookup.retention.expiry import Retention
@@ -33,7 +34,6 @@ MAX_RECORD: Final = MAX_PAYLOAD + (1 << 14)
 MAX_NESTING: Final = 64
 MAX_IDENTIFIERS: Final = 8
 MAX_RETENTION: Final = 512
-MAX_CURSOR: Final = (1 << 63) - 1
 ANSWERED_AFTER: Final = timedelta(days=365)
 _SOURCE_REF: Final = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -118,10 +118,13 @@ _decode_retention = msgspec.json.Decoder(RetentionShape).decode
 _MEMBERS: Final = [f'"{name}"'.encode() for name in RecordShape.__struct_fields__]
 
 
-def parse_draft(raw: bytes, catalogue: Catalogue, classes: Classes = NO_CLASSES) -> Draft:
+def parse_draft(
+    raw: bytes, catalogue: Catalogue, classes: Classes = NO_CLASSES, *, kept: bool = False
+) -> Draft:
     """Return the draft that a JSON object describes, or raise InvalidRecord.
 
-    Without classes it says nothing of its retention.
+    Without classes it says nothing of its retention. One that is `kept` was let in before, and has
+    moved its feed then: whether that has a cursor by now is nothing to it.
     """
     shape = _parse_shape(raw)
     if shape.authority not in catalogue.authority_numbers:
@@ -144,7 +147,7 @@ def parse_draft(raw: bytes, catalogue: Catalogue, classes: Classes = NO_CLASSES)
         until=until,
         answer_until=_answer_until(shape.answer_until, since, until),
         payload=bytes(shape.payload),
-        cursor=_cursor(shape, catalogue),
+        cursor=shape.cursor if kept else _cursor(shape, catalogue),
         retention=None if shape.retention == _NULL else _retention(shape.retention, classes),
     )
 

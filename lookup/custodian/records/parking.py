@@ -59,7 +59,7 @@ class Parked:
             return None
         try:
             raw = unseal_payload(self.key, blob, vault.id, self.id, 1)
-            return parse_draft(raw, catalogue, classes)
+            return parse_draft(raw, catalogue, classes, kept=True)
         except (InvalidCiphertext, InvalidRecord):
             return None
 

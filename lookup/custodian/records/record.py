@@ -1,13 +1,14 @@
 """Records: what the map keeps of one.
 
     entry = Kind.RECORD || record_id || version || flags || body
-    body  = MessagePack of Body: DEK, source, category, days, links, fingerprint, retention
+    body  = MessagePack of Body: DEK, source, category, days, links, fingerprint, retention, former
     blob  = the payload, sealed under the DEK (crypto/record.py), named by record_id and version
 
 Invariants:
 
 * Whatever identifies a child is in body and blob, nothing in id, version or flags.
 * Each version has its own DEK. A link keeps its handle while its identifier stays.
+* `former` is what the record was called before, as marks that fences are made of (fencing.py).
 * `fingerprint` tells whether a payload is the same without opening the blob; it is forgotten with
   the body.
 """
@@ -50,7 +51,8 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
     answer_until: int | None
     links: tuple[Kept, ...]
     fingerprint: bytes
-    retention: Retention | None = None  # missing in records of the first versions
+    retention: Retention | None = None  # missing in records of the first versions, as what follows
+    former: bytes = b""
 
     def __repr__(self) -> str:
         return "<Body>"
@@ -62,7 +64,7 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     def says(self, draft: Draft) -> bool:
         """Say whether the draft would change nothing."""
-        return self == make_body(draft, Dek(self.dek), self.links)
+        return self == make_body(draft, Dek(self.dek), self.links, self.former)
 
 
 decode_body: Final = msgspec.msgpack.Decoder(Body).decode
@@ -92,7 +94,7 @@ def names_of(record: Record) -> list[tuple[str, str]]:
     return [(link.scheme, link.value) for link in record.body.links]
 
 
-def make_body(draft: Draft, dek: Dek, links: tuple[Kept, ...] = ()) -> Body:
+def make_body(draft: Draft, dek: Dek, links: tuple[Kept, ...] = (), former: bytes = b"") -> Body:
     """Return a draft's body; identifiers that `links` has keep their handles."""
     handles = {(link.scheme, link.value): link.handle for link in links}
     return Body(
@@ -109,6 +111,7 @@ def make_body(draft: Draft, dek: Dek, links: tuple[Kept, ...] = ()) -> Body:
         ),
         fingerprint=blake2b(draft.payload, digest_size=16).digest(),
         retention=draft.retention,
+        former=former,
     )
 
 

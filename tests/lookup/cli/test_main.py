@@ -164,6 +164,7 @@ CALLS = {
         *("officer", "withdraw-statement", "0" * 32, "1" * 32, "--authority", "AXT")
     ],
     "officer lift-fence": ["officer", "lift-fence", "AXT"],
+    "officer set-cursor": ["officer", "set-cursor", "AXT", "7"],
     "officer place-hold": ["officer", "place-hold", "--reason", "inquiry"],
     "officer lift-hold": ["officer", "lift-hold", "0" * 32],
     "officer holds": ["officer", "holds"],

@@ -12,6 +12,7 @@ from crypto.sshsig import OfficerKey, format_public_key
 from lookup.officers.proposal import (
     MAX_APPROVALS,
     MAX_CAP,
+    MAX_CURSOR,
     MAX_TEXT,
     AddOfficer,
     AttachRecord,
@@ -23,6 +24,7 @@ from lookup.officers.proposal import (
     PlaceHold,
     Proposal,
     RemoveOfficer,
+    SetCursor,
     SetRetention,
     SetRules,
     WithdrawStatement,
@@ -65,6 +67,7 @@ CHANGES: st.SearchStrategy[Change] = st.one_of(
     st.builds(LiftFence, source_ref=REFERENCES, authority=AUTHORITY),
     st.builds(AttachRecord, record=HEX, authority=AUTHORITY),
     st.builds(WithdrawStatement, record=HEX, statement=HEX, authority=AUTHORITY),
+    st.builds(SetCursor, authority=AUTHORITY, cursor=st.integers(0, MAX_CURSOR)),
     st.builds(
         SetRetention,
         policy=st.binary(min_size=32, max_size=32).map(bytes.hex),
@@ -194,6 +197,11 @@ BAD = {
     "all statements": encode_change(
         WithdrawStatement(record="0" * 32, statement="", authority="AXT")
     ),
+    "a cursor below nought": encode_change(SetCursor(authority="AXT", cursor=-1)),
+    "a cursor without end": encode_change(SetCursor(authority="AXT", cursor=MAX_CURSOR + 1)),
+    "a cursor in words": b'{"authority":"AXT","change":"set-cursor","cursor":"1"}',
+    "a cursor in halves": b'{"authority":"AXT","change":"set-cursor","cursor":1.0}',
+    "a cursor of nobody": b'{"authority":null,"change":"set-cursor","cursor":1}',
     "retention by a name": encode_change(SetRetention(policy=SECRET, version=1, cap=1)),
     "retention by half a digest": encode_change(SetRetention(policy="0" * 32, version=1, cap=1)),
     "retention of no version": encode_change(SetRetention(policy="0" * 64, version=0, cap=1)),
