@@ -9,6 +9,7 @@ import pytest
 from keys.entry import EntryId, Kind
 from lookup.custodian.cases.case import removal
 from lookup.custodian.custody import Custody
+from lookup.custodian.records.record import MOST_LOST
 from lookup.custodian.starting import publish
 from lookup.officers.proposal import AttachRecord, LiftHold, SetRules
 from lookup.officers.roles import Act
@@ -18,6 +19,7 @@ from tests.lookup.custodian.audit.test_auditing import handles_of
 from tests.lookup.custodian.cases.test_recalling import now, settle
 from tests.lookup.custodian.cases.test_remedies import carry_out, correcting, read, send, unlinking
 from tests.lookup.custodian.depot import OVER, Depot, opened, start
+from tests.lookup.custodian.records.test_disclosing import made
 from tests.lookup.custodian.segments import SegmentFile
 from tests.lookup.raw_http import wait_until
 from tests.officers import Json
@@ -66,6 +68,14 @@ def lose_content(custodian: Custodian, case: Json) -> None:
         connection.executemany("DELETE FROM blob WHERE id = ? AND version = ?", names)
 
     custodian.call(lose)
+
+
+def put(custodian: Custodian, record_id: EntryId, version: int, members: dict[str, object]) -> str:
+    response = custodian.feed.put(
+        f"/v1/records/{record_id.hex()}", json=members, headers={"if-match": f'"{version}"'}
+    )
+    assert response.status_code == 200, response.text
+    return str(response.json()["result"])
 
 
 def refused(custodian: Custodian, record_id: EntryId, members: dict[str, object]) -> None:
@@ -308,6 +318,57 @@ class TestLostCase:
         with site.open() as custodian:
             custodian.desk.expunge(record_id)
             assert custodian.call(lambda custody: custody.record(record_id)) is None
+
+
+class TestWhoWasTold:
+    """UK GDPR Art 19: what was answered is found by links, which the feed can change."""
+
+    def test_a_registrar_alone_cannot_have_recipients_forgotten(self, custodian: Custodian) -> None:
+        """Another number for a moment, and the old one again: nobody is told any more."""
+        record_id = custodian.add("one", OLD)
+        ask(custodian, record_id)
+        put(custodian, record_id, 1, record("one", NEW))
+        put(custodian, record_id, 2, record("one", OLD))
+        case = custodian.desk.approved([record_id])
+        settle(custodian)
+        assert now(custodian, case)["recall"]["recipients"] == 1
+
+    def test_the_familys_copy_has_who_was_told_by_a_number_that_is_gone(
+        self, custodian: Custodian
+    ) -> None:
+        """An ordinary update took it off the record; that somebody was told stays true."""
+        record_id = custodian.add("one", OLD, NEW)
+        ask(custodian, record_id)
+        put(custodian, record_id, 1, record("one", NEW))
+        accesses = made(custodian, record_id).document["accesses"]
+        assert sorted(each["officer"] for each in accesses) == [False, True]
+
+    def test_who_was_told_by_it_is_forgotten_with_what_a_case_takes_off(
+        self, custodian: Custodian
+    ) -> None:
+        """They are told then; afterwards the record remembers of no number but its own."""
+        record_id = custodian.add("one", OLD, NEW)
+        ask(custodian, record_id)
+        put(custodian, record_id, 1, record("one", NEW))
+        put(custodian, record_id, 2, record("one", OLD, NEW))
+        case = custodian.desk.approved([record_id], **unlinking(OLD))
+        settle(custodian)
+        assert now(custodian, case)["recall"]["recipients"] == 1
+        custodian.desk.carry_through(now(custodian, case))
+        found = custodian.call(lambda custody: custody.record(record_id))
+        assert found is not None
+        assert found.body.handles == [link.handle for link in found.body.links]
+        assert len(found.body.handles) == 1
+
+    def test_a_record_remembers_so_many_and_no_more(self, custodian: Custodian) -> None:
+        """Its entry has room for them, whatever else it says."""
+        record_id = custodian.add("one", *(nhs(each) for each in range(8)))
+        for version in range(1, 12):
+            numbers = (nhs(8 * version + each) for each in range(8))
+            put(custodian, record_id, version, record("one", *numbers))
+        found = custodian.call(lambda custody: custody.record(record_id))
+        assert found is not None
+        assert len(found.body.handles) == 8 + MOST_LOST
 
 
 class TestExhaustion:

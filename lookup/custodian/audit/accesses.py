@@ -252,7 +252,7 @@ def _about(custody: Custody, row: Row, record: Record) -> list[Entry]:
 
     Raises GroupUnreadable, also where one that was found is no entry.
     """
-    finder = custody.audit.finder(link.handle for link in record.body.links)
+    finder = custody.audit.finder(record.body.handles)
     found = sift(custody.audit.groups.encoded(row), finder)
     try:
         return [parse_entry(encoded) for encoded in found]

@@ -37,7 +37,7 @@ from lookup.custodian.audit.auditing import GroupUnreadable
 from lookup.custodian.audit.own_segment import is_own
 from lookup.custodian.cases.case import Case, recall
 from lookup.custodian.cases.recalls import Recall, new_recalls
-from lookup.custodian.cases.remedy import lost_links
+from lookup.custodian.cases.remedy import withdrawn
 from lookup.custodian.clients import entry_id_of
 from lookup.custodian.custody import Custody
 from lookup.custodian.store.chain import Row
@@ -162,10 +162,10 @@ def _handles(custody: Custody, case: Case) -> list[bytes]:
     """Return the handles of all answers that a case withdraws or changes."""
     records = (custody.record(each) for each in case.record_ids)
     return [
-        link.handle
+        handle
         for each in records
         if each is not None
-        for link in lost_links(case.content, each.body)
+        for handle in withdrawn(case.content, each.body)
     ]
 
 

@@ -78,6 +78,17 @@ def lost_links(content: Content, body: Body) -> tuple[Kept, ...]:
     return body.links
 
 
+def withdrawn(content: Content, body: Body) -> list[bytes]:
+    """Return the handles of the answers that a case withdraws.
+
+    Whatever it asks for, those are among them that an update has taken off the record.
+    """
+    kept = {link.handle for link in body.links} - {
+        link.handle for link in lost_links(content, body)
+    }
+    return [each for each in body.handles if each not in kept]
+
+
 def answered(
     content: Content, record: Record, catalogue: Catalogue, *, hidden: bool
 ) -> Record | None:
@@ -134,7 +145,9 @@ def remake(
     # What the record was called before may have said the identifier; it was given another name so
     # that this could be unlinked. A mark would tell whoever has the vault and tries them all.
     former = b"" if content.unlinked else body.former
-    body = msgspec.structs.replace(body, dek=Dek.generate().expose(), links=links, former=former)
+    body = msgspec.structs.replace(
+        body, dek=Dek.generate().expose(), links=links, former=former, lost=b""
+    )
     new = Record(old.id, old.version + 1, old.flags | DETACHED, body)
     lost = payload is None and corrected == _NO_PAYLOAD
     return Remade(old, new, None if lost else corrected)

@@ -28,7 +28,7 @@ from lookup.custodian.records.detaching import NO_CASE, attached, is_detached, r
 from lookup.custodian.records.draft import Draft
 from lookup.custodian.records.fencing import Feed
 from lookup.custodian.records.parking import Parked, park
-from lookup.custodian.records.record import Body, Record, make_body, names_of
+from lookup.custodian.records.record import Body, Record, make_body, names_of, with_lost
 from lookup.custodian.retention.reviewing import noted
 from lookup.custodian.writer import Prepare, Prepared
 from lookup.errors import Conflict, PreconditionFailed, RecordNotFound, Unavailable
@@ -310,6 +310,7 @@ def _stored(
     dek = Dek.generate()
     former = custody.fences.former(old, draft)
     body = make_body(draft, dek, () if old is None else old.body.links, former)
+    body = body if old is None else with_lost(body, old.body)
     flags = 0 if old is None else noted(old.flags, custody.today())
     new = Record(record_id, version, flags, body)
     return _Step(

@@ -1,13 +1,16 @@
 """Records: what the map keeps of one.
 
     entry = Kind.RECORD || record_id || version || flags || body
-    body  = MessagePack of Body: DEK, source, category, days, links, fingerprint, retention, former
+    body  = MessagePack of Body: DEK, source, category, days, links, fingerprint, retention, former,
+            lost
     blob  = the payload, sealed under the DEK (crypto/record.py), named by record_id and version
 
 Invariants:
 
 * Whatever identifies a child is in body and blob, nothing in id, version or flags.
 * Each version has its own DEK. A link keeps its handle while its identifier stays.
+* `lost` are the handles of links that an update took off the record: by them whoever was answered
+  with one is found. A handle names nobody. No more than the last 64 are kept.
 * `former` is what the record was called before, as marks that fences are made of (fencing.py).
 * `fingerprint` tells whether a payload is the same without opening the blob; it is forgotten with
   the body.
@@ -26,6 +29,8 @@ from lookup.custodian.records.draft import Draft, source_key
 from lookup.identifiers import Identifier
 from lookup.index.layout import HANDLE_SIZE
 from lookup.retention.expiry import Retention
+
+MOST_LOST: Final = 64
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -53,6 +58,7 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
     fingerprint: bytes
     retention: Retention | None = None  # missing in records of the first versions, as what follows
     former: bytes = b""
+    lost: bytes = b""
 
     def __repr__(self) -> str:
         return "<Body>"
@@ -64,7 +70,17 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     def says(self, draft: Draft) -> bool:
         """Say whether the draft would change nothing."""
-        return self == make_body(draft, Dek(self.dek), self.links, self.former)
+        said = make_body(draft, Dek(self.dek), self.links, self.former)
+        return self == msgspec.structs.replace(said, lost=self.lost)
+
+    @property
+    def handles(self) -> list[bytes]:
+        """The handles of all links that the record has, and has had lately."""
+        starts = range(0, len(self.lost), HANDLE_SIZE)
+        return [
+            *(link.handle for link in self.links),
+            *(self.lost[at : at + HANDLE_SIZE] for at in starts),
+        ]
 
 
 decode_body: Final = msgspec.msgpack.Decoder(Body).decode
@@ -92,6 +108,13 @@ class Record(NamedTuple):
 def names_of(record: Record) -> list[tuple[str, str]]:
     """Return the identifiers of a record, as scheme and value."""
     return [(link.scheme, link.value) for link in record.body.links]
+
+
+def with_lost(body: Body, old: Body) -> Body:
+    """Return the body of a record's next version, which remembers what links the old one had."""
+    kept = {link.handle for link in body.links}
+    gone = b"".join(link.handle for link in old.links if link.handle not in kept)
+    return msgspec.structs.replace(body, lost=(old.lost + gone)[-MOST_LOST * HANDLE_SIZE :])
 
 
 def make_body(draft: Draft, dek: Dek, links: tuple[Kept, ...] = (), former: bytes = b"") -> Body:
