@@ -22,7 +22,7 @@ import click
 
 from lookup import exits
 from lookup.cli.batching import Batch, batches
-from lookup.cli.console import Failure, fail, json_option, print_json, say_facts
+from lookup.cli.console import Failure, fail, json_option, note, print_json, say_facts
 from lookup.cli.custodian import Custodian, CustodianGone, connect
 from lookup.cli.progress import Bar
 
@@ -30,6 +30,14 @@ MAX_LISTED: Final = 1_000  # refused lines in the document of --json
 _INVALID: Final = "invalid"
 # Lines that a site does not take: no record, of a destroyed one, or sent before.
 _NOT_STORED: Final = (_INVALID, "fenced", "replayed")
+# What is said of lines that break no rule, and by which hospitals are not told what they say.
+_TOLD: Final = {
+    "fenced": "are of records that were destroyed; if one was by mistake: lacuna officer lift-fence",
+    "replayed": "are not beyond their feed's cursor: they were sent before, or the cursor is wrong:"
+    " lacuna officer set-cursor",
+    "detached": "do not name just whom their record does, which a case has changed:"
+    " lacuna officer attach",
+}
 
 HELP: Final = """Add or change many records.
 
@@ -46,8 +54,9 @@ is simply run again. A line that breaks a rule is listed, and stops nothing.
 
 \b
 Exit status
-  0    every line is stored
-  1    some lines are invalid; all others are stored
+  0    every line is stored, or parked while officers decide about its record
+  1    some lines are not, or not as they are: they are invalid, or fenced, replayed or detached,
+       which is explained; all others are
   66   FILE cannot be read
   69   no custodian answers, or no more: run it again
   130  Ctrl-C: run it again
@@ -133,7 +142,11 @@ def command(
         print_json(tally.members(complete=True))
     else:
         say_facts(dict(tally.counts()))
-    return exits.FINDING if tally.results[_INVALID] else exits.OK
+    for result, told in _TOLD.items():
+        if tally.results[result]:
+            note(f"of these lines {tally.results[result]} {told}")
+    refused = any(tally.results[each] for each in (_INVALID, *_TOLD))
+    return exits.FINDING if refused else exits.OK
 
 
 def _import(custodian: Custodian, batch: Batch, tally: Tally, bar: Bar, paper: Paper) -> None:

@@ -1,10 +1,13 @@
 """Records through the command line: in, by `lacuna import`. How they leave is in test_case.py."""
 
 import json
+from datetime import date
 from pathlib import Path
 
+from keys.entry import Kind, Put, new_entry_id
 from lookup import exits
-from tests.lookup.cli.commanding import SAMPLE, Served, record_line
+from lookup.custodian.records.fencing import Fence, load_fences
+from tests.lookup.cli.commanding import SAMPLE, Folders, Served, opened, record_line, serving
 
 
 class TestImport:
@@ -71,3 +74,20 @@ class TestImport:
 
             assert result.status == status
             assert result.ends_in_a_hint
+
+
+def test_what_is_not_taken_is_no_success(site: Folders) -> None:
+    """A nightly import that goes by the status hears of it, and what can be done; of no record."""
+    assert site.init("--demo").status == 0
+    with opened(site) as vault:
+        fences = load_fences(vault)
+        mark = fences.mark("AXT", "CLI-20")
+        fence = Fence(new_entry_id(Kind.FENCE), date.max.toordinal(), (mark,), 1 << 40)
+        vault.commit((Put(fence.entry()),))
+    with serving(site):
+        result = site.run("import", "-", typed=record_line(20) + record_line(21))
+    assert result.status == exits.FINDING
+    assert result.stdout.split()[-2:] == ["fenced", "1"]
+    assert "1 are of records that were destroyed" in result.stderr
+    assert "lacuna officer lift-fence" in result.stderr
+    assert "CLI-20" not in result.stdout + result.stderr
