@@ -32,7 +32,7 @@ _INVALID: Final = "invalid"
 _NOT_STORED: Final = (_INVALID, "fenced", "replayed")
 # What is said of lines that break no rule, and by which hospitals are not told what they say.
 _TOLD: Final = {
-    "fenced": "are of records that were destroyed; if one was by mistake: lacuna officer lift-fence",
+    "fenced": "are of records that were destroyed; if by mistake: lacuna officer lift-fence",
     "replayed": "are not beyond their feed's cursor: they were sent before, or the cursor is wrong:"
     " lacuna officer set-cursor",
     "detached": "do not name just whom their record does, which a case has changed:"
