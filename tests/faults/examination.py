@@ -172,7 +172,7 @@ def _secrets(name: str, record: Record) -> dict[str, str]:
     return {
         f"{name}/handle": child.hex(),
         f"{name}/{record.version}/dek": record.body.dek.hex(),
-        f"{name}/{record.version}/handle": alias.hex(),
+        f"{name}/from {record.version}/handle": alias.hex(),
     }
 
 

@@ -34,7 +34,8 @@ class Play:
     """One operation, performed again and again from one folder.
 
     `secrets` names, in hex, what records have: `name/...` as long as they live, `name/version/...`
-    in that version alone, `case of name/...` as long as there is a case about it.
+    in that version alone, `name/from version/...` in that one and later ones (a link that an update
+    takes off leaves its handle), `case of name/...` as long as there is a case about it.
     """
 
     def __init__(
@@ -194,4 +195,6 @@ def _lives(secret: str, state: Mapping[str, int], cases: Collection[str]) -> boo
     if secret.startswith(_CASE):
         return secret.removeprefix(_CASE).partition("/")[0] in cases
     name, *version = secret.split("/")[:-1]
-    return name in state and version in ([], [str(state[name])])
+    now = state.get(name, 0)
+    since = [f"from {each}" for each in range(1, now + 1)]
+    return now > 0 and (not version or version[0] in {str(now), *since})
